@@ -1,0 +1,388 @@
+"""The nouns of the product, frozen. Imports in milliseconds: numpy is named for types only."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float32]
+    Ints = NDArray[np.int64]
+
+from tsugiki.errors import Issue
+
+Modality = Literal["text", "image", "audio"]
+Task = Literal["single_label", "multi_label"]
+MethodName = Literal["zero_shot", "head", "lora", "partial", "full"]
+Scope = Literal["predict", "annotate", "adapt", "admin"]
+JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+Phase = Literal["validate", "audit", "embed", "plan", "train", "calibrate", "evaluate", "gate", "promote"]
+Promotion = Literal["gate", "always", "never"]
+Precision = Literal["fp32", "int8"]
+Outcome = Literal["label", "abstain", "out_of_scope"]
+Json = dict[str, Any]  # a JSON object as the wire and the database hold it; Any because JSON is untyped
+
+LIVE = "live"
+MAX_LABELS = 1_000  # what the head solver and the bank are tested to
+MAX_SAMPLES = 100_000  # per project, ditto
+
+
+# Tenants
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """Who owns projects. `operator` may manage other tenants; `quota` holds only the limits that were set."""
+
+    id: str
+    name: str
+    operator: bool
+    quota: Json
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """An API key without its secret: `prefix` is the part that may be shown."""
+
+    id: str
+    tenant_id: str
+    name: str
+    prefix: str
+    scopes: tuple[Scope, ...]
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+
+
+# Projects and samples
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    name: str
+    description: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How a project adapts and answers. `abstain_precision`: answer only where this precision was held, or None."""
+
+    adapt: Literal["auto", "manual"] = "auto"
+    promote: Literal["gate", "manual"] = "gate"
+    abstain_precision: float | None = None
+    capture: Json = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """One classifier of a tenant. `labels` are the declared ones; samples may bring others."""
+
+    id: str
+    tenant_id: str
+    name: str
+    modality: Modality
+    task: Task
+    backbone: str
+    labels: tuple[Label, ...]
+    policy: Policy
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class NewSample:
+    """A checked sample before it is stored: `content` is NFC text, `label` NFC or None.
+
+    `content_sha` is the identity for exact duplicates; `group` is shared by samples that must never
+    be separated by a fold (equal but for case and white space).
+    """
+
+    content: str
+    content_sha: str
+    group: str
+    label: str | None
+    external_id: str | None = None
+    source: str | None = None
+    metadata: Json = field(default_factory=dict[str, Any])
+    issues: tuple[Issue, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A stored sample. Everything but `label` (and what follows from it: `issues`) is immutable."""
+
+    id: str
+    project_id: str
+    content: str
+    content_sha: str
+    group: str
+    label: str | None
+    external_id: str | None
+    source: str | None
+    metadata: Json
+    status: Literal["accepted", "quarantined"]
+    issues: tuple[Issue, ...]
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """An immutable set of labelled samples with its folds: what a version was trained on.
+
+    `labels` are sorted; `targets[i]` indexes them; `folds[i]` is the fold in which sample i is held out.
+    """
+
+    id: str
+    project_id: str
+    sample_ids: tuple[str, ...]
+    labels: tuple[str, ...]
+    targets: tuple[int, ...]
+    folds: tuple[int, ...]
+
+    @property
+    def digest(self) -> str:
+        """sha256 over samples, labels and folds, whatever order they were read in."""
+        rows = sorted(zip(self.sample_ids, (self.labels[t] for t in self.targets), self.folds, strict=True))
+        return hashlib.sha256(json.dumps([self.labels, rows]).encode()).hexdigest()
+
+
+# Backbones and grafts
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureSpace:
+    """Identity of the vectors a backbone yields. Vectors of two spaces never mix (I8)."""
+
+    backbone: str
+    backbone_sha256: str
+    preprocessing: str  # digest of the tokeniser (or decoder) and its limits
+    pooling: str
+    precision: str
+    dim: int
+
+    @property
+    def id(self) -> str:
+        parts = (self.backbone_sha256, self.preprocessing, self.pooling, self.precision, str(self.dim))
+        return "fsp_" + hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A linear classifier on features: probabilities = softmax((weight @ x + bias) / temperature).
+
+    `weight` (classes, dim) and `bias` (classes,) are float32; row i belongs to `labels[i]`.
+    """
+
+    weight: Floats
+    bias: Floats
+    temperature: float
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Graft:
+    """What training produced, as plain data. `feature_space` is the id of the space `head` was fitted in."""
+
+    method: MethodName
+    feature_space: str
+    head: Head
+    details: Json = field(default_factory=dict[str, Any])  # what the method chose: strength, iterations, ...
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """Calibrated answers for samples by fits that did not see them: the only evidence an evaluation may use.
+
+    `rows` (held,) indexes the training set; `probabilities` is (held, classes), float32, rows sum to 1.
+    """
+
+    rows: Ints
+    probabilities: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    graft: Graft
+    held_out: HeldOut
+
+
+# Training
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """`seconds` of wall clock for the whole adaptation; None leaves it to the method."""
+
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSet:
+    """`features` (samples, dim) float32 from the serving engine; `targets` and `folds` (samples,)."""
+
+    feature_space: str
+    features: Floats
+    targets: Ints
+    folds: Ints
+    labels: tuple[str, ...]
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What a plan is made from: sizes only, no content."""
+
+    samples: int
+    labels: int
+    min_per_label: int
+    max_per_label: int
+    dim: int
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """May a method run on a profile, at what estimated cost, or why not (`skipped`)."""
+
+    method: MethodName
+    seconds: float
+    peak_bytes: int
+    skipped: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    chosen: MethodName
+    reasons: tuple[str, ...]
+    profile: Profile
+    candidates: tuple[Verdict, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GateDecision:
+    """`difference` (candidate minus live, accuracy) and its 95 % interval; None where there is nothing to compare."""
+
+    promoted: bool
+    reason: str
+    difference: float | None = None
+    ci95: tuple[float, float] | None = None
+    per_class: tuple[Json, ...] = ()
+
+
+# Jobs, versions, exports
+
+
+@dataclass(frozen=True, slots=True)
+class Adaptation:
+    """One job that turns a snapshot into a version. `request` is the caller's wish, as accepted."""
+
+    id: str
+    project_id: str
+    status: JobStatus
+    phase: Phase
+    request: Json
+    fraction: float
+    attempts: int
+    plan: Json | None
+    gate: Json | None
+    version: int | None
+    error: Json | None
+    timings: Json
+    created_at: datetime
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of an adaptation's life; `seq` counts from 1 within the adaptation."""
+
+    seq: int
+    at: datetime
+    type: Literal["phase", "metric", "message"]
+    data: Json
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A published graft. `digest` is the sha256 of the graft's bytes; `metrics` the headline of its evaluation."""
+
+    project_id: str
+    number: int
+    digest: str
+    method: MethodName
+    backbone: str
+    feature_space: str
+    labels: tuple[str, ...]
+    snapshot: str
+    metrics: Json
+    lineage: Json
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class NewVersion:
+    """A version about to be published; its number is given by the publishing transaction."""
+
+    graft: Graft
+    snapshot: Snapshot
+    backbone: str
+    evaluation: Json
+    metrics: Json
+    lineage: Json
+
+
+@dataclass(frozen=True, slots=True)
+class Alias:
+    project_id: str
+    name: str
+    version: int
+    moved_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AliasMove:
+    """One entry of an alias's history. `actor` is a key or adaptation id."""
+
+    alias: str
+    from_version: int | None
+    to_version: int
+    reason: str
+    actor: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """A version as files that run without this service. `sha256` and `bytes` describe the zip."""
+
+    id: str
+    project_id: str
+    version: int
+    precision: Precision
+    status: JobStatus
+    bytes: int | None
+    sha256: str | None
+    parity: Json | None
+    latency: Json | None
+    error: Json | None
+    created_at: datetime
+
+
+# Predictions
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One row's answer. `scores` holds every label, best first."""
+
+    outcome: Outcome
+    label: str | None
+    score: float
+    scores: tuple[tuple[str, float], ...]
+    truncated: bool
+    tokens: int
