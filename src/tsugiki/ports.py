@@ -10,11 +10,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from tsugiki.domain import Floats
+
 from tsugiki.domain import (
     Budget,
     FeatureSpace,
     Fitted,
-    Floats,
     MethodName,
     Modality,
     Phase,
