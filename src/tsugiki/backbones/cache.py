@@ -1,0 +1,115 @@
+"""Compiled backbones on disk: content-addressed, built once whoever asks, checked at every start."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tsugiki.backbones.signature import OPSET, RECIPE
+from tsugiki.backbones.source import Source, encode
+from tsugiki.errors import Unavailable
+
+BUILD_TIMEOUT_S = 900  # a 22 M parameter encoder takes about 10 s; a hundred times its size on a busy machine
+KEPT_LINES = 8  # of a failed build's output: the exception and where it was raised
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_weights(source: Source) -> str:
+    """The weights' sha256. Raises Unavailable (`backbone_corrupt`) where it is not the pinned one."""
+    found = sha256(source.weights)
+    if source.expected_sha256 not in (None, found):
+        detail = f"{source.weights}: expected sha256 {source.expected_sha256}, found {found}"
+        raise Unavailable(detail, fix="reinstall the package which brings the file", code="backbone_corrupt")
+    return found
+
+
+def ensure_graph(source: Source, weights_sha256: str, cache_dir: Path) -> Path:
+    """The compiled graph of a source, built now if there is none or it is not what was written.
+
+    Blocks while another process builds the same one. Raises Unavailable (`backbone_build_failed`).
+    """
+    cache_dir.mkdir(parents=True, exist_ok=True)
+    graph = cache_dir / f"{_key(source, weights_sha256)}.onnx"
+    with _locked(graph.with_suffix(".lock")):
+        if not _intact(graph):
+            _build(source, graph)
+    return graph
+
+
+def _key(source: Source, weights_sha256: str) -> str:
+    recipe = {
+        "weights": weights_sha256,
+        "config": sha256(source.config),
+        "pooling": source.pooling,
+        "normalise": source.normalise,
+        "max_tokens": source.max_tokens,
+        "opset": OPSET,
+        "recipe": RECIPE,
+    }
+    return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _intact(graph: Path) -> bool:
+    beside = graph.with_suffix(".sha256")
+    return graph.is_file() and beside.is_file() and beside.read_text() == sha256(graph)
+
+
+def _build(source: Source, graph: Path) -> None:
+    part = graph.with_suffix(".part")
+    child = subprocess.run(
+        [sys.executable, "-m", "tsugiki.backbones.graph", str(part)],
+        input=encode(source),
+        capture_output=True,
+        text=True,
+        timeout=BUILD_TIMEOUT_S,
+        env=_environment(),
+        check=False,
+    )
+    if child.returncode != 0:
+        part.unlink(missing_ok=True)
+        last = "\n".join(child.stderr.strip().splitlines()[-KEPT_LINES:])
+        raise Unavailable(f"backbone {source.name!r} could not be compiled: {last}", code="backbone_build_failed")
+    digest = graph.with_suffix(".sha256.part")
+    digest.write_text(sha256(part))
+    # The digest last: without it a crash between the two renames means building again, never trusting half a file.
+    _publish(part, graph)
+    _publish(digest, graph.with_suffix(".sha256"))
+
+
+def _environment() -> dict[str, str]:
+    # Our own search path is handed on: a packed service finds the core by it, not by an installed package.
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    offline = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
+    return os.environ | offline | {"OMP_NUM_THREADS": "1", "PYTHONPATH": path}
+
+
+def _publish(part: Path, path: Path) -> None:
+    _sync(part)
+    part.replace(path)
+    _sync(path.parent)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # let go when the file closes, also by a killed process
+        yield

@@ -1,0 +1,38 @@
+"""A backbone ready to serve: checked weights, preprocessing, compiled graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tsugiki.backbones.cache import check_weights, ensure_graph
+from tsugiki.backbones.catalog import find
+from tsugiki.backbones.source import Source
+from tsugiki.backbones.text import TextBackbone
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """`graph` is the ONNX file of the signature in `signature.py`."""
+
+    source: Source
+    backbone: TextBackbone
+    graph: Path
+
+
+def load(name: str, configured: Mapping[str, Path], cache_dir: Path) -> Loaded:
+    """The named backbone; `configured` maps further names to Hugging Face folders.
+
+    Some tenth of a second where the graph is in `cache_dir`, else some ten seconds. Raises Invalid (`backbone_unknown`)
+    and Unavailable (`backbone_missing`, `backbone_unsupported`, `backbone_corrupt`, `backbone_build_failed`).
+    """
+    source = find(name, configured)
+    return prepare(source, cache_dir)
+
+
+def prepare(source: Source, cache_dir: Path) -> Loaded:
+    """The same for a source at hand."""
+    weights_sha256 = check_weights(source)
+    backbone = TextBackbone(source, weights_sha256)
+    return Loaded(source, backbone, ensure_graph(source, weights_sha256, cache_dir))
