@@ -1,0 +1,57 @@
+"""Adaptations: jobs that turn samples into versions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from tsugiki.client.projects import path_of
+from tsugiki.client.replies import Adaptation, Project
+from tsugiki.client.transport import Json, Transport, segment
+from tsugiki.client.waiting import until_finished
+
+
+@dataclass(frozen=True, slots=True)
+class Adaptations:
+    transport: Transport
+
+    def start(
+        self,
+        project: str | Project,
+        *,
+        method: str = "auto",
+        budget_s: float | None = None,
+        seed: int | None = None,
+        promote: Literal["gate", "always", "never"] = "gate",
+        dry_run: bool = False,
+        wait_seconds: float = 0,
+    ) -> Adaptation:
+        """Adapts to the project's samples as they are now; `dry_run` makes the plan and trains nothing."""
+        body: Json = {"method": method, "promote": promote, "dry_run": dry_run, "wait_seconds": wait_seconds}
+        if budget_s is not None:
+            body["budget"] = {"seconds": budget_s}
+        if seed is not None:
+            body["hyperparameters"] = {"seed": seed}
+        return Adaptation.of(self.transport.post(f"{path_of(project)}/adaptations", body, wait_s=wait_seconds))
+
+    def get(self, adaptation: str | Adaptation) -> Adaptation:
+        return Adaptation.of(self.transport.get(_path(adaptation)))
+
+    def list(self, project: str | Project) -> Iterator[Adaptation]:
+        return map(Adaptation.of, self.transport.pages(f"{path_of(project)}/adaptations"))
+
+    def wait(self, adaptation: str | Adaptation, *, timeout_s: float = 600.0) -> Adaptation:
+        """The adaptation once it succeeded, failed or was cancelled. Raises TimeoutError; the job then goes on."""
+        return until_finished(lambda: self.get(adaptation), timeout_s)
+
+    def cancel(self, adaptation: str | Adaptation) -> Adaptation:
+        return Adaptation.of(self.transport.post(f"{_path(adaptation)}/cancel"))
+
+    def events(self, adaptation: str | Adaptation) -> list[Json]:
+        """What happened so far: phases, metrics, messages, in order."""
+        return self.transport.get(f"{_path(adaptation)}/events")["data"]
+
+
+def _path(adaptation: str | Adaptation) -> str:
+    return f"/v1/adaptations/{segment(adaptation.id if isinstance(adaptation, Adaptation) else adaptation)}"

@@ -1,0 +1,112 @@
+"""The client: the two verbs, and one attribute for each kind of object."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from types import TracebackType
+from typing import Literal, Self
+
+from tsugiki.client.adaptations import Adaptations
+from tsugiki.client.admin import Admin
+from tsugiki.client.exports import Exports
+from tsugiki.client.inputs import Input, NewSample, on_wire, sample_on_wire
+from tsugiki.client.projects import Projects
+from tsugiki.client.replies import Adapted, Predictions, Project
+from tsugiki.client.samples import Samples
+from tsugiki.client.transport import Call, Json, Transport, segment
+from tsugiki.client.versions import Versions
+
+KEY_VARIABLE = "TSUGIKI_KEY"
+MAX_INPUTS = 1_024  # a prediction request: the interface's limit
+
+
+class Client:
+    """A tenant's client; thread-safe, one pool of connections. Close it, or use it in `with`.
+
+    Methods raise TsugikiProblem where the service refuses, httpx.TransportError where it cannot be reached.
+    429 and 503 are tried again a few times, as long after as the service asks; POSTs carry an Idempotency-Key, so
+    that no retry does the work twice.
+    """
+
+    def __init__(self, url: str = "http://127.0.0.1:3000", key: str | None = None, *, timeout_s: float = 60.0) -> None:
+        """`key` defaults to the environment's TSUGIKI_KEY; raises ValueError where neither is given."""
+        key = key or os.environ.get(KEY_VARIABLE)
+        if not key:
+            raise ValueError(f"no key: pass key=..., or set {KEY_VARIABLE} (a first start writes one to bootstrap-key)")
+        self._transport = Transport(url, key, timeout_s)
+        self.projects = Projects(self._transport)
+        self.samples = Samples(self._transport)
+        self.adaptations = Adaptations(self._transport)
+        self.versions = Versions(self._transport)
+        self.exports = Exports(self._transport)
+        self.admin = Admin(self._transport)
+
+    def adapt(
+        self,
+        project: str | Project,
+        samples: Iterable[NewSample] = (),
+        *,
+        modality: Literal["text", "image", "audio"] = "text",
+        method: str = "auto",
+        wait_seconds: float = 10,
+    ) -> Adapted:
+        """Adds samples (at most 10,000; more go through `samples.add`) and adapts; the project is created if new.
+
+        Waits up to `wait_seconds` (0..60) for the new version; `adaptations.wait` waits longer.
+        """
+        body: Json = {
+            "project": str(project),
+            "modality": modality,
+            "samples": [sample_on_wire(sample) for sample in samples],
+            "method": method,
+            "wait_seconds": wait_seconds,
+        }
+        return Adapted.of(self._transport.post("/adapt", body, wait_s=wait_seconds))
+
+    def predict(
+        self,
+        project: str | Project,
+        inputs: Input | Sequence[Input],
+        *,
+        top_k: int = 1,
+        version: int | None = None,
+        alias: str | None = None,
+        truncate: Literal["END", "NONE"] = "END",
+    ) -> Predictions:
+        """Answers in the order of `inputs`, of any number, all by one version: `version`, or the alias's (`live`).
+
+        A bad input has its `problem` in place; TsugikiProblem 422 where all inputs of a request of 1,024 are bad.
+        """
+        given = [inputs] if isinstance(inputs, str | bytes) else list(inputs)
+        replies: list[Json] = []
+        for start in range(0, max(len(given), 1), MAX_INPUTS):
+            rows = [on_wire(value) for value in given[start : start + MAX_INPUTS]]
+            body = {"inputs": rows, "top_k": top_k, "truncate": truncate}
+            path = f"/v1/projects/{segment(str(project))}/predict"
+            replies.append(self._transport.send(Call("POST", path, _pin(version, alias), body, reads=True)))
+            # An alias may move between two requests: the later ones ask for what the first one got.
+            version = replies[0]["version"]
+        return Predictions.of(replies)
+
+    def backbones(self) -> list[Json]:
+        """The networks the operator offers, with licence and sha256."""
+        return self._transport.get("/v1/backbones")["data"]
+
+    def me(self) -> Json:
+        """The key's tenant, scopes, quotas and usage."""
+        return self._transport.get("/v1/me")
+
+    def close(self) -> None:
+        self._transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+
+def _pin(version: int | None, alias: str | None) -> Json:
+    """The query that names a version; a number wins over an alias."""
+    return {"version": version} if version is not None else {"alias": alias}

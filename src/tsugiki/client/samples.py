@@ -1,0 +1,64 @@
+"""Samples of a project."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from tsugiki.client.inputs import NewSample, chunks
+from tsugiki.client.projects import path_of
+from tsugiki.client.replies import Project, SampleBatch
+from tsugiki.client.transport import Call, Json, Transport, segment
+
+COUNTS = ("accepted", "duplicates", "quarantined", "rejected")
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    transport: Transport
+
+    def add(
+        self,
+        project: str | Project,
+        samples: Iterable[NewSample],
+        *,
+        on_error: Literal["skip", "fail"] | None = None,
+        validate_only: bool = False,
+    ) -> SampleBatch:
+        """Any number of samples, sent in chunks of at most 10,000; `on_error="fail"` holds for each chunk by itself."""
+        params = {"on_error": on_error, "validate_only": validate_only or None}
+        path = f"{path_of(project)}/samples"
+        total: Json = {"object": "sample.batch", **dict.fromkeys(COUNTS, 0), "data": []}
+        sent = 0
+        for rows in chunks(samples):
+            reply = self.transport.send(Call("POST", path, params, {"samples": rows}))
+            total |= {name: total[name] + reply[name] for name in COUNTS}
+            total["data"] += [{**row, "index": sent + row["index"]} for row in reply["data"]]
+            total["readiness"] = reply.get("readiness")
+            sent += len(rows)
+        return SampleBatch.of(total)
+
+    def list(
+        self,
+        project: str | Project,
+        *,
+        label: str | None = None,
+        source: str | None = None,
+        issue: str | None = None,
+    ) -> Iterator[Json]:
+        """Every sample that fits, fetched a page at a time."""
+        return self.transport.pages(f"{path_of(project)}/samples", label=label, source=source, issue=issue)
+
+    def get(self, project: str | Project, sample: str) -> Json:
+        return self.transport.get(_path(project, sample))
+
+    def relabel(self, project: str | Project, sample: str, label: str) -> Json:
+        return self.transport.send(Call("PUT", f"{_path(project, sample)}/label", body={"label": label}))
+
+    def delete(self, project: str | Project, sample: str) -> None:
+        self.transport.send(Call("DELETE", _path(project, sample)))
+
+
+def _path(project: str | Project, sample: str) -> str:
+    return f"{path_of(project)}/samples/{segment(sample)}"

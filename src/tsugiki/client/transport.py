@@ -1,0 +1,136 @@
+"""One HTTP call to the service: key, problem documents, bounded retries."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from tsugiki.client.problem import refusal
+
+Json = dict[str, Any]  # a JSON object; Any because JSON is untyped
+
+ATTEMPTS = 4  # of one call, the first included: enough for a restart of the service behind a proxy
+FIRST_PAUSE_S = 0.25  # where the service names none; doubles
+LONGEST_PAUSE_S = 30.0  # a longer Retry-After is the caller's to plan, so the problem is raised at once
+PAGE = 100  # objects a page: the interface's limit
+TRY_AGAIN = frozenset({429, 503})
+REPEATABLE = frozenset({"GET", "PUT", "PATCH", "DELETE"})  # ours set what they say, so twice is as once
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request. `reads` marks a POST that changes nothing; any other POST gets an Idempotency-Key.
+
+    `wait_s` is how long the service was asked to take, added to the time limit.
+    """
+
+    method: str
+    path: str
+    params: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    body: Any = None
+    reads: bool = False
+    wait_s: float = 0.0
+
+    @property
+    def safe_to_resend(self) -> bool:
+        """Whether a request whose fate is unknown may be sent again: a second DELETE would answer 404."""
+        return self.method in ("GET", "POST")
+
+    def headers(self) -> dict[str, str]:
+        headers = {"Content-Type": "application/json"} if self.body is not None else {}
+        if self.method == "POST" and not self.reads:
+            headers["Idempotency-Key"] = uuid.uuid4().hex
+        return headers
+
+
+class Transport:
+    """Sends calls over one pool of connections. Raises TsugikiProblem, or httpx.TransportError when out of reach."""
+
+    def __init__(self, url: str, key: str, timeout_s: float, pause: Callable[[float], None] = time.sleep) -> None:
+        self._http = httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=timeout_s)
+        self._timeout_s = timeout_s
+        self._pause = pause
+
+    def close(self) -> None:
+        self._http.close()
+
+    def send(self, call: Call) -> Json:
+        """The reply's JSON object, empty where the reply has no body."""
+        response = self._answer(call)
+        return response.json() if response.content else {}
+
+    def get(self, path: str, **params: Any) -> Json:
+        return self.send(Call("GET", path, params))
+
+    def post(self, path: str, body: Json | None = None, *, wait_s: float = 0.0) -> Json:
+        return self.send(Call("POST", path, body=body if body is not None else {}, wait_s=wait_s))
+
+    def text(self, path: str) -> str:
+        return self._answer(Call("GET", path)).text
+
+    def pages(self, path: str, **params: Any) -> Iterator[Json]:
+        """Every object of a list, fetched a page at a time while it is read."""
+        after: str | None = None
+        while True:
+            page = self.get(path, **{**params, "after": after, "limit": PAGE})
+            yield from page["data"]
+            if not page.get("has_more") or not page["data"]:
+                return
+            last = page["data"][-1]
+            after = str(last["id"] if "id" in last else last["version"])
+
+    @contextmanager
+    def stream(self, path: str, accept: str = "*/*", last_event_id: str | None = None) -> Generator[httpx.Response]:
+        """An open reply, to be read piece by piece; not retried."""
+        headers = {"Accept": accept} | ({"Last-Event-ID": last_event_id} if last_event_id else {})
+        with self._http.stream("GET", path, headers=headers) as response:
+            if not response.is_success:
+                response.read()
+                raise refusal(response)
+            yield response
+
+    def _answer(self, call: Call) -> httpx.Response:
+        # One encoding and one key for all attempts: the service compares both.
+        content = None if call.body is None else json.dumps(call.body, ensure_ascii=False, allow_nan=False).encode()
+        request = self._http.build_request(
+            call.method,
+            call.path,
+            params={name: value for name, value in call.params.items() if value is not None},
+            content=content,
+            headers=call.headers(),
+            timeout=self._timeout_s + call.wait_s,
+        )
+        for attempt in range(1, ATTEMPTS + 1):
+            backoff_s = FIRST_PAUSE_S * 2 ** (attempt - 1)
+            try:
+                response = self._http.send(request)
+            except (httpx.NetworkError, httpx.RemoteProtocolError):
+                if attempt == ATTEMPTS or not call.safe_to_resend:
+                    raise
+                self._pause(backoff_s)
+                continue
+            if response.is_success:
+                return response
+            pause_s = _retry_after_s(response, backoff_s)
+            if attempt == ATTEMPTS or response.status_code not in TRY_AGAIN or pause_s > LONGEST_PAUSE_S:
+                raise refusal(response)
+            self._pause(pause_s)
+        raise AssertionError("the last attempt returns or raises; this is a bug")
+
+
+def segment(name: str | int) -> str:
+    """A name as one path segment."""
+    return quote(str(name), safe="")
+
+
+def _retry_after_s(response: httpx.Response, otherwise_s: float) -> float:
+    given = response.headers.get("Retry-After", "")
+    return float(given) if given.isdecimal() else otherwise_s
