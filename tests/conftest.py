@@ -1,4 +1,6 @@
 """A tiny real BERT with random weights, and its compiled graph, for every part that needs a backbone."""
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# safetensors and tokenizers leave some arguments untyped.
 
 from __future__ import annotations
 

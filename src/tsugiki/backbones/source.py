@@ -147,8 +147,11 @@ def _pooling(name: str, folder: Path, modules: frozenset[str] | None) -> Pooling
 
 def _prefix(name: str, folder: Path) -> str:
     path = folder / "config_sentence_transformers.json"
-    config = _read(name, path) if path.is_file() else {}
-    return str((config.get("prompts") or {}).get(config.get("default_prompt_name"), ""))
+    if not path.is_file():
+        return ""
+    config = _read(name, path)
+    prompts: Json = config.get("prompts") or {}
+    return str(prompts.get(config.get("default_prompt_name") or "", ""))
 
 
 def _read(name: str, path: Path) -> Json:

@@ -1,4 +1,6 @@
 """Text to token ids: the one function that training, serving and export tokenise with."""
+# pyright: reportUnknownMemberType=false
+# The keyword arguments of tokenizers are untyped.
 
 from __future__ import annotations
 

@@ -1,0 +1,138 @@
+"""The zip which a tenant takes away: model, preprocessing, labels, program, and the certificate of parity."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+import time
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+
+from tsugiki.backbones import Loaded
+from tsugiki.domain import Floats, Graft, Json, Precision
+from tsugiki.errors import ParityMissed, WrongFeatureSpace
+from tsugiki.export import onnx
+from tsugiki.export.parity import Parity, certify
+from tsugiki.export.quantise import quantise
+from tsugiki.export.standalone import FORMAT, Classifier
+
+PACKAGES = ("numpy", "onnxruntime", "tokenizers")  # all that predict.py imports
+PARITY_ROWS = 256  # rows compared at most: seconds of one core, and one wrong row in a hundred is still seen
+LATENCY_RUNS = 32  # single texts timed: enough for a median, too few for more than a rough 95th percentile
+EPOCH = (1980, 1, 1, 0, 0, 0)  # the zip format's first moment: equal contents give equal bytes
+READABLE = 0o100644 << 16  # a plain file, rw-r--r--, where zip keeps Unix modes
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """`path` is the finished zip; `files` maps its members to their sha256; `latency` is of one text, in ms."""
+
+    path: Path
+    bytes: int
+    sha256: str
+    parity: Parity
+    latency: Json
+    files: Mapping[str, str]
+
+
+def build(
+    destination: Path,
+    loaded: Loaded,
+    graft: Graft,
+    facts: Json,
+    precision: Precision,
+    texts: Sequence[str],
+    reference: Floats,
+) -> Bundle:
+    """Writes the zip of a graft to `destination`, which the caller renames to where it is to be found.
+
+    `reference` (texts, classes) holds the service's own probabilities, columns in the order of `graft.head.labels`;
+    of more than `PARITY_ROWS` texts an even selection is compared. `facts` go into the manifest as they are.
+    Raises ParityMissed, WrongFeatureSpace; then no zip is left. Takes some three times the model's size in memory.
+    """
+    space = loaded.backbone.space.id
+    if graft.feature_space != space:
+        raise WrongFeatureSpace(f"the graft was fitted in {graft.feature_space}, the backbone yields {space}")
+    with tempfile.TemporaryDirectory(dir=destination.parent, prefix="export-") as stage:
+        folder = Path(stage)
+        manifest = _stage(folder, loaded, graft, precision) | {"version": facts}
+        _write_json(folder / "manifest.json", manifest)
+        classifier = Classifier(folder, threads=1)
+        chosen = _spread(len(texts), PARITY_ROWS)
+        if tuple(classifier.labels) != graft.head.labels:
+            raise ParityMissed("the export's labels are not the version's; this is a bug")
+        asked = [texts[i] for i in chosen]
+        parity = certify(classifier.probabilities(asked), reference[chosen], precision)
+        latency = _latency(classifier, asked)
+        _write_json(folder / "manifest.json", manifest | {"parity": asdict(parity)})
+        digests = _zip(folder, destination)
+    return Bundle(destination, destination.stat().st_size, _sha256(destination), parity, latency, digests)
+
+
+def _stage(folder: Path, loaded: Loaded, graft: Graft, precision: Precision) -> Json:
+    """Puts every file but the manifest into the folder, and returns what the manifest says of them."""
+    model = onnx.read(loaded.graph)
+    if precision == "int8":
+        model = quantise(model)
+    onnx.append_head(model, graft.head)
+    onnx.write(model, folder / "model.onnx")
+    (folder / "tokenizer.json").write_bytes(loaded.source.tokenizer.read_bytes())
+    _write_json(folder / "labels.json", list(graft.head.labels))
+    (folder / "predict.py").write_bytes(files("tsugiki.export").joinpath("standalone.py").read_bytes())
+    (folder / "requirements.txt").write_text("".join(f"{name}=={version(name)}\n" for name in PACKAGES))
+    backbone = loaded.backbone.space
+    staged = sorted(folder.iterdir())
+    return {
+        "format": FORMAT,
+        "method": graft.method,
+        "precision": precision,
+        "opset": onnx.opset(model),
+        "backbone": {"name": backbone.backbone, "sha256": backbone.backbone_sha256, "licence": loaded.source.licence},
+        "feature_space": backbone.id,
+        "preprocessing": {"unicode": "NFC", "prefix": loaded.source.prefix, "max_tokens": loaded.source.max_tokens},
+        "files": {path.name: {"sha256": _sha256(path), "bytes": path.stat().st_size} for path in staged},
+    }
+
+
+def _zip(folder: Path, destination: Path) -> dict[str, str]:
+    """Stored, not deflated: float weights shrink by a twelfth, and take seconds for it."""
+    digests: dict[str, str] = {}
+    with zipfile.ZipFile(destination, "w", zipfile.ZIP_STORED) as archive:
+        for path in sorted(folder.iterdir()):
+            entry = zipfile.ZipInfo(path.name, EPOCH)
+            entry.create_system, entry.external_attr = 3, READABLE
+            content = path.read_bytes()
+            archive.writestr(entry, content)
+            digests[path.name] = hashlib.sha256(content).hexdigest()
+    return digests
+
+
+def _latency(classifier: Classifier, texts: Sequence[str]) -> Json:
+    taken: list[float] = []
+    for i in _spread(len(texts), LATENCY_RUNS):
+        started = time.perf_counter()
+        classifier.probabilities([texts[i]])
+        taken.append((time.perf_counter() - started) * 1000)
+    p50, p95 = (round(float(value), 3) for value in np.percentile(taken, (50, 95)))
+    return {"p50_ms": p50, "p95_ms": p95, "batch": 1, "threads": 1, "runs": len(taken)}
+
+
+def _spread(count: int, most: int) -> list[int]:
+    """`most` indices evenly over `count`, or all: (5, 3) -> [0, 2, 4]."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).astype(int)).tolist() if count else []
+
+
+def _write_json(path: Path, content: object) -> None:
+    path.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
