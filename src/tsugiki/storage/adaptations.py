@@ -1,0 +1,139 @@
+"""Adaptations as rows: one state machine, fenced by attempt, in which no end is ever left again (I4)."""
+
+from __future__ import annotations
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from tsugiki.domain import Adaptation, Event, Json, Phase
+from tsugiki.errors import Conflict, NotFound
+from tsugiki.storage.adaptation_rows import EventType, read_adaptation, read_event
+from tsugiki.storage.database import Database
+from tsugiki.storage.pages import Page, cut, one_more
+from tsugiki.storage.tables import AdaptationRow, EventRow, ProjectRow
+
+UNFINISHED = ("queued", "running")
+FENCED = "fenced"
+
+
+class Adaptations:
+    """`Registry.publish` is the other writer: it alone makes an adaptation `succeeded`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def create(self, project_id: str, request: Json, idempotency_key: str | None = None) -> Adaptation:
+        """A queued one; the same key of the same tenant gives the one that was made with it. Raises NotFound."""
+        with self._database.write() as session:
+            project = session.get(ProjectRow, project_id)
+            if project is None:
+                raise NotFound(f"There is no project {project_id!r}.")
+            if idempotency_key is not None:
+                same = select(AdaptationRow).where(AdaptationRow.tenant_id == project.tenant_id)
+                row = session.scalar(same.where(AdaptationRow.idempotency_key == idempotency_key))
+                if row is not None:
+                    return read_adaptation(row)
+            row = AdaptationRow(
+                id=self._database.ids.new("adp"),
+                tenant_id=project.tenant_id,
+                project_id=project_id,
+                idempotency_key=idempotency_key,
+                status="queued",
+                phase="validate",
+                request=request,
+                fraction=0.0,
+                attempts=0,
+                timings={},
+                created_at=self._database.now(),
+            )
+            session.add(row)
+        return read_adaptation(row)
+
+    def get(self, tenant_id: str, adaptation_id: str) -> Adaptation:
+        with self._database.read() as session:
+            return read_adaptation(_owned(session, tenant_id, adaptation_id))
+
+    def list(self, project_id: str, after: str | None = None, limit: int = 100) -> Page[Adaptation]:
+        """Oldest first."""
+        query = select(AdaptationRow).where(AdaptationRow.project_id == project_id, AdaptationRow.id > (after or ""))
+        with self._database.read() as session:
+            rows = session.scalars(query.order_by(AdaptationRow.id).limit(one_more(limit))).all()
+            return cut(rows, limit, read_adaptation)
+
+    def unfinished(self) -> list[Adaptation]:
+        """Of all tenants, oldest first: what a start has to take up again."""
+        query = select(AdaptationRow).where(AdaptationRow.status.in_(UNFINISHED)).order_by(AdaptationRow.id)
+        with self._database.read() as session:
+            return [read_adaptation(row) for row in session.scalars(query)]
+
+    def start(self, adaptation_id: str) -> int:
+        """Take the job; the attempt returned is the token that fences off every earlier one.
+
+        Raises Conflict `fenced` if it has ended already, NotFound if its project was erased.
+        """
+        with self._database.write() as session:
+            row = session.get(AdaptationRow, adaptation_id)
+            if row is None:
+                raise NotFound(f"There is no adaptation {adaptation_id!r}.")
+            if row.status not in UNFINISHED:
+                raise Conflict(f"{adaptation_id} is {row.status} already.", code=FENCED)
+            row.status, row.attempts = "running", row.attempts + 1
+            return row.attempts
+
+    def report(self, adaptation_id: str, attempt: int, phase: Phase, fraction: float, plan: Json | None = None) -> None:
+        """How far the job is, 0..1 of the whole. Writes no event. Raises Conflict `fenced`."""
+        with self._database.write() as session:
+            row = _fenced(session, adaptation_id, attempt)
+            row.phase, row.fraction = phase, fraction
+            if plan is not None:
+                row.plan = plan
+
+    def fail(self, adaptation_id: str, attempt: int, error: Json, timings: Json) -> None:
+        """Raises Conflict `fenced`."""
+        with self._database.write() as session:
+            row = _fenced(session, adaptation_id, attempt)
+            row.status, row.error, row.timings, row.finished_at = "failed", error, timings, self._database.now()
+
+    def cancel(self, tenant_id: str, adaptation_id: str) -> Adaptation:
+        """From now on nothing of it is published; the worker learns by `is_cancelled`. An ended one stays as it is."""
+        with self._database.write() as session:
+            row = _owned(session, tenant_id, adaptation_id)
+            if row.status in UNFINISHED:
+                row.status, row.finished_at = "cancelled", self._database.now()
+            return read_adaptation(row)
+
+    def is_cancelled(self, adaptation_id: str) -> bool:
+        """True also when the adaptation is gone: its project was erased, and the work is for nobody."""
+        with self._database.read() as session:
+            status = session.scalar(select(AdaptationRow.status).where(AdaptationRow.id == adaptation_id))
+        return status is None or status == "cancelled"
+
+    def add_event(self, adaptation_id: str, type: EventType, data: Json) -> Event:
+        """Raises NotFound when the adaptation is gone."""
+        with self._database.write() as session:
+            if session.get(AdaptationRow, adaptation_id) is None:
+                raise NotFound(f"There is no adaptation {adaptation_id!r}.")
+            last = select(func.max(EventRow.seq)).where(EventRow.adaptation_id == adaptation_id)
+            seq = (session.scalar(last) or 0) + 1
+            row = EventRow(adaptation_id=adaptation_id, seq=seq, at=self._database.now(), type=type, data=data)
+            session.add(row)
+        return read_event(row)
+
+    def events(self, adaptation_id: str, after_seq: int = 0) -> list[Event]:
+        query = select(EventRow).where(EventRow.adaptation_id == adaptation_id, EventRow.seq > after_seq)
+        with self._database.read() as session:
+            return [read_event(row) for row in session.scalars(query.order_by(EventRow.seq))]
+
+
+def _owned(session: Session, tenant_id: str, adaptation_id: str) -> AdaptationRow:
+    row = session.get(AdaptationRow, adaptation_id)
+    if row is None or row.tenant_id != tenant_id:
+        raise NotFound(f"There is no adaptation {adaptation_id!r}.")
+    return row
+
+
+def _fenced(session: Session, adaptation_id: str, attempt: int) -> AdaptationRow:
+    row = session.get(AdaptationRow, adaptation_id)
+    if row is None or (row.status, row.attempts) != ("running", attempt):
+        raise Conflict(f"Attempt {attempt} of {adaptation_id} may no longer write.", code=FENCED)
+    return row

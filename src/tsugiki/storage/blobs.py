@@ -1,0 +1,152 @@
+"""Bytes under the name of their sha256, apart for each owner. Objects before pointers: a row names what is here."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Collection, Generator, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import BinaryIO, NamedTuple, Protocol
+
+from tsugiki.errors import ArtifactCorrupt
+from tsugiki.storage.clock import Clock, utc_now
+
+CHUNK_BYTES = 1 << 20  # read, hashed and sent at once: large enough for full disk speed, small in memory
+OWNER = re.compile(r"[A-Za-z0-9_]+")  # an id of ours: nothing that could climb out of the root
+SHA256 = re.compile(r"[0-9a-f]{64}")
+MIN_AGE_S = 3600  # reliability: what was put within the hour may be about to be named by a row
+
+
+class BlobName(NamedTuple):
+    owner: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One file as a store lists it; `modified_s` in seconds of the epoch, by the store's clock."""
+
+    path: str
+    modified_s: float
+
+
+class Files(Protocol):
+    """Where blobs are kept. Paths are relative, with `/`. Raises StorageFull and Unavailable."""
+
+    def write(self, path: str, chunks: Iterable[bytes]) -> None:
+        """All or nothing, and durable once it returned."""
+        ...
+
+    def read(self, path: str) -> BinaryIO:
+        """Raises FileNotFoundError."""
+        ...
+
+    def remove(self, path: str) -> None: ...
+    def remove_folder(self, path: str) -> None: ...
+    def listing(self) -> Iterator[Found]: ...
+
+
+class Blobs:
+    """`owner` is a project's id: erasing one project never touches another's identical bytes."""
+
+    def __init__(self, files: Files, now: Clock = utc_now) -> None:
+        self._files = files
+        self._now = now
+        # A put of bytes that are here already must not meet a sweep which is just removing them.
+        self._publishing = Lock()
+
+    def put(self, owner: str, data: bytes) -> str:
+        """Durable when it returns the sha256; the same bytes again are the same blob. Raises StorageFull."""
+        sha = hashlib.sha256(data).hexdigest()
+        with self._publishing:
+            self._files.write(_path(owner, sha), (data,))
+        return sha
+
+    def put_file(self, owner: str, source: Path) -> str:
+        """A copy of a file of any size, in little memory; `source` stays."""
+        with source.open("rb") as file:
+            sha = _digest(file)
+            file.seek(0)
+            with self._publishing:
+                self._files.write(_path(owner, sha), _chunks(file))
+        return sha
+
+    def get(self, owner: str, sha256: str) -> bytes:
+        """The bytes that were put. Raises ArtifactCorrupt if they are gone or changed."""
+        with self._opened(owner, sha256) as file:
+            data = file.read()
+        if hashlib.sha256(data).hexdigest() != sha256:
+            raise _corrupt(owner, sha256, "changed")
+        return data
+
+    def open(self, owner: str, sha256: str) -> Iterator[bytes]:
+        """The bytes in chunks, all checked before the first is given. Raises ArtifactCorrupt at once, as `get`."""
+        with self._opened(owner, sha256) as file:
+            if _digest(file) != sha256:
+                raise _corrupt(owner, sha256, "changed")
+        return self._stream(owner, sha256)
+
+    def delete_owner(self, owner: str) -> None:
+        """Erase everything of one owner; nothing there is fine."""
+        with self._publishing:
+            self._files.remove_folder(_checked(OWNER, owner))
+
+    def sweep(self, referenced: Collection[BlobName], older_than_s: float = MIN_AGE_S) -> int:
+        """Remove what no row names and what half-finished writes left; says how many files.
+
+        `referenced` must have been read before the call: what is put meanwhile is younger than `older_than_s`.
+        """
+        removed = 0
+        for found in self._files.listing():
+            if _name(found.path) in referenced:
+                continue
+            with self._publishing:
+                if self._now().timestamp() - found.modified_s > older_than_s:
+                    self._files.remove(found.path)
+                    removed += 1
+        return removed
+
+    def _opened(self, owner: str, sha256: str) -> BinaryIO:
+        try:
+            return self._files.read(_path(owner, sha256))
+        except FileNotFoundError as error:
+            raise _corrupt(owner, sha256, "missing") from error
+
+    def _stream(self, owner: str, sha256: str) -> Generator[bytes]:
+        with self._opened(owner, sha256) as file:
+            yield from _chunks(file)
+
+
+def _digest(file: BinaryIO) -> str:
+    digest = hashlib.sha256()
+    for chunk in _chunks(file):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _chunks(file: BinaryIO) -> Generator[bytes]:
+    while chunk := file.read(CHUNK_BYTES):
+        yield chunk
+
+
+def _path(owner: str, sha256: str) -> str:
+    return f"{_checked(OWNER, owner)}/{sha256[:2]}/{_checked(SHA256, sha256)}"
+
+
+def _name(path: str) -> BlobName | None:
+    """None for a leftover of a write: no row can name it."""
+    owner, _, rest = path.partition("/")
+    sha256 = rest.rpartition("/")[2]
+    return BlobName(owner, sha256) if SHA256.fullmatch(sha256) else None
+
+
+def _checked(pattern: re.Pattern[str], part: str) -> str:
+    if not pattern.fullmatch(part):
+        raise ValueError(f"{part!r} is no part of a blob's path: this is a bug")
+    return part
+
+
+def _corrupt(owner: str, sha256: str, what: str) -> ArtifactCorrupt:
+    return ArtifactCorrupt(f"Blob {sha256} of {owner} is {what}.", fix="Restore it from a backup, or adapt again.")

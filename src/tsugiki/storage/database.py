@@ -1,0 +1,117 @@
+"""The database: transactions, the clock, ids, and one border where its failures become ours."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.orm import Session
+
+from tsugiki.errors import Unavailable
+from tsugiki.storage import sqlite
+from tsugiki.storage.clock import Clock, utc_now
+from tsugiki.storage.ids import Ids
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+FILE_NAME = "tsugiki.db"
+
+
+class Database:
+    """Rows that survive kill -9 once `write` returned. One per process; thread-safe.
+
+    `read` and `write` yield a session in one transaction; a `write` commits when its block ends and undoes
+    everything when it raises. They raise StorageFull and Unavailable besides what the block raises.
+    """
+
+    def __init__(self, home: Path, now: Clock = utc_now) -> None:
+        home.mkdir(parents=True, exist_ok=True)
+        self.now = now
+        self.ids = Ids(now)
+        self._reader = sqlite.open_engine(home / FILE_NAME)
+        self._writer = self._reader.execution_options(**{sqlite.WRITES: True})
+        # Threads of this process queue here: SQLite's own waiting polls, and lets the unlucky starve.
+        self._turn = Lock()
+
+    @contextmanager
+    def read(self) -> Generator[Session]:
+        with _told_as_ours(), Session(self._reader) as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Generator[Session]:
+        if not self._turn.acquire(timeout=sqlite.BUSY_TIMEOUT_S):
+            raise Unavailable("The database is busy with other writes.")
+        try:
+            with _told_as_ours(), Session(self._writer, expire_on_commit=False) as session, session.begin():
+                yield session
+        finally:
+            self._turn.release()
+
+    def migrate(self) -> None:
+        """Bring the tables to this code's revision. Raises Unavailable if the database is of a newer one."""
+        from alembic import command
+        from alembic.script import ScriptDirectory
+
+        script = ScriptDirectory.from_config(self._alembic)
+        known = {revision.revision for revision in script.walk_revisions()}
+        with _told_as_ours(), self._writer.begin() as connection:
+            found = self.revision()
+            if found is not None and found not in known:
+                raise Unavailable(
+                    f"The database is at revision {found}; this code knows up to {script.get_current_head()}.",
+                    fix="Run the release which wrote the database, or a newer one.",
+                    code="database_too_new",
+                )
+            self._alembic.attributes["connection"] = connection
+            command.upgrade(self._alembic, "head")
+
+    def revision(self) -> str | None:
+        """The revision the tables are at; None before the first migration."""
+        from alembic.migration import MigrationContext
+
+        with _told_as_ours(), self._reader.connect() as connection:
+            return MigrationContext.configure(connection).get_current_revision()
+
+    def check(self) -> None:
+        """Raises Unavailable unless the database answers: what readiness asks."""
+        with self.read() as session:
+            session.execute(text("SELECT 1"))
+
+    def empty_log(self) -> bool:
+        """Remove erased bytes from the write-ahead log. False while a long read still needs it: call again."""
+        with _told_as_ours():
+            return sqlite.empty_log(self._reader)
+
+    def close(self) -> None:
+        self._reader.dispose()
+
+    @cached_property
+    def _alembic(self) -> Config:
+        from alembic.config import Config
+
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+        return config
+
+
+@contextmanager
+def _told_as_ours() -> Generator[None]:
+    try:
+        yield
+    except DBAPIError as error:
+        ours = sqlite.translated(error)
+        if ours is None:
+            raise
+        raise ours from error
+    except PoolTimeout as error:
+        raise Unavailable("Every connection to the database is in use.") from error

@@ -1,0 +1,96 @@
+"""A graft as bytes and back: safetensors for the numbers, JSON in its header for the words (I9)."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING, Any, cast, get_args
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from tsugiki.domain import MAX_LABELS, Graft, Head, Json, MethodName
+from tsugiki.errors import ArtifactCorrupt
+
+if TYPE_CHECKING:
+    from tsugiki.domain import Floats
+
+FORMAT = 1
+WORDS = "tsugiki"  # the one metadata key: safetensors writes several in an order of its own, bytes would differ
+LENGTH_BYTES = 8  # of the header's length, https://github.com/huggingface/safetensors#format
+KEYS = {"format", "method", "feature_space", "labels", "temperature", "details"}
+
+
+def encode(graft: Graft) -> bytes:
+    """The same graft gives the same bytes, so its sha256 is its identity."""
+    words = {
+        "format": FORMAT,
+        "method": graft.method,
+        "feature_space": graft.feature_space,
+        "labels": list(graft.head.labels),
+        "temperature": float(graft.head.temperature),
+        "details": graft.details,
+    }
+    text = json.dumps(words, sort_keys=True, allow_nan=False, separators=(",", ":"))
+    weight = np.ascontiguousarray(graft.head.weight, dtype=np.float32)
+    bias = np.ascontiguousarray(graft.head.bias, dtype=np.float32)
+    return save({"weight": weight, "bias": bias}, metadata={WORDS: text})
+
+
+def decode(data: bytes) -> Graft:
+    """Raises ArtifactCorrupt on anything but what `encode` writes."""
+    try:
+        tensors = load(data)
+        words = _words(data)
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise ArtifactCorrupt("These bytes are no graft.") from error
+    labels = _labels(words)
+    weight, bias = _tensors(tensors, len(labels))
+    temperature = words["temperature"]
+    _require(isinstance(temperature, float) and math.isfinite(temperature) and temperature > 0, "temperature")
+    _require(words["method"] in get_args(MethodName), "method")
+    _require(isinstance(words["feature_space"], str), "feature space")
+    _require(isinstance(words["details"], dict), "details")
+    return Graft(
+        method=cast(MethodName, words["method"]),
+        feature_space=words["feature_space"],
+        head=Head(weight, bias, temperature, labels),
+        details=words["details"],
+    )
+
+
+def _words(data: bytes) -> Json:
+    length = int.from_bytes(data[:LENGTH_BYTES], "little")
+    header = json.loads(data[LENGTH_BYTES : LENGTH_BYTES + length])
+    words: Any = json.loads(header["__metadata__"][WORDS])  # Any: whatever the file holds
+    _require(isinstance(words, dict), "header")
+    known = cast(Json, words)
+    _require(known.keys() == KEYS, "header")
+    _require(known["format"] == FORMAT, f"format (this code reads {FORMAT})")
+    return known
+
+
+def _labels(words: Json) -> tuple[str, ...]:
+    _require(isinstance(words["labels"], list), "labels")
+    labels = cast(list[object], words["labels"])
+    names = tuple(label for label in labels if isinstance(label, str) and label)
+    _require(len(names) == len(labels), "labels")
+    _require(1 <= len(names) <= MAX_LABELS and len(set(names)) == len(names), "number of labels")
+    return names
+
+
+def _tensors(tensors: dict[str, Floats], classes: int) -> tuple[Floats, Floats]:
+    """Weight (classes, dim) and bias (classes,), both finite float32."""
+    _require(tensors.keys() == {"weight", "bias"}, "set of tensors")
+    weight, bias = tensors["weight"], tensors["bias"]
+    _require(weight.dtype == np.float32 and bias.dtype == np.float32, "number type")
+    _require(weight.ndim == 2 and weight.shape[1] > 0, "shape of the weight")
+    _require(weight.shape[0] == classes and bias.shape == (classes,), "number of classes")
+    _require(bool(np.isfinite(weight).all() and np.isfinite(bias).all()), "set of numbers (not all finite)")
+    return weight, bias
+
+
+def _require(holds: bool, what: str) -> None:
+    if not holds:
+        raise ArtifactCorrupt(f"A graft's {what} is not what this code writes.")

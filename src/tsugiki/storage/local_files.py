@@ -1,0 +1,105 @@
+"""Blobs in a folder of this machine, published so that a name never shows half a file, power cut or not."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import shutil
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from tsugiki.errors import StorageFull, TsugikiError, Unavailable
+from tsugiki.storage.blobs import Found
+
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+UNFINISHED = ".unfinished-"  # a temporary file's prefix; whatever crash leaves one, the sweep takes it
+
+
+class LocalFiles:
+    """Write to a temporary file beside the target, fsync, rename, fsync the folder: in this order only.
+
+    Source: https://www.sqlite.org/atomiccommit.html and rename(2); without the folder's fsync the name may be
+    lost with the power although the bytes are not.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        with _told_as_ours():
+            root.mkdir(parents=True, exist_ok=True)
+
+    def write(self, path: str, chunks: Iterable[bytes]) -> None:
+        target = self._root / path
+        unfinished = target.parent / f"{UNFINISHED}{secrets.token_hex(8)}"
+        with _told_as_ours():
+            self._make_folder(target.parent)
+            try:
+                with unfinished.open("xb") as file:
+                    for chunk in chunks:
+                        file.write(chunk)
+                    file.flush()
+                    os.fsync(file.fileno())
+                os.replace(unfinished, target)
+            except BaseException:
+                unfinished.unlink(missing_ok=True)
+                raise
+            _sync_folder(target.parent)
+
+    def read(self, path: str) -> BinaryIO:
+        try:
+            return (self._root / path).open("rb")
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise _ours(error) from error
+
+    def remove(self, path: str) -> None:
+        with _told_as_ours():
+            (self._root / path).unlink(missing_ok=True)
+
+    def remove_folder(self, path: str) -> None:
+        folder = self._root / path
+        with _told_as_ours():
+            if folder.exists():
+                shutil.rmtree(folder)
+                _sync_folder(self._root)
+
+    def listing(self) -> Iterator[Found]:
+        with _told_as_ours():
+            for path in sorted(self._root.glob("*/*/*")):
+                try:
+                    modified_s = path.stat().st_mtime
+                except FileNotFoundError:
+                    continue  # its owner was erased while we walked
+                yield Found(path.relative_to(self._root).as_posix(), modified_s)
+
+    def _make_folder(self, folder: Path) -> None:
+        if folder == self._root or folder.is_dir():
+            return
+        self._make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        _sync_folder(folder.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def _told_as_ours() -> Generator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise _ours(error) from error
+
+
+def _ours(error: OSError) -> TsugikiError:
+    if error.errno in NO_ROOM:
+        return StorageFull("The disk has no room for this.", fix="Free disk space; nothing has to be restarted.")
+    return Unavailable(f"The folder of blobs cannot be read or written: {error.strerror}.")

@@ -1,0 +1,120 @@
+"""Projects: made, found by their tenant only, and erased to the last byte."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import cast
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from tsugiki.domain import Label, Modality, Policy, Project, Task
+from tsugiki.errors import Conflict, NotFound
+from tsugiki.storage.blobs import Blobs
+from tsugiki.storage.database import Database
+from tsugiki.storage.pages import Page, cut, one_more
+from tsugiki.storage.tables import ProjectRow, TenantRow
+
+
+class Projects:
+    def __init__(self, database: Database, blobs: Blobs) -> None:
+        self._database = database
+        self._blobs = blobs
+
+    def create(
+        self,
+        tenant_id: str,
+        name: str,
+        modality: Modality,
+        task: Task,
+        backbone: str,
+        labels: Sequence[Label] = (),
+        policy: Policy | None = None,
+    ) -> Project:
+        """Raises Conflict `project_exists`, NotFound for an unknown tenant."""
+        row = ProjectRow(
+            id=self._database.ids.new("proj"),
+            tenant_id=tenant_id,
+            name=name,
+            modality=modality,
+            task=task,
+            backbone=backbone,
+            labels=[asdict(label) for label in labels],
+            policy=asdict(policy or Policy()),
+            created_at=self._database.now(),
+        )
+        with self._database.write() as session:
+            if session.get(TenantRow, tenant_id) is None:
+                raise NotFound(f"There is no tenant {tenant_id!r}.")
+            _must_be_free(session, tenant_id, name)
+            session.add(row)
+        return _project(row)
+
+    def get(self, tenant_id: str, ref: str) -> Project:
+        """By id or by name; another tenant's is NotFound as an unknown one is."""
+        mine = select(ProjectRow).where(ProjectRow.tenant_id == tenant_id)
+        with self._database.read() as session:
+            row = session.scalar(mine.where(ProjectRow.id == ref)) or session.scalar(mine.where(ProjectRow.name == ref))
+            if row is None:
+                raise NotFound(f"There is no project {ref!r}.", fix="GET /v1/projects lists yours.")
+            return _project(row)
+
+    def list(self, tenant_id: str, after: str | None = None, limit: int = 100) -> Page[Project]:
+        query = select(ProjectRow).where(ProjectRow.tenant_id == tenant_id, ProjectRow.id > (after or ""))
+        with self._database.read() as session:
+            return cut(session.scalars(query.order_by(ProjectRow.id).limit(one_more(limit))).all(), limit, _project)
+
+    def update(
+        self,
+        project_id: str,
+        name: str | None = None,
+        labels: Sequence[Label] | None = None,
+        policy: Policy | None = None,
+    ) -> Project:
+        """What is None stays. Raises Conflict `project_exists`, NotFound."""
+        with self._database.write() as session:
+            row = session.get(ProjectRow, project_id)
+            if row is None:
+                raise NotFound(f"There is no project {project_id!r}.")
+            if name is not None and name != row.name:
+                _must_be_free(session, row.tenant_id, name)
+                row.name = name
+            if labels is not None:
+                row.labels = [asdict(label) for label in labels]
+            if policy is not None:
+                row.policy = asdict(policy)
+            return _project(row)
+
+    def delete(self, project: Project) -> bool:
+        """Erase the project: rows in one transaction, then blobs, then the log's copies of both.
+
+        False if a long read still holds the log; `Database.empty_log` then has to be called again later.
+        A crash in between leaves blobs without a project, which `Blobs.sweep` removes.
+        """
+        with self._database.write() as session:
+            session.execute(delete(ProjectRow).where(ProjectRow.id == project.id))
+        self._blobs.delete_owner(project.id)
+        return self._database.empty_log()
+
+
+def _must_be_free(session: Session, tenant_id: str, name: str) -> None:
+    taken = select(ProjectRow.id).where(ProjectRow.tenant_id == tenant_id, ProjectRow.name == name)
+    if session.scalar(taken):
+        raise Conflict(
+            f"There is a project named {name!r} already.", fix="Use it, or choose another name.", code="project_exists"
+        )
+
+
+def _project(row: ProjectRow) -> Project:
+    return Project(
+        id=row.id,
+        tenant_id=row.tenant_id,
+        name=row.name,
+        modality=cast(Modality, row.modality),
+        task=cast(Task, row.task),
+        backbone=row.backbone,
+        labels=tuple(Label(**label) for label in row.labels),
+        policy=Policy(**row.policy),
+        created_at=row.created_at,
+    )

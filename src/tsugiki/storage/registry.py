@@ -1,0 +1,182 @@
+"""The registry: versions are published once and never change; what is served changes by moving an alias only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from tsugiki.domain import Alias, AliasMove, Graft, Json, NewVersion, Snapshot, Version
+from tsugiki.errors import ArtifactCorrupt, Conflict, NotFound
+from tsugiki.storage import grafts
+from tsugiki.storage.aliases import UNSET, Expected, history, move, previous, read_alias, read_move
+from tsugiki.storage.blobs import Blobs
+from tsugiki.storage.database import Database
+from tsugiki.storage.pages import Page, cut, one_more
+from tsugiki.storage.tables import AdaptationRow, AliasRow, ProjectRow, SnapshotRow, VersionRow
+from tsugiki.storage.version_rows import read_snapshot, read_version, snapshot_row, version_row
+
+
+def _nobody(project_id: str) -> None:
+    """Who listens when nobody does."""
+
+
+class Registry:
+    """`on_move` is called with a project's id after an alias of it moved, once the move is durable."""
+
+    def __init__(self, database: Database, blobs: Blobs, on_move: Callable[[str], None] = _nobody) -> None:
+        self._database = database
+        self._blobs = blobs
+        self._on_move = on_move
+
+    def publish(
+        self,
+        project_id: str,
+        new: NewVersion,
+        adaptation_id: str,
+        attempt: int,
+        promote_to: str | None,
+        expected: int | None,
+        gate: Json,
+        timings: Json,
+        actor: str,
+    ) -> Version:
+        """Make a version of `new`, move alias `promote_to` (if any) to it, and end the adaptation: all or nothing.
+
+        `expected` is the version the gate compared with, None if nothing was live. Raises Conflict `fenced` when
+        this attempt may no longer write (cancelled, overtaken, project erased) and `alias_moved` when the alias
+        is not at `expected` any more. Objects before pointers: a crash leaves blobs without a row, never a row
+        without its blobs.
+        """
+        assert new.snapshot.project_id == project_id, "a snapshot of another project: this is a bug"
+        graft_sha = self._blobs.put(project_id, grafts.encode(new.graft))
+        evaluation_sha = self._blobs.put(project_id, _canonical(new.evaluation))
+        now = self._database.now()
+        try:
+            with self._database.write() as session:
+                adaptation = _fence(session, project_id, adaptation_id, attempt)
+                last = select(func.max(VersionRow.number)).where(VersionRow.project_id == project_id)
+                number = (session.scalar(last) or 0) + 1
+                if session.get(SnapshotRow, new.snapshot.id) is None:
+                    session.add(snapshot_row(new.snapshot, now))
+                    session.flush()
+                row = version_row(new, number, adaptation_id, graft_sha, evaluation_sha, now)
+                session.add(row)
+                session.flush()
+                if promote_to is not None:
+                    reason = str(gate.get("reason", "promoted"))
+                    move(session, project_id, promote_to, number, expected, "move", reason, actor, now)
+                adaptation.status, adaptation.phase, adaptation.fraction = "succeeded", "promote", 1.0
+                adaptation.version, adaptation.gate, adaptation.timings = number, gate, timings
+                adaptation.finished_at = now
+        except Conflict:
+            self._erase_if_orphaned(project_id)
+            raise
+        if promote_to is not None:
+            self._on_move(project_id)
+        return read_version(row)
+
+    def get(self, project_id: str, number: int) -> Version:
+        with self._database.read() as session:
+            return read_version(_found(session, project_id, number))
+
+    def list(self, project_id: str, after: int = 0, limit: int = 100) -> Page[Version]:
+        """Oldest first; `after` is a version's number."""
+        query = select(VersionRow).where(VersionRow.project_id == project_id, VersionRow.number > after)
+        with self._database.read() as session:
+            rows = session.scalars(query.order_by(VersionRow.number).limit(one_more(limit))).all()
+            return cut(rows, limit, read_version)
+
+    def graft(self, version: Version) -> Graft:
+        """Read from disk and verified at each call. Raises ArtifactCorrupt."""
+        graft = grafts.decode(self._blobs.get(version.project_id, version.digest))
+        if (graft.head.labels, graft.feature_space) != (version.labels, version.feature_space):
+            raise ArtifactCorrupt(f"The graft of version {version.number} is not what its row says.")
+        return graft
+
+    def evaluation(self, version: Version) -> Json:
+        """The whole evaluation, as published. Raises ArtifactCorrupt."""
+        with self._database.read() as session:
+            sha256 = _found(session, version.project_id, version.number).evaluation
+        return json.loads(self._blobs.get(version.project_id, sha256))
+
+    def snapshot(self, snapshot_id: str) -> Snapshot:
+        with self._database.read() as session:
+            row = session.get(SnapshotRow, snapshot_id)
+            if row is None:
+                raise NotFound(f"There is no snapshot {snapshot_id!r}.")
+            return read_snapshot(row)
+
+    def alias(self, project_id: str, name: str) -> Alias | None:
+        with self._database.read() as session:
+            row = session.get(AliasRow, (project_id, name))
+            return read_alias(row) if row else None
+
+    def aliases(self, project_id: str) -> list[Alias]:
+        query = select(AliasRow).where(AliasRow.project_id == project_id).order_by(AliasRow.name)
+        with self._database.read() as session:
+            return [read_alias(row) for row in session.scalars(query)]
+
+    def move(
+        self,
+        project_id: str,
+        name: str,
+        version: int,
+        expected: Expected = UNSET,
+        reason: str = "",
+        actor: str = "",
+    ) -> Alias:
+        """Point the alias at a version, making the alias if it is new; already there changes nothing.
+
+        Raises Conflict `alias_moved` unless it is at `expected` (None: does not exist), NotFound for the version.
+        """
+        with self._database.write() as session:
+            _found(session, project_id, version)
+            row = move(session, project_id, name, version, expected, "move", reason, actor, self._database.now())
+        self._on_move(project_id)
+        return read_alias(row)
+
+    def history(self, project_id: str, name: str) -> list[AliasMove]:
+        """Newest first."""
+        with self._database.read() as session:
+            return [read_move(row) for row in reversed(history(session, project_id, name))]
+
+    def rollback(self, project_id: str, name: str, actor: str) -> Alias:
+        """Undo the alias's last move that is not undone yet. Raises Conflict `nothing_to_roll_back`, NotFound."""
+        with self._database.write() as session:
+            if session.get(AliasRow, (project_id, name)) is None:
+                raise NotFound(f"There is no alias {name!r}.")
+            version = previous(history(session, project_id, name))
+            if version is None:
+                raise Conflict(f"Alias {name!r} has no earlier version.", code="nothing_to_roll_back")
+            now = self._database.now()
+            row = move(session, project_id, name, version, UNSET, "rollback", "rollback", actor, now)
+        self._on_move(project_id)
+        return read_alias(row)
+
+    def _erase_if_orphaned(self, project_id: str) -> None:
+        # The project was erased while this attempt trained: its last blobs must not outlive it.
+        with self._database.read() as session:
+            gone = session.get(ProjectRow, project_id) is None
+        if gone:
+            self._blobs.delete_owner(project_id)
+
+
+def _fence(session: Session, project_id: str, adaptation_id: str, attempt: int) -> AdaptationRow:
+    row = session.get(AdaptationRow, adaptation_id)
+    if row is None or row.project_id != project_id or (row.status, row.attempts) != ("running", attempt):
+        raise Conflict(f"Attempt {attempt} of {adaptation_id} may no longer publish.", code="fenced")
+    return row
+
+
+def _found(session: Session, project_id: str, number: int) -> VersionRow:
+    row = session.get(VersionRow, (project_id, number))
+    if row is None:
+        raise NotFound(f"There is no version {number}.")
+    return row
+
+
+def _canonical(value: Json) -> bytes:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()

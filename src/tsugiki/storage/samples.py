@@ -1,0 +1,145 @@
+"""Samples: stored by the thousand in one transaction, with duplicates and contradictions told."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+
+from sqlalchemy import String, cast, func, insert, select
+from sqlalchemy.orm import Session
+
+from tsugiki.domain import MAX_SAMPLES, NewSample, Sample
+from tsugiki.errors import Conflict, NotFound, TooLarge
+from tsugiki.storage.database import Database
+from tsugiki.storage.duplicates import Settlement, Stored, contradictions, settle
+from tsugiki.storage.pages import Page, cut, one_more
+from tsugiki.storage.sample_rows import find, read_sample, save, twins_of, values
+from tsugiki.storage.tables import ProjectRow, SampleRow
+
+LOOKUP_ROWS = 500  # values in one IN (...): far below every database's limit on variables
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledSample:
+    """What a snapshot is cut from: no more of a sample than training reads."""
+
+    id: str
+    label: str
+    group: str
+    content: str
+
+
+class Samples:
+    def __init__(self, database: Database, max_samples: int = MAX_SAMPLES) -> None:
+        self._database = database
+        self._max_samples = max_samples
+
+    def add(self, project_id: str, samples: Sequence[NewSample]) -> list[Stored]:
+        """All or none, in order. Raises TooLarge beyond the project's limit, NotFound."""
+        with self._database.write() as session:
+            settled = self._settle(session, project_id, samples)
+            if settled.inserts:
+                now = self._database.now()
+                rows = [
+                    values(project_id, twin, sample) | {"created_at": now} for sample, twin in settled.inserts.values()
+                ]
+                session.execute(insert(SampleRow), rows)
+            save(session, settled.updates.values())
+        return settled.outcomes
+
+    def preview(self, project_id: str, samples: Sequence[NewSample]) -> list[Stored]:
+        """What `add` would answer, storing nothing: no ids for, and no evidence of, what would be new."""
+        with self._database.read() as session:
+            settled = self._settle(session, project_id, samples)
+        return [_without(outcome, settled.inserts.keys()) for outcome in settled.outcomes]
+
+    def list(
+        self,
+        project_id: str,
+        label: str | None = None,
+        source: str | None = None,
+        issue: str | None = None,
+        after: str | None = None,
+        limit: int = 100,
+    ) -> Page[Sample]:
+        """`issue` is the code of one; None filters nothing."""
+        query = select(SampleRow).where(SampleRow.project_id == project_id, SampleRow.id > (after or ""))
+        if label is not None:
+            query = query.where(SampleRow.label == label)
+        if source is not None:
+            query = query.where(SampleRow.source == source)
+        if issue is not None:
+            query = query.where(cast(SampleRow.issues, String).contains(f'"code": "{issue}"', autoescape=True))
+        with self._database.read() as session:
+            return cut(session.scalars(query.order_by(SampleRow.id).limit(one_more(limit))).all(), limit, read_sample)
+
+    def get(self, project_id: str, sample_id: str) -> Sample:
+        with self._database.read() as session:
+            return read_sample(find(session, project_id, sample_id))
+
+    def delete(self, project_id: str, sample_id: str) -> None:
+        """Its features go with it; snapshots keep the id, which names nothing any more."""
+        with self._database.write() as session:
+            row = find(session, project_id, sample_id)
+            session.delete(row)
+            session.flush()
+            save(session, contradictions(twins_of(session, project_id, [row.content_sha]).get(row.content_sha, [])))
+
+    def set_label(self, project_id: str, sample_id: str, label: str | None) -> Sample:
+        """Raises Conflict `duplicate_exact` if the same input has that label (or, for None, any) elsewhere."""
+        with self._database.write() as session:
+            row = find(session, project_id, sample_id)
+            twins = twins_of(session, project_id, [row.content_sha])[row.content_sha]
+            clash = [twin for twin in twins if twin.id != sample_id and label in (twin.label, None)]
+            if clash:
+                raise Conflict(
+                    f"Sample {clash[0].id} has the same input{' and this label' if label is not None else ''} already.",
+                    fix="Delete one of the two.",
+                    code="duplicate_exact",
+                )
+            row.label = label
+            session.flush()
+            save(session, contradictions(twins_of(session, project_id, [row.content_sha])[row.content_sha]))
+            session.refresh(row)
+            return read_sample(row)
+
+    def labelled(self, project_id: str) -> list[LabelledSample]:
+        """Every sample that may be trained on, oldest first."""
+        query = select(SampleRow.id, SampleRow.label, SampleRow.group, SampleRow.content).where(
+            SampleRow.project_id == project_id, SampleRow.label.is_not(None), SampleRow.status == "accepted"
+        )
+        with self._database.read() as session:
+            rows = session.execute(query.order_by(SampleRow.id))
+            return [LabelledSample(id, label or "", group, content) for id, label, group, content in rows]
+
+    def counts(self, project_id: str) -> dict[str, int]:
+        """How many samples of each label may be trained on, by name of the label."""
+        query = (
+            select(SampleRow.label, func.count())
+            .where(SampleRow.project_id == project_id, SampleRow.label.is_not(None), SampleRow.status == "accepted")
+            .group_by(SampleRow.label)
+            .order_by(SampleRow.label)
+        )
+        with self._database.read() as session:
+            return {label or "": count for label, count in session.execute(query)}
+
+    def _settle(self, session: Session, project_id: str, samples: Sequence[NewSample]) -> Settlement:
+        if session.get(ProjectRow, project_id) is None:
+            raise NotFound(f"There is no project {project_id!r}.")
+        known = twins_of(session, project_id, {sample.content_sha for sample in samples})
+        settled = settle(known, samples, lambda: self._database.ids.new("smp"))
+        stored = select(func.count()).select_from(SampleRow).where(SampleRow.project_id == project_id)
+        total = session.execute(stored).scalar_one() + len(settled.inserts)
+        if settled.inserts and total > self._max_samples:
+            raise TooLarge(
+                f"The project would hold {total} samples; {self._max_samples} is the limit.",
+                fix="Delete samples, or use a second project.",
+            )
+        return settled
+
+
+def _without(outcome: Stored, new: Collection[str]) -> Stored:
+    issues = tuple(
+        replace(issue, evidence=tuple(id for id in issue.evidence if id not in new)) for issue in outcome.issues
+    )
+    return Stored(None if outcome.id in new else outcome.id, outcome.status, issues)

@@ -1,0 +1,75 @@
+"""Everything that is true of SQLite only: how it opens, begins, empties its log and fails."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from functools import partial
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError
+
+from tsugiki.errors import StorageFull, TsugikiError, Unavailable
+
+BUSY_TIMEOUT_S = 5.0  # reliability: a writer waits so long for another process before it is told "unavailable"
+POOL_SIZE = 8  # connections kept; a reader costs a page cache of 2 MB
+POOL_OVERFLOW = 24  # above them under load; more threads than both wait
+WRITES = "tsugiki_writes"  # execution option of the engine whose transactions take the write lock at once
+PRIMARY = 0xFF  # the low byte of an extended result code, https://www.sqlite.org/rescode.html
+
+
+def open_engine(path: Path) -> Engine:
+    """An engine on the database file, made if it is new; the folder must exist."""
+    engine = create_engine(
+        f"sqlite:///{path}",
+        connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False},
+        pool_size=POOL_SIZE,
+        max_overflow=POOL_OVERFLOW,
+        pool_timeout=BUSY_TIMEOUT_S,
+        json_serializer=partial(json.dumps, ensure_ascii=False, allow_nan=False),  # NaN is not JSON elsewhere
+    )
+    event.listen(engine, "connect", _configure)
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def empty_log(engine: Engine) -> bool:
+    """Write the log back and cut it to nothing, so that erased bytes are in no file. False while a reader holds it."""
+    raw = engine.raw_connection()
+    try:
+        busy, _, _ = raw.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return busy == 0
+    finally:
+        raw.close()
+
+
+def translated(error: DBAPIError) -> TsugikiError | None:
+    """What a failure of the database means to a caller; None if it is a bug or a broken constraint."""
+    orig = error.orig
+    if not isinstance(orig, sqlite3.OperationalError | sqlite3.DatabaseError):
+        return None
+    match getattr(orig, "sqlite_errorcode", 0) & PRIMARY:
+        case sqlite3.SQLITE_FULL:
+            return StorageFull("The database has no room to grow.", fix="Free disk space; nothing has to be restarted.")
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            return Unavailable("The database is locked by another process.")
+        case sqlite3.SQLITE_IOERR | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PROTOCOL:
+            return Unavailable("The database file cannot be read or written.")
+        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
+            return Unavailable("The database file is damaged.", fix="Restore it from a backup.")
+        case _:
+            return None
+
+
+def _configure(connection: sqlite3.Connection, record: object) -> None:
+    # The driver would begin transactions of its own, late and deferred; without it `_begin` says when.
+    connection.isolation_level = None
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
+        connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _begin(connection: Connection) -> None:
+    # A transaction that reads first and writes later cannot be made to wait: SQLite refuses the upgrade at once.
+    writes = connection.get_execution_options().get(WRITES, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

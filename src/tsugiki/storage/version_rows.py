@@ -1,0 +1,68 @@
+"""Versions and snapshots between their tables and the domain."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import cast
+
+from tsugiki.domain import MethodName, NewVersion, Snapshot, Version
+from tsugiki.storage.tables import SnapshotRow, VersionRow
+
+
+def version_row(
+    new: NewVersion, number: int, adaptation_id: str, graft_sha: str, evaluation_sha: str, now: datetime
+) -> VersionRow:
+    return VersionRow(
+        project_id=new.snapshot.project_id,
+        number=number,
+        adaptation_id=adaptation_id,
+        digest=graft_sha,
+        evaluation=evaluation_sha,
+        method=new.graft.method,
+        backbone=new.backbone,
+        feature_space=new.graft.feature_space,
+        labels=list(new.graft.head.labels),
+        snapshot=new.snapshot.id,
+        metrics=new.metrics,
+        lineage=new.lineage,
+        created_at=now,
+    )
+
+
+def read_version(row: VersionRow) -> Version:
+    return Version(
+        project_id=row.project_id,
+        number=row.number,
+        digest=row.digest,
+        method=cast(MethodName, row.method),
+        backbone=row.backbone,
+        feature_space=row.feature_space,
+        labels=tuple(row.labels),
+        snapshot=row.snapshot,
+        metrics=row.metrics,
+        lineage=row.lineage,
+        created_at=row.created_at,
+    )
+
+
+def snapshot_row(snapshot: Snapshot, now: datetime) -> SnapshotRow:
+    content = {
+        "sample_ids": list(snapshot.sample_ids),
+        "labels": list(snapshot.labels),
+        "targets": list(snapshot.targets),
+        "folds": list(snapshot.folds),
+    }
+    return SnapshotRow(
+        id=snapshot.id, project_id=snapshot.project_id, digest=snapshot.digest, content=content, created_at=now
+    )
+
+
+def read_snapshot(row: SnapshotRow) -> Snapshot:
+    return Snapshot(
+        id=row.id,
+        project_id=row.project_id,
+        sample_ids=tuple(row.content["sample_ids"]),
+        labels=tuple(row.content["labels"]),
+        targets=tuple(row.content["targets"]),
+        folds=tuple(row.content["folds"]),
+    )

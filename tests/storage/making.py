@@ -1,0 +1,93 @@
+"""What the tests of storage are made of: a store of each kind on one home, and small things to put in."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+
+from tsugiki.domain import Graft, Head, NewSample, NewVersion, Project, Snapshot, Version
+from tsugiki.storage.adaptations import Adaptations
+from tsugiki.storage.blobs import Blobs
+from tsugiki.storage.database import Database
+from tsugiki.storage.local_files import LocalFiles
+from tsugiki.storage.projects import Projects
+from tsugiki.storage.registry import Registry
+from tsugiki.storage.samples import Samples
+from tsugiki.storage.tenants import Tenants
+
+
+class Clock:
+    """Stands still until it is told to go on."""
+
+    def __init__(self) -> None:
+        self.at = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.at
+
+    def advance(self, step: timedelta) -> None:
+        self.at += step
+
+
+@dataclass
+class Stores:
+    home: Path
+    clock: Clock
+    database: Database
+    blobs: Blobs
+    tenants: Tenants
+    projects: Projects
+    samples: Samples
+    adaptations: Adaptations
+    registry: Registry
+    moved: list[str]
+
+    def project(self, name: str = "support", tenant: str = "acme") -> Project:
+        known = {found.name: found.id for found in self.tenants.list().data}
+        tenant_id = known.get(tenant) or self.tenants.create(tenant).id
+        return self.projects.create(tenant_id, name, "text", "single_label", "tiny")
+
+    def publish(
+        self, project: Project, promote_to: str | None = "live", expected: int | None = None, fill: float = 1
+    ) -> Version:
+        job = self.adaptations.create(project.id, {})
+        attempt = self.adaptations.start(job.id)
+        new = new_version(project, self.database.ids.new("snp"), fill)
+        gate = {"reason": "first"}
+        return self.registry.publish(project.id, new, job.id, attempt, promote_to, expected, gate, {}, job.id)
+
+
+def open_stores(home: Path) -> Stores:
+    clock, moved = Clock(), list[str]()
+    database = Database(home, clock)
+    blobs = Blobs(LocalFiles(home / "blobs"))
+    return Stores(
+        home=home,
+        clock=clock,
+        database=database,
+        blobs=blobs,
+        tenants=Tenants(database),
+        projects=Projects(database, blobs),
+        samples=Samples(database),
+        adaptations=Adaptations(database),
+        registry=Registry(database, blobs, moved.append),
+        moved=moved,
+    )
+
+
+def sample(content: str, label: str | None = None, source: str | None = None) -> NewSample:
+    digest = sha256(content.encode()).hexdigest()
+    return NewSample(content, digest, digest, label, source=source)
+
+
+def graft(fill: float = 1, labels: tuple[str, ...] = ("no", "yes")) -> Graft:
+    weight = np.full((len(labels), 4), fill, np.float32)
+    head = Head(weight, np.arange(len(labels), dtype=np.float32), 1.5, labels)
+    return Graft("head", "fsp_tiny", head, {"strength": 0.1})
+
+
+def new_version(project: Project, snapshot_id: str, fill: float = 1) -> NewVersion:
+    snapshot = Snapshot(snapshot_id, project.id, ("smp_a", "smp_b"), ("no", "yes"), (0, 1), (0, 0))
+    return NewVersion(graft(fill), snapshot, "tiny", {"accuracy": {"value": 0.5}}, {"accuracy": 0.5}, {})
