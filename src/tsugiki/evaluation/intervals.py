@@ -1,0 +1,70 @@
+"""95 % intervals: Wilson for a share, the bootstrap for everything else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Z95 = 1.959964  # 97.5 % quantile of the normal distribution
+PERCENTILES = (2.5, 97.5)
+
+
+class Interval(NamedTuple):
+    low: float
+    high: float
+
+
+def wilson(hits: int, trials: int) -> Interval:
+    """For `hits` of `trials` independent rows (Wilson 1927); (0, 1) without rows."""
+    if trials == 0:
+        return Interval(0.0, 1.0)
+    share = hits / trials
+    weight = Z95**2 / trials
+    middle = (share + weight / 2.0) / (1.0 + weight)
+    half = Z95 * (share * (1.0 - share) / trials + Z95**2 / (4.0 * trials**2)) ** 0.5 / (1.0 + weight)
+    return Interval(max(0.0, middle - half), min(1.0, middle + half))
+
+
+def newcombe_paired(both: int, first_only: int, second_only: int, neither: int) -> Interval:
+    """For the difference of two shares on the same rows, first minus second (Newcombe 1998, method 10).
+
+    The counts are of rows right in both, in the first only, in the second only, in neither; at least one row.
+    """
+    rows = both + first_only + second_only + neither
+    first, second = wilson(both + first_only, rows), wilson(both + second_only, rows)
+    share_first, share_second = (both + first_only) / rows, (both + second_only) / rows
+    agreement = _phi(both, first_only, second_only, neither)
+    down, up = share_first - first.low, first.high - share_first
+    down_second, up_second = share_second - second.low, second.high - share_second
+    difference = share_first - share_second
+    below = (down**2 - 2.0 * agreement * down * up_second + up_second**2) ** 0.5
+    above = (up**2 - 2.0 * agreement * up * down_second + down_second**2) ** 0.5
+    return Interval(max(-1.0, difference - below), min(1.0, difference + above))
+
+
+def percentile(draws: NDArray[np.float64]) -> Interval:
+    """The middle 95 % of bootstrap `draws` (draws,)."""
+    low, high = np.percentile(draws, PERCENTILES)
+    return Interval(float(low), float(high))
+
+
+def resample_counts(rows: int, draws: int, seed: int) -> NDArray[np.float32]:
+    """How often each row is drawn in each bootstrap sample, (draws, rows); every line sums to `rows`."""
+    picks = np.random.default_rng(seed).integers(rows, size=(draws, rows), dtype=np.int64)
+    picks += np.arange(draws)[:, None] * rows
+    return np.bincount(picks.ravel(), minlength=draws * rows).reshape(draws, rows).astype(np.float32)
+
+
+def _phi(both: int, first_only: int, second_only: int, neither: int) -> float:
+    """Correlation of the two answers, with Newcombe's correction for continuity."""
+    margins = (both + first_only) * (second_only + neither) * (both + second_only) * (first_only + neither)
+    if margins == 0:
+        return 0.0
+    product = both * neither - first_only * second_only
+    if product > 0:
+        product = max(product - (both + first_only + second_only + neither) / 2.0, 0.0)
+    return product / margins**0.5

@@ -1,0 +1,63 @@
+"""How much work a head deserves: folds and strengths, from a count of floating-point operations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# Strengths are on features of mean square norm 1 (see rotation.py), so one grid serves every backbone.
+# 1/16 is where heads on held-out draws of eight text sets did best on the whole, between 2 and 1,000 rows a class.
+USUAL_STRENGTH = 1 / 16
+FINE = tuple(USUAL_STRENGTH * 8.0 ** (-i / 2) for i in range(-5, 5))  # 11 down to 1/1,000: half an order apart
+COARSE = tuple(USUAL_STRENGTH * 8.0**-i for i in range(-2, 2))  # 4 down to 1/128
+HELD_FOLD_PART = 0.8  # of the rows train where one fold of five is held out
+
+EVALUATIONS_PER_STRENGTH = 14  # of loss and gradient, mean over the measuring sets at PATH_TOLERANCE
+EVALUATIONS_LAST_FIT = 30  # ditto at LAST_TOLERANCE, started near the optimum
+PATH_TOLERANCE = 1e-3  # choices made on looser fits differed; tighter ones cost and changed nothing
+LAST_TOLERANCE = 1e-5  # leaves the loss within about 2e-5 of its optimum
+FLOPS_PER_SECOND = 4e10  # one thread of a 2020s server, half of its measured rate: the other half is not ours
+OVERHEAD_S = 0.02  # of a fit too small for its arithmetic to count
+
+ENOUGH_SECONDS = 60.0  # what an adaptation in the fast lane may take before it is worth cutting corners
+LONGEST_SECONDS = 600.0  # the default trainer's patience; only the coarsest effort may go beyond
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """`every_fold` holds each fold out in turn; else the first fold alone stands for all. Strengths run down."""
+
+    every_fold: bool
+    strengths: tuple[float, ...]
+    seconds: float
+
+
+def plan_effort(rows: int, dim: int, classes: int, budget_s: float | None) -> Effort:
+    """The most thorough effort that an estimate puts within `budget_s` (None: ENOUGH_SECONDS), else the least one."""
+    allowed = ENOUGH_SECONDS if budget_s is None else budget_s
+    candidates = (
+        _estimate(rows, dim, classes, every_fold=True, strengths=FINE),
+        _estimate(rows, dim, classes, every_fold=False, strengths=FINE),
+    )
+    for effort in candidates:
+        if effort.seconds <= allowed:
+            return effort
+    return _estimate(rows, dim, classes, every_fold=False, strengths=COARSE)
+
+
+def estimate_peak_bytes(rows: int, dim: int, classes: int, effort: Effort) -> int:
+    """Features, turned rows and a training copy of them; held-out scores at each strength; the solver's memory."""
+    held = rows if effort.every_fold else rows // 5
+    models = 5 if effort.every_fold else 1
+    rows_bytes = 4 * 3 * rows * (dim + 1)
+    scores_bytes = 4 * held * classes * (len(effort.strengths) + 2)
+    solver_bytes = 4 * 25 * models * classes * (dim + 1)
+    return rows_bytes + scores_bytes + solver_bytes
+
+
+def _estimate(rows: int, dim: int, classes: int, *, every_fold: bool, strengths: tuple[float, ...]) -> Effort:
+    once = 4.0 * rows * classes * (min(rows, dim) + 1)  # two products, each two operations an element
+    splits = 5 if every_fold else 1
+    visited = min(len(strengths), 7)  # the path ends two strengths after the best one
+    path = splits * HELD_FOLD_PART * visited * EVALUATIONS_PER_STRENGTH * once
+    seconds = OVERHEAD_S + (path + EVALUATIONS_LAST_FIT * once) / FLOPS_PER_SECOND
+    return Effort(every_fold, strengths, seconds)
