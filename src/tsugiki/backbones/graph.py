@@ -4,7 +4,7 @@
 """
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # pyright: reportAttributeAccessIssue=false, reportCallIssue=false
-# Their types, and onnxruntime's, leave much unknown.
+# Their types leave much unknown.
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tsugiki.backbones.session import Session
 from tsugiki.backbones.signature import ATTENTION_MASK, FEATURES, INPUT_IDS, OPSET
 from tsugiki.backbones.source import Source, decode
 from tsugiki.backbones.text import pad
@@ -99,16 +100,12 @@ def features_module(source: Source) -> torch.nn.Module:
 def check(module: torch.nn.Module, graph: Path, max_tokens: int) -> None:
     """Random batches give torch's features, and a row's features do not feel the padding beside it."""
     import torch
-    from onnxruntime import InferenceSession, SessionOptions
 
-    options = SessionOptions()
-    options.intra_op_num_threads = 1
-    session = InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+    session = Session(graph, threads=1)
 
     def run(rows: list[NDArray[np.int64]]) -> Floats:
         batch = pad(rows)
-        features = session.run([FEATURES], {INPUT_IDS: batch.ids, ATTENTION_MASK: batch.mask})[0]
-        return np.asarray(features, dtype=np.float32)
+        return session.run(FEATURES, {INPUT_IDS: batch.ids, ATTENTION_MASK: batch.mask})
 
     vocabulary = int(module.get_submodule("encoder").get_input_embeddings().weight.shape[0])
     random = np.random.default_rng(CHECK_SEED)

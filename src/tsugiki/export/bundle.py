@@ -12,16 +12,20 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tsugiki.backbones import Loaded
-from tsugiki.domain import Floats, Graft, Json, Precision
+from tsugiki.domain import Graft, Json, Precision
 from tsugiki.errors import ParityMissed, WrongFeatureSpace
 from tsugiki.export import onnx
 from tsugiki.export.parity import Parity, certify
 from tsugiki.export.quantise import quantise
 from tsugiki.export.standalone import FORMAT, Classifier
+
+if TYPE_CHECKING:
+    from tsugiki.domain import Floats
 
 PACKAGES = ("numpy", "onnxruntime", "tokenizers")  # all that predict.py imports
 PARITY_ROWS = 256  # rows compared at most: seconds of one core, and one wrong row in a hundred is still seen

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import assert_never
+from typing import TYPE_CHECKING, assert_never
 
 import numpy as np
 
-from tsugiki.domain import Floats, Precision
+from tsugiki.domain import Precision
 from tsugiki.errors import ParityMissed
+
+if TYPE_CHECKING:
+    from tsugiki.domain import Floats
 
 MAX_ABS_DIFF = 1e-4  # fp32: ten times what another batch shape changes, far below what a reader of scores sees
 CLEAR_MARGIN = 1e-3  # two labels closer than this are a tie: which one comes first means nothing

@@ -21,13 +21,15 @@ scale of their own in every row: nothing moves.
 
 from __future__ import annotations
 
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import onnx
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
-from tsugiki.domain import Floats
+if TYPE_CHECKING:
+    from tsugiki.domain import Floats
+
 
 BITS = 8
 BLOCK = 32  # the table above: larger blocks lose labels and win little time

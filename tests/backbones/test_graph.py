@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from tsugiki.backbones import Loaded, pad
+from tsugiki.backbones.session import Session
+
+if TYPE_CHECKING:
+    from tsugiki.domain import Floats
+
+TEXTS = ["my card", "", "refund please, my parcel is late " * 3, "日本語 🎉"]
+
+
+@pytest.fixture(scope="module")
+def session(tiny_graph: Path) -> Session:
+    return Session(tiny_graph, threads=1)
+
+
+def run(session: Session, tiny: Loaded, texts: list[str]) -> Floats:
+    padded = pad([p.ids for p in tiny.backbone.prepare(texts)])
+    return session.run("features", {"input_ids": padded.ids, "attention_mask": padded.mask})
+
+
+def test_features_are_unit_vectors_of_the_space(session: Session, tiny: Loaded) -> None:
+    features = run(session, tiny, TEXTS)
+    assert features.shape == (len(TEXTS), tiny.backbone.space.dim)
+    assert features.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(features, axis=1), 1, atol=1e-6)
+
+
+def test_row_does_not_feel_the_padding_beside_it(session: Session, tiny: Loaded) -> None:
+    alone = np.concatenate([run(session, tiny, [text]) for text in TEXTS])
+    np.testing.assert_allclose(run(session, tiny, TEXTS), alone, atol=1e-5)
+
+
+def test_different_texts_have_different_features(session: Session, tiny: Loaded) -> None:
+    features = run(session, tiny, TEXTS)
+    assert np.max(features @ features.T - 2 * np.eye(len(TEXTS))) < 0.99
