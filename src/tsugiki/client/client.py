@@ -18,6 +18,8 @@ from tsugiki.client.transport import Call, Json, Transport, segment
 from tsugiki.client.versions import Versions
 
 KEY_VARIABLE = "TSUGIKI_KEY"
+URL_VARIABLE = "TSUGIKI_URL"
+DEFAULT_URL = "http://127.0.0.1:3000"  # where the service listens unless told otherwise
 MAX_INPUTS = 1_024  # a prediction request: the interface's limit
 
 
@@ -29,8 +31,12 @@ class Client:
     that no retry does the work twice.
     """
 
-    def __init__(self, url: str = "http://127.0.0.1:3000", key: str | None = None, *, timeout_s: float = 60.0) -> None:
-        """`key` defaults to the environment's TSUGIKI_KEY; raises ValueError where neither is given."""
+    def __init__(self, url: str | None = None, key: str | None = None, *, timeout_s: float = 60.0) -> None:
+        """`url` defaults to the environment's TSUGIKI_URL, then to this machine's port 3000.
+
+        `key` defaults to the environment's TSUGIKI_KEY; raises ValueError where neither is given.
+        """
+        url = url or os.environ.get(URL_VARIABLE) or DEFAULT_URL
         key = key or os.environ.get(KEY_VARIABLE)
         if not key:
             raise ValueError(f"no key: pass key=..., or set {KEY_VARIABLE} (a first start writes one to bootstrap-key)")

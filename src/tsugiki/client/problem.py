@@ -45,7 +45,8 @@ class TsugikiProblem(Exception):
         if len(self.errors) > SHOWN_PLACES:
             places.append(f"  and {len(self.errors) - SHOWN_PLACES} more")
         request = f" (request {self.request_id})" if self.request_id else ""
-        line = f"{self.status} {self.code}: {'. '.join(filter(None, sentences))}{request}"
+        status = f"{self.status} " if self.status else ""  # a job's error has none: no request failed
+        line = f"{status}{self.code}: {'. '.join(filter(None, sentences))}{request}"
         return "\n".join([line, *places])
 
 
