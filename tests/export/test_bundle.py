@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from tsugiki.backbones import Loaded
+from tsugiki.domain import Graft, Head, Json, Precision
+from tsugiki.errors import ParityMissed, WrongFeatureSpace
+from tsugiki.export import Bundle, build
+from tsugiki.export.standalone import Classifier, Unreadable
+
+if TYPE_CHECKING:
+    from tsugiki.domain import Floats
+
+FACTS: Json = {"version": 7, "digest": "ab" * 32}
+FILES = ["labels.json", "manifest.json", "model.onnx", "predict.py", "requirements.txt", "tokenizer.json"]
+# Runs predict.py where the service's own libraries cannot be imported, as on a machine that never had them.
+BARE = """
+import runpy, sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {"tsugiki", "torch", "transformers", "onnx", "scipy", "sklearn", "adapters"}:
+            raise ImportError(name + " is not installed")
+sys.meta_path.insert(0, Absent())
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+class Delivered:
+    """One bundle and the folder it was unpacked to."""
+
+    def __init__(self, bundle: Bundle, folder: Path) -> None:
+        self.bundle, self.folder = bundle, folder
+        with zipfile.ZipFile(bundle.path) as archive:
+            archive.extractall(folder)
+        self.manifest: Json = json.loads((folder / "manifest.json").read_text())
+
+    def ask(self, *arguments: str, stdin: str = "") -> list[Json]:
+        program = [sys.executable, "-I", "-c", BARE, str(self.folder / "predict.py"), *arguments]
+        asked = subprocess.run(program, input=stdin.encode(), capture_output=True, check=True, timeout=60)
+        return [json.loads(line) for line in asked.stdout.splitlines()]
+
+
+@pytest.fixture(scope="module", params=["fp32", "int8"])
+def delivered(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    tiny: Loaded,
+    graft: Graft,
+    texts: tuple[str, ...],
+    reference: Floats,
+) -> Delivered:
+    folder = tmp_path_factory.mktemp("bundle")
+    precision: Precision = request.param
+    return Delivered(build(folder / "b.zip", tiny, graft, FACTS, precision, texts, reference), folder / "unpacked")
+
+
+def test_zip_holds_the_promised_files_and_nothing_named_by_a_tenant(delivered: Delivered) -> None:
+    with zipfile.ZipFile(delivered.bundle.path) as archive:
+        assert sorted(archive.namelist()) == FILES
+    assert sorted(path.name for path in delivered.folder.rglob("*")) == FILES
+    assert sorted(delivered.bundle.files) == FILES
+
+
+def test_manifest_says_what_it_is_and_how_near_the_service(delivered: Delivered, tiny: Loaded, graft: Graft) -> None:
+    manifest = delivered.manifest
+    assert manifest["version"] == FACTS
+    assert manifest["feature_space"] == graft.feature_space
+    assert manifest["backbone"]["sha256"] == tiny.backbone.space.backbone_sha256
+    assert manifest["parity"]["rows"] == delivered.bundle.parity.rows
+    assert manifest["parity"]["reference"] == "service"
+    assert manifest["opset"] == 18
+    assert delivered.bundle.latency["p50_ms"] > 0
+
+
+def test_program_answers_as_the_service_where_only_its_requirements_are(
+    delivered: Delivered, graft: Graft, texts: tuple[str, ...], reference: Floats
+) -> None:
+    chosen = [text for text in texts if text and "\0" not in text]
+    answers = delivered.ask(*chosen)
+    tolerance = 1e-4 if delivered.manifest["precision"] == "fp32" else 0.1
+    for text, answer in zip(chosen, answers, strict=True):
+        expected = dict(zip(graft.head.labels, reference[texts.index(text)].tolist(), strict=True))
+        assert {s["label"]: s["score"] for s in answer["scores"]} == pytest.approx(expected, abs=tolerance)
+        assert (answer["label"], answer["score"]) == tuple(answer["scores"][0].values())
+        assert answer["score"] == max(s["score"] for s in answer["scores"])
+
+
+def test_program_reads_json_lines(delivered: Delivered) -> None:
+    inputs = ["", "nul \0 inside", "two\nlines 🎉"]
+    lines = "\n".join(json.dumps(text) for text in inputs) + "\n" + json.dumps({"input": ""})
+    answers = delivered.ask("--json", stdin=lines)
+    assert len(answers) == 4
+    assert answers[0] == answers[3]
+
+
+def test_tokens_are_the_service_s(delivered: Delivered, tiny: Loaded, texts: tuple[str, ...]) -> None:
+    classifier = Classifier(delivered.folder, threads=1)
+    assert classifier.tokenise(texts) == [prepared.ids.tolist() for prepared in tiny.backbone.prepare(texts)]
+
+
+def test_exchanged_file_is_not_read(delivered: Delivered, tmp_path: Path) -> None:
+    for path in delivered.folder.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    labels = json.loads((tmp_path / "labels.json").read_text())
+    (tmp_path / "labels.json").write_text(json.dumps(labels[::-1]))
+    with pytest.raises(Unreadable, match=r"labels\.json"):
+        Classifier(tmp_path)
+
+
+def test_same_graft_gives_the_same_bytes(
+    tmp_path: Path, tiny: Loaded, graft: Graft, texts: tuple[str, ...], reference: Floats
+) -> None:
+    first, second = (build(tmp_path / n, tiny, graft, FACTS, "fp32", texts, reference) for n in ("1.zip", "2.zip"))
+    assert first.sha256 == second.sha256
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1.zip", "2.zip"]
+
+
+def swapped(head: Head) -> Head:
+    return replace(head, labels=(head.labels[1], head.labels[0], *head.labels[2:]), weight=head.weight[[1, 0, 2, 3]])
+
+
+def perturbed(head: Head) -> Head:
+    return replace(head, weight=head.weight * np.float32(1.01))
+
+
+def uncalibrated(head: Head) -> Head:
+    return replace(head, temperature=1.0)
+
+
+def mislabelled(head: Head) -> Head:
+    return replace(head, weight=head.weight[[1, 0, 2, 3]])
+
+
+@pytest.mark.parametrize("broken", [swapped, perturbed, uncalibrated, mislabelled])
+def test_export_of_another_head_than_the_one_served_is_refused(
+    broken: object, tmp_path: Path, tiny: Loaded, graft: Graft, texts: tuple[str, ...], reference: Floats
+) -> None:
+    assert callable(broken)
+    other = replace(graft, head=broken(graft.head))
+    with pytest.raises(ParityMissed):
+        build(tmp_path / "b.zip", tiny, other, FACTS, "fp32", texts, reference)
+    assert not list(tmp_path.iterdir())
+
+
+def test_int8_export_that_loses_labels_is_refused(
+    tmp_path: Path, tiny: Loaded, graft: Graft, texts: tuple[str, ...], reference: Floats
+) -> None:
+    other = replace(graft, head=mislabelled(graft.head))
+    with pytest.raises(ParityMissed, match="int8 export"):
+        build(tmp_path / "b.zip", tiny, other, FACTS, "int8", texts, reference)
+
+
+def test_graft_of_another_space_is_refused(tmp_path: Path, tiny: Loaded, graft: Graft, reference: Floats) -> None:
+    with pytest.raises(WrongFeatureSpace, match="fsp_other"):
+        build(tmp_path / "b.zip", tiny, replace(graft, feature_space="fsp_other"), FACTS, "fp32", ["a"], reference)
+
+
+def test_export_without_rows_to_compare_is_refused(tmp_path: Path, tiny: Loaded, graft: Graft) -> None:
+    with pytest.raises(ParityMissed):
+        build(tmp_path / "b.zip", tiny, graft, FACTS, "fp32", [], np.empty((0, 4), np.float32))

@@ -1,0 +1,47 @@
+import numpy as np
+import pytest
+
+from tsugiki.domain import Precision
+from tsugiki.errors import ParityMissed
+from tsugiki.export import certify
+
+SURE = np.tile(np.array([[0.7, 0.2, 0.1]], np.float32), (100, 1))
+
+
+def test_equal_answers_are_certified_with_their_figures() -> None:
+    parity = certify(SURE + np.float32(5e-5), SURE, "fp32")
+    assert (parity.rows, parity.label_agreement, parity.reference) == (100, 1.0, "service")
+    assert parity.max_abs_diff == pytest.approx(5e-5, rel=1e-2)
+
+
+def test_fp32_miss_is_refused_with_its_figures() -> None:
+    found = SURE.copy()
+    found[7, 2] += 2e-4
+    with pytest.raises(ParityMissed, match=r"100 rows: max_abs_diff 2.00e-04, label_agreement 1.0000"):
+        certify(found, SURE, "fp32")
+
+
+def test_another_label_is_no_miss_where_the_reference_is_a_tie() -> None:
+    tie = np.array([[0.50001, 0.49999]], np.float32)
+    assert certify(tie[:, ::-1], tie, "fp32").label_agreement == 0.0
+
+
+def test_int8_may_move_probabilities_but_only_three_labels_in_a_hundred() -> None:
+    found = np.tile(np.array([[0.5, 0.3, 0.2]], np.float32), (100, 1))
+    found[:3] = found[:3, ::-1]
+    assert certify(found, SURE, "int8").label_agreement == pytest.approx(0.97)
+    found[3] = found[3, ::-1]
+    with pytest.raises(ParityMissed, match="label_agreement 0.9600"):
+        certify(found, SURE, "int8")
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+@pytest.mark.parametrize("found", [SURE[:0], SURE[:5], SURE[:, :2], np.full_like(SURE, np.nan)])
+def test_nothing_fewer_or_no_numbers_are_misses(precision: Precision, found: np.ndarray) -> None:
+    with pytest.raises(ParityMissed):
+        certify(found, SURE[: len(found)] if len(found) == 0 else SURE, precision)
+
+
+def test_single_label_always_agrees() -> None:
+    one = np.ones((4, 1), np.float32)
+    assert certify(one, one, "fp32").label_agreement == 1.0

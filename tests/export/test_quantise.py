@@ -1,0 +1,52 @@
+# pyright: reportUnknownMemberType=false
+# onnx leaves the list methods of its messages untyped.
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from tsugiki.backbones import Loaded, pad
+from tsugiki.backbones.session import Session
+from tsugiki.export import onnx
+from tsugiki.export.quantise import TABLE_ROWS, quantise
+
+if TYPE_CHECKING:
+    from tsugiki.domain import Floats
+
+
+@pytest.fixture(scope="module")
+def quantised(tiny: Loaded, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("int8") / "model.onnx"
+    onnx.write(quantise(onnx.read(tiny.graph)), path)
+    return path
+
+
+def run(graph: Path, tiny: Loaded, texts: tuple[str, ...]) -> Floats:
+    padded = pad([prepared.ids for prepared in tiny.backbone.prepare(texts)])
+    inputs = {"input_ids": padded.ids, "attention_mask": padded.mask}
+    return Session(graph, threads=1).run("features", inputs)
+
+
+def test_features_stay_near_those_of_fp32(
+    quantised: Path, tiny: Loaded, texts: tuple[str, ...], features: Floats
+) -> None:
+    cosines = (run(quantised, tiny, texts) * features).sum(axis=1)
+    assert cosines.min() > 0.995
+
+
+def test_row_answers_the_same_beside_any_other(quantised: Path, tiny: Loaded, texts: tuple[str, ...]) -> None:
+    alone = np.concatenate([run(quantised, tiny, (text,)) for text in texts])
+    np.testing.assert_allclose(run(quantised, tiny, texts), alone, atol=1e-5)
+
+
+def test_weights_are_8_bit_and_the_word_table_is_not_kept_twice(quantised: Path) -> None:
+    model = onnx.read(quantised)
+    operators = [node.op_type for node in model.graph.node]
+    assert operators.count("MatMulNBits") == 12  # six in each of two layers
+    assert "DynamicQuantizeLinear" not in operators
+    tables = [tensor.name for tensor in model.graph.initializer if tensor.dims and tensor.dims[0] > TABLE_ROWS]
+    assert sorted(name.rpartition(".")[2] for name in tables) == ["int8", "scale"]
