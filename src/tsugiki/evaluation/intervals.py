@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -10,6 +11,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Z95 = 1.959964  # 97.5 % quantile of the normal distribution
+DRAWS = 500  # the ends of a 95 % interval then wobble by a tenth of its width (Efron & Tibshirani 1993, ch. 13)
+CHUNK_PICKS = 1 << 21  # 16 MiB of row numbers at a time
 PERCENTILES = (2.5, 97.5)
 
 
@@ -46,17 +49,25 @@ def newcombe_paired(both: int, first_only: int, second_only: int, neither: int) 
     return Interval(max(-1.0, difference - below), min(1.0, difference + above))
 
 
-def percentile(draws: NDArray[np.float64]) -> Interval:
-    """The middle 95 % of bootstrap `draws` (draws,)."""
-    low, high = np.percentile(draws, PERCENTILES)
-    return Interval(float(low), float(high))
+def percentile(value: float, draws: NDArray[np.float64]) -> Interval:
+    """The middle 95 % of bootstrap `draws` (draws,), shifted to have their mean at `value`; never below 0.
+
+    The shift takes away the bootstrap's own bias: a sample with repeats looks worse calibrated than its rows are,
+    and without it the ECE found would lie at the end of its interval (Efron & Tibshirani 1993, section 10.2).
+    """
+    low, high = np.percentile(draws, PERCENTILES) - draws.mean() + value
+    return Interval(max(0.0, float(low)), float(high))
 
 
-def resample_counts(rows: int, draws: int, seed: int) -> NDArray[np.float32]:
-    """How often each row is drawn in each bootstrap sample, (draws, rows); every line sums to `rows`."""
-    picks = np.random.default_rng(seed).integers(rows, size=(draws, rows), dtype=np.int64)
-    picks += np.arange(draws)[:, None] * rows
-    return np.bincount(picks.ravel(), minlength=draws * rows).reshape(draws, rows).astype(np.float32)
+def resamples(rows: int, seed: int) -> Iterator[NDArray[np.float32]]:
+    """How often each row is drawn in each of DRAWS bootstrap samples, a few samples (draws, rows) at a time."""
+    random = np.random.default_rng(seed)
+    batch = max(1, CHUNK_PICKS // rows)
+    for start in range(0, DRAWS, batch):
+        draws = min(batch, DRAWS - start)
+        picks = random.integers(rows, size=(draws, rows), dtype=np.int64)
+        picks += np.arange(draws)[:, None] * rows
+        yield np.bincount(picks.ravel(), minlength=draws * rows).reshape(draws, rows).astype(np.float32)
 
 
 def _phi(both: int, first_only: int, second_only: int, neither: int) -> float:

@@ -1,0 +1,69 @@
+"""What a threshold on the score buys: fewer answers, more of them right."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tsugiki.evaluation.intervals import Z95, Interval, wilson
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from tsugiki.domain import Floats
+
+CURVE_POINTS = 50  # of the risk-coverage curve: enough to draw it
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The rows with a score of `threshold` or more: their part of all rows, and how many of them are right."""
+
+    threshold: float
+    coverage: float
+    accuracy: float
+    ci95: Interval
+
+
+def risk_coverage(scores: Floats, correct: NDArray[np.bool_]) -> tuple[Kept, ...]:
+    """At most CURVE_POINTS places from few rows kept to all (El-Yaniv & Wiener 2010)."""
+    cuts = _cuts(scores, correct)
+    places = np.unique(np.linspace(0, len(cuts.kept) - 1, CURVE_POINTS).round().astype(np.int64))
+    return tuple(_kept(cuts, int(place), len(scores)) for place in places)
+
+
+def threshold_for(precision: float, scores: Floats, correct: NDArray[np.bool_]) -> Kept | None:
+    """The lowest threshold whose kept rows reach `precision` by the lower end of their 95 % interval; else None.
+
+    The lower end, since the threshold is picked among many by the very rows that judge it: by the mere share, luck
+    would pass for precision. So a precision of 0.95 needs at least 73 rows, all of them right.
+    """
+    cuts = _cuts(scores, correct)
+    share = cuts.hits / cuts.kept
+    weight = Z95**2 / cuts.kept
+    half = Z95 * np.sqrt(share * (1.0 - share) / cuts.kept + Z95**2 / (4.0 * cuts.kept**2))
+    reached = np.flatnonzero((share + weight / 2.0 - half) / (1.0 + weight) >= precision)
+    return _kept(cuts, int(reached[-1]), len(scores)) if len(reached) else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Cuts:
+    """One entry for each distinct score, from the highest: the rows kept down to it, and the right ones of them."""
+
+    threshold: Floats
+    kept: NDArray[np.int64]
+    hits: NDArray[np.int64]
+
+
+def _cuts(scores: Floats, correct: NDArray[np.bool_]) -> _Cuts:
+    order = np.argsort(-scores, kind="stable")
+    ranked = scores[order]
+    last_of_ties = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))
+    return _Cuts(ranked[last_of_ties], last_of_ties + 1, np.cumsum(correct[order], dtype=np.int64)[last_of_ties])
+
+
+def _kept(cuts: _Cuts, place: int, rows: int) -> Kept:
+    kept, hits = int(cuts.kept[place]), int(cuts.hits[place])
+    return Kept(float(cuts.threshold[place]), kept / rows, hits / kept, wilson(hits, kept))

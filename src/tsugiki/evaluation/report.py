@@ -1,0 +1,104 @@
+"""The evaluation of a version, as plain JSON, from held-out answers only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tsugiki.domain import HeldOut, Json
+from tsugiki.evaluation.abstention import Kept, risk_coverage, threshold_for
+from tsugiki.evaluation.calibration import reliability
+from tsugiki.evaluation.intervals import wilson
+from tsugiki.evaluation.metrics import Answers, Measure, answers, class_scores, measure
+
+if TYPE_CHECKING:
+    from tsugiki.domain import Ints
+
+FULL_CONFUSION = 100  # up to so many labels the whole matrix is given: 10,000 numbers, some 30 kB
+TARGET_PRECISIONS = (0.8, 0.9, 0.95, 0.99)
+
+
+def evaluate(held_out: HeldOut, targets: Ints, labels: Sequence[str], seed: int) -> Json:
+    """`targets` (samples,) of the whole training set, indexing `labels`; at least one row is held out.
+
+    Each measure is `{"value", "ci95": [low, high]}`: Wilson's interval for shares, else a bootstrap of the rows.
+    `macro_f1` is the mean over labels that occur, or were answered, among the held-out rows.
+    `confusion` is `{"labels", "matrix"}`, true label by row, up to FULL_CONFUSION labels; beyond, `{"cells"}` lists
+    `{"label", "predicted", "count"}` of the mistakes alone, the commonest first.
+    `thresholds` say from which score on answers reach a precision (see `threshold_for`), or null.
+    """
+    given = answers(held_out.probabilities, targets[held_out.rows])
+    measures = measure(given, seed)
+    rows = len(given.truth)
+    majority = int(np.bincount(targets, minlength=len(labels)).argmax())
+    return {
+        "samples": len(targets),
+        "held_out": rows,
+        "accuracy": _share(int(given.correct.sum()), rows),
+        "macro_f1": _measure(measures.macro_f1),
+        "log_loss": _measure(measures.log_loss),
+        "ece": _measure(measures.ece),
+        "majority_baseline": {
+            "label": labels[majority],
+            "accuracy": _share(int((given.truth == majority).sum()), rows),
+        },
+        "per_class": _per_class(given, labels),
+        "confusion": _confusion(given, labels),
+        "reliability": [bin._asdict() for bin in reliability(given.score, given.correct)],
+        "risk_coverage": [_kept(kept) for kept in risk_coverage(given.score, given.correct)],
+        "thresholds": [_threshold(precision, given) for precision in TARGET_PRECISIONS],
+    }
+
+
+def _share(hits: int, rows: int) -> Json:
+    return {"value": hits / rows, "ci95": list(wilson(hits, rows))}
+
+
+def _measure(found: Measure) -> Json:
+    return {"value": found.value, "ci95": list(found.ci95)}
+
+
+def _kept(kept: Kept) -> Json:
+    return {
+        "threshold": kept.threshold,
+        "coverage": kept.coverage,
+        "accuracy": kept.accuracy,
+        "ci95": list(kept.ci95),
+    }
+
+
+def _threshold(precision: float, given: Answers) -> Json:
+    kept = threshold_for(precision, given.score, given.correct)
+    found = _kept(kept) if kept else {"threshold": None, "coverage": 0.0, "accuracy": None, "ci95": None}
+    return {"precision": precision, **found}
+
+
+def _per_class(given: Answers, labels: Sequence[str]) -> list[Json]:
+    scores = class_scores(given)
+    support = np.bincount(given.truth, minlength=given.classes)
+    hits = np.bincount(given.truth[given.correct], minlength=given.classes)
+    return [
+        {
+            "label": label,
+            "precision": float(scores.precision[i]),
+            "recall": float(scores.recall[i]),
+            "recall_ci95": list(wilson(int(hits[i]), int(support[i]))),
+            "f1": float(scores.f1[i]),
+            "support": int(support[i]),
+        }
+        for i, label in enumerate(labels)
+    ]
+
+
+def _confusion(given: Answers, labels: Sequence[str]) -> Json:
+    pairs, counts = np.unique(given.truth * given.classes + given.answer, return_counts=True)
+    if given.classes <= FULL_CONFUSION:
+        matrix = np.zeros(given.classes**2, np.int64)
+        matrix[pairs] = counts
+        return {"labels": list(labels), "matrix": matrix.reshape(given.classes, given.classes).tolist()}
+    order = np.argsort(-counts, kind="stable")
+    cells = zip(pairs[order].tolist(), counts[order].tolist(), strict=True)
+    mistakes = [(*divmod(pair, given.classes), count) for pair, count in cells if pair % (given.classes + 1)]
+    return {"cells": [{"label": labels[t], "predicted": labels[p], "count": n} for t, p, n in mistakes]}
