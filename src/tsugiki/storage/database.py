@@ -33,11 +33,12 @@ class Database:
     everything when it raises. They raise StorageFull and Unavailable besides what the block raises.
     """
 
-    def __init__(self, home: Path, now: Clock = utc_now) -> None:
+    def __init__(self, home: Path, now: Clock = utc_now, busy_timeout_s: float = sqlite.BUSY_TIMEOUT_S) -> None:
         home.mkdir(parents=True, exist_ok=True)
         self.now = now
         self.ids = Ids(now)
-        self._reader = sqlite.open_engine(home / FILE_NAME)
+        self._reader = sqlite.open_engine(home / FILE_NAME, busy_timeout_s)
+        self._busy_timeout_s = busy_timeout_s
         self._writer = self._reader.execution_options(**{sqlite.WRITES: True})
         # Threads of this process queue here: SQLite's own waiting polls, and lets the unlucky starve.
         self._turn = Lock()
@@ -49,7 +50,7 @@ class Database:
 
     @contextmanager
     def write(self) -> Generator[Session]:
-        if not self._turn.acquire(timeout=sqlite.BUSY_TIMEOUT_S):
+        if not self._turn.acquire(timeout=self._busy_timeout_s):
             raise Unavailable("The database is busy with other writes.")
         try:
             with _told_as_ours(), Session(self._writer, expire_on_commit=False) as session, session.begin():

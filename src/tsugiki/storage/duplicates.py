@@ -83,6 +83,8 @@ def _same(twins: Sequence[Twin], label: str | None) -> Twin | None:
 
 
 def _noted(twin: Twin, others: tuple[str, ...]) -> Twin:
+    if not others and not twin.issues:
+        return twin  # nearly every sample of a large batch
     issues = tuple(issue for issue in twin.issues if issue.code != CONFLICTING)
     if others:
         issues += (

@@ -19,14 +19,14 @@ WRITES = "tsugiki_writes"  # execution option of the engine whose transactions t
 PRIMARY = 0xFF  # the low byte of an extended result code, https://www.sqlite.org/rescode.html
 
 
-def open_engine(path: Path) -> Engine:
+def open_engine(path: Path, busy_timeout_s: float) -> Engine:
     """An engine on the database file, made if it is new; the folder must exist."""
     engine = create_engine(
         f"sqlite:///{path}",
-        connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False},
+        connect_args={"timeout": busy_timeout_s, "check_same_thread": False},
         pool_size=POOL_SIZE,
         max_overflow=POOL_OVERFLOW,
-        pool_timeout=BUSY_TIMEOUT_S,
+        pool_timeout=busy_timeout_s,
         json_serializer=partial(json.dumps, ensure_ascii=False, allow_nan=False),  # NaN is not JSON elsewhere
     )
     event.listen(engine, "connect", _configure)

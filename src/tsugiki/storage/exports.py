@@ -1,0 +1,110 @@
+"""Exports as rows: what was asked for, and what the finished file is."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from tsugiki.domain import Export, JobStatus, Json, Precision
+from tsugiki.errors import Conflict, NotFound
+from tsugiki.storage.database import Database
+from tsugiki.storage.tables import ExportRow, ProjectRow, VersionRow
+
+UNFINISHED = ("queued", "running")
+
+
+class Exports:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def create(self, project_id: str, version: int, precision: Precision) -> Export:
+        """A queued one. Raises NotFound for the version."""
+        row = ExportRow(
+            id=self._database.ids.new("exp"),
+            project_id=project_id,
+            version=version,
+            precision=precision,
+            status="queued",
+            created_at=self._database.now(),
+        )
+        with self._database.write() as session:
+            if session.get(VersionRow, (project_id, version)) is None:
+                raise NotFound(f"There is no version {version}.")
+            session.add(row)
+        return _export(row)
+
+    def get(self, tenant_id: str, export_id: str) -> Export:
+        """Another tenant's is NotFound as an unknown one is."""
+        query = select(ExportRow).join(ProjectRow, ProjectRow.id == ExportRow.project_id)
+        with self._database.read() as session:
+            row = session.scalar(query.where(ExportRow.id == export_id, ProjectRow.tenant_id == tenant_id))
+            if row is None:
+                raise NotFound(f"There is no export {export_id!r}.")
+            return _export(row)
+
+    def find(self, project_id: str, version: int, precision: Precision) -> Export | None:
+        """The newest that succeeded, so that the same file is not made twice."""
+        query = select(ExportRow).where(
+            ExportRow.project_id == project_id,
+            ExportRow.version == version,
+            ExportRow.precision == precision,
+            ExportRow.status == "succeeded",
+        )
+        with self._database.read() as session:
+            row = session.scalar(query.order_by(ExportRow.id.desc()).limit(1))
+            return _export(row) if row else None
+
+    def unfinished(self) -> list[Export]:
+        """Of all tenants, oldest first: what a start has to take up again."""
+        query = select(ExportRow).where(ExportRow.status.in_(UNFINISHED)).order_by(ExportRow.id)
+        with self._database.read() as session:
+            return [_export(row) for row in session.scalars(query)]
+
+    def start(self, export_id: str) -> Export:
+        """Raises Conflict `fenced` once it has ended, NotFound when its project was erased."""
+        with self._database.write() as session:
+            row = _unfinished(session, export_id)
+            row.status = "running"
+            return _export(row)
+
+    def finish(self, export_id: str, bytes: int, sha256: str, parity: Json, latency: Json) -> Export:
+        """The file must be a blob of the project already. Raises as `start`."""
+        with self._database.write() as session:
+            row = _unfinished(session, export_id)
+            row.status, row.bytes, row.sha256 = "succeeded", bytes, sha256
+            row.parity, row.latency = parity, latency
+            return _export(row)
+
+    def fail(self, export_id: str, error: Json) -> Export:
+        """Raises as `start`."""
+        with self._database.write() as session:
+            row = _unfinished(session, export_id)
+            row.status, row.error = "failed", error
+            return _export(row)
+
+
+def _unfinished(session: Session, export_id: str) -> ExportRow:
+    row = session.get(ExportRow, export_id)
+    if row is None:
+        raise NotFound(f"There is no export {export_id!r}.")
+    if row.status not in UNFINISHED:
+        raise Conflict(f"{export_id} is {row.status} already.", code="fenced")
+    return row
+
+
+def _export(row: ExportRow) -> Export:
+    return Export(
+        id=row.id,
+        project_id=row.project_id,
+        version=row.version,
+        precision=cast(Precision, row.precision),
+        status=cast(JobStatus, row.status),
+        bytes=row.bytes,
+        sha256=row.sha256,
+        parity=row.parity,
+        latency=row.latency,
+        error=row.error,
+        created_at=row.created_at,
+    )

@@ -1,0 +1,95 @@
+"""A request that is sent twice is done once: the reply is kept and given again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import CursorResult, Delete, delete
+
+from tsugiki.errors import Conflict, Invalid
+from tsugiki.storage.database import Database
+from tsugiki.storage.tables import IdempotencyRow, ProjectRow
+
+KEPT = timedelta(hours=24)  # what the interface promises
+
+
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """Do the work, then `finish`; or `abandon` if it failed and may be tried again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """The work was done: this is what was answered, byte for byte. `status` is an HTTP status."""
+
+    status: int
+    content_type: str
+    body: bytes
+
+
+class Idempotency:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def begin(self, tenant_id: str, key: str, fingerprint: str) -> Fresh | Replay:
+        """`fingerprint` is the same for the same request only.
+
+        Raises Invalid `idempotency_key_reused` for another request under the key, Conflict
+        `idempotency_in_progress` while the first one runs.
+        """
+        now = self._database.now()
+        with self._database.write() as session:
+            row = session.get(IdempotencyRow, (tenant_id, key))
+            if row is not None and row.created_at <= now - KEPT:
+                session.delete(row)
+                session.flush()
+                row = None
+            if row is None:
+                session.add(IdempotencyRow(tenant_id=tenant_id, key=key, fingerprint=fingerprint, created_at=now))
+                return Fresh()
+            if row.fingerprint != fingerprint:
+                raise Invalid(
+                    "This Idempotency-Key was used for another request.",
+                    fix="Use a new key for each new request.",
+                    code="idempotency_key_reused",
+                )
+            if row.status is None:
+                raise Conflict(
+                    "The first request with this Idempotency-Key is still running.",
+                    fix="Ask again in a moment.",
+                    code="idempotency_in_progress",
+                )
+            return Replay(row.status, row.content_type or "", row.body or b"")
+
+    def finish(
+        self, tenant_id: str, key: str, status: int, content_type: str, body: bytes, project_id: str | None = None
+    ) -> None:
+        """Keep the reply. With `project_id` it is erased along with that project, as the project's words must be."""
+        with self._database.write() as session:
+            row = session.get(IdempotencyRow, (tenant_id, key))
+            if row is None:
+                return  # swept or erased meanwhile: there is nobody left to replay to
+            if project_id is not None and session.get(ProjectRow, project_id) is None:
+                session.delete(row)
+                return
+            row.status, row.content_type, row.body, row.project_id = status, content_type, body, project_id
+
+    def abandon(self, tenant_id: str, key: str) -> None:
+        """The work was not done: the key is as good as new. A finished one stays."""
+        mine = delete(IdempotencyRow).where(IdempotencyRow.tenant_id == tenant_id, IdempotencyRow.key == key)
+        self._delete(mine.where(IdempotencyRow.status.is_(None)))
+
+    def sweep(self) -> int:
+        """Forget what is older than 24 h; says how many."""
+        return self._delete(delete(IdempotencyRow).where(IdempotencyRow.created_at <= self._database.now() - KEPT))
+
+    def reset_running(self) -> int:
+        """At a start: what ran when the process died does not run any more."""
+        return self._delete(delete(IdempotencyRow).where(IdempotencyRow.status.is_(None)))
+
+    def _delete(self, statement: Delete) -> int:
+        with self._database.write() as session:
+            result = session.execute(statement)
+            assert isinstance(result, CursorResult)
+            return result.rowcount
