@@ -13,8 +13,10 @@ from rich.text import Text
 
 from service.demo_data import Ticket, Tickets
 from tsugiki.client import Export, Predictions, SampleBatch
+from tsugiki.evaluation.intervals import wilson
 
-Z95 = 1.959964  # two-sided 95 % quantile of the normal distribution
+SHOWN_LABELS = 20  # rows of the table per label, the weakest first
+NUMERIC = frozenset({"rows", "row", "value", "score", "difference", "precision", "recall", "F1", "support"})
 TEXT_WIDTH = 58  # characters of a text that fit beside the figures on a screen of 100
 
 
@@ -33,6 +35,33 @@ def samples(batch: SampleBatch) -> Text:
 
 def timings(taken: Mapping[str, float]) -> Text:
     return Text("  of it: " + ", ".join(f"{name.removesuffix('_ms')} {ms:.0f} ms" for name, ms in taken.items()))
+
+
+def headline(evaluation: Mapping[str, Any]) -> Table:
+    """Measured on samples held out of the fits, beside always answering the commonest label."""
+    baseline = evaluation["majority_baseline"]
+    table = _table("on held-out samples", "value", "95 % interval")
+    for name, measure in (
+        ("accuracy", evaluation["accuracy"]),
+        ("accuracy of always answering the commonest label", baseline["accuracy"]),
+        ("macro F1", evaluation["macro_f1"]),
+        ("calibration error (ECE)", evaluation["ece"]),
+    ):
+        low, high = measure["ci95"]
+        table.add_row(name, f"{measure['value']:.1%}", f"{low:.1%} to {high:.1%}")
+    return table
+
+
+def per_label(evaluation: Mapping[str, Any]) -> Table:
+    table = _table("label", "precision", "recall", "95 % interval", "F1", "support")
+    rows = sorted(evaluation["per_class"], key=lambda row: row["f1"])
+    for row in rows[:SHOWN_LABELS]:
+        low, high = row["recall_ci95"]
+        figures = (f"{row[name]:.1%}" for name in ("precision", "recall"))
+        table.add_row(Text(row["label"]), *figures, f"{low:.0%} to {high:.0%}", f"{row['f1']:.1%}", str(row["support"]))
+    if len(rows) > SHOWN_LABELS:
+        table.caption = f"the {SHOWN_LABELS} weakest of {len(rows)} labels"
+    return table
 
 
 def accuracy(right: int, asked: int) -> Text:
@@ -68,22 +97,11 @@ def export(made: Export) -> Text:
     return Text(f"  {(made.bytes or 0) / 1e6:.1f} MB; certificate: {certificate}")
 
 
-def wilson(right: int, asked: int) -> tuple[float, float]:
-    """95 % interval of a share (Wilson 1927), sound for few rows: (12, 12) -> (0.757, 1.0)."""
-    share, z2 = right / asked, Z95**2
-    middle = (share + z2 / (2 * asked)) / (1 + z2 / asked)
-    half = Z95 / (1 + z2 / asked) * math.sqrt(share * (1 - share) / asked + z2 / (4 * asked**2))
-    return max(0.0, middle - half), min(1.0, middle + half)
-
-
 def _table(*columns: str, title: str | None = None) -> Table:
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     for column in columns:
         table.add_column(column, justify="right" if column in NUMERIC else "left", no_wrap=column in NUMERIC)
     return table
-
-
-NUMERIC = frozenset({"rows", "row", "score", "difference", "precision", "recall", "F1", "support"})
 
 
 def _short(text: str) -> Text:

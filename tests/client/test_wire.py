@@ -86,7 +86,7 @@ def test_a_row_larger_than_a_chunk_is_sent_alone(monkeypatch: pytest.MonkeyPatch
 
 def test_replies_of_one_prediction_are_numbered_through() -> None:
     def reply(texts: int) -> dict[str, object]:
-        rows = [{"index": i, "outcome": "label", "label": "x", "score": 0.5, "scores": []} for i in range(texts)]
+        rows = [{"index": i, "outcome": "label", "label": "x", "score": 0.5} for i in range(texts)]
         return {"project": "p", "version": 3, "alias": None, "method": "head", "data": rows}
 
     answers = Predictions.of([reply(2), reply(3)])

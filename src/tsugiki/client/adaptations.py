@@ -24,16 +24,18 @@ class Adaptations:
         budget_s: float | None = None,
         seed: int | None = None,
         promote: Literal["gate", "always", "never"] = "gate",
-        dry_run: bool = False,
         wait_seconds: float = 0,
     ) -> Adaptation:
-        """Adapts to the project's samples as they are now; `dry_run` makes the plan and trains nothing."""
-        body: Json = {"method": method, "promote": promote, "dry_run": dry_run, "wait_seconds": wait_seconds}
-        if budget_s is not None:
-            body["budget"] = {"seconds": budget_s}
+        """Adapts to the project's samples as they are now, and waits up to `wait_seconds` (0..60) for the version."""
+        body: Json = {"method": method, "promote": promote, "wait_seconds": wait_seconds, **_budget(budget_s)}
         if seed is not None:
             body["hyperparameters"] = {"seed": seed}
         return Adaptation.of(self.transport.post(f"{path_of(project)}/adaptations", body, wait_s=wait_seconds))
+
+    def plan(self, project: str | Project, *, method: str = "auto", budget_s: float | None = None) -> Json:
+        """What `start` would do now: the method chosen, why, and what the others would cost. Trains nothing."""
+        body: Json = {"method": method, "dry_run": True, **_budget(budget_s)}
+        return self.transport.post(f"{path_of(project)}/adaptations", body)["plan"]
 
     def get(self, adaptation: str | Adaptation) -> Adaptation:
         return Adaptation.of(self.transport.get(_path(adaptation)))
@@ -55,3 +57,7 @@ class Adaptations:
 
 def _path(adaptation: str | Adaptation) -> str:
     return f"/v1/adaptations/{segment(adaptation.id if isinstance(adaptation, Adaptation) else adaptation)}"
+
+
+def _budget(budget_s: float | None) -> Json:
+    return {} if budget_s is None else {"budget": {"seconds": budget_s}}

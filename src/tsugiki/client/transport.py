@@ -21,8 +21,8 @@ ATTEMPTS = 4  # of one call, the first included: enough for a restart of the ser
 FIRST_PAUSE_S = 0.25  # where the service names none; doubles
 LONGEST_PAUSE_S = 30.0  # a longer Retry-After is the caller's to plan, so the problem is raised at once
 PAGE = 100  # objects a page: the interface's limit
-TRY_AGAIN = frozenset({429, 503})
-REPEATABLE = frozenset({"GET", "PUT", "PATCH", "DELETE"})  # ours set what they say, so twice is as once
+TRY_AGAIN = frozenset({429, 503})  # refused before anything was done
+STILL_RUNNING = "idempotency_in_progress"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +119,8 @@ class Transport:
                 continue
             if response.is_success:
                 return response
-            pause_s = _retry_after_s(response, backoff_s)
-            if attempt == ATTEMPTS or response.status_code not in TRY_AGAIN or pause_s > LONGEST_PAUSE_S:
+            pause_s = _healing_s(response, backoff_s)
+            if attempt == ATTEMPTS or pause_s is None:
                 raise refusal(response)
             self._pause(pause_s)
         raise AssertionError("the last attempt returns or raises; this is a bug")
@@ -131,6 +131,11 @@ def segment(name: str | int) -> str:
     return quote(str(name), safe="")
 
 
-def _retry_after_s(response: httpx.Response, otherwise_s: float) -> float:
-    given = response.headers.get("Retry-After", "")
-    return float(given) if given.isdecimal() else otherwise_s
+def _healing_s(response: httpx.Response, otherwise_s: float) -> float | None:
+    """Seconds after which the same call may be answered; None where time heals nothing, or not soon."""
+    if response.status_code in TRY_AGAIN:
+        named = response.headers.get("Retry-After", "")
+        pause_s = float(named) if named.isdecimal() else otherwise_s
+        return pause_s if pause_s <= LONGEST_PAUSE_S else None
+    # Keys are made anew for every call: the request that still runs is an earlier attempt of this one.
+    return otherwise_s if response.status_code == 409 and refusal(response).code == STILL_RUNNING else None
