@@ -178,7 +178,7 @@ def test_a_download_that_is_not_the_export_is_not_kept(client: Client, own: str,
 def test_keys_are_made_used_and_revoked(client: Client, server: Running) -> None:
     tenant = client.admin.create_tenant(_name())["id"]
     key = client.admin.create_key(tenant, scopes=["predict"], name="reader")
-    with Client(server.url, key["key"]) as reader:
+    with Client(server.url, key["secret"]) as reader:
         assert reader.me()["scopes"] == ["predict"]
         with pytest.raises(TsugikiProblem, match="403"):
             reader.projects.create(_name())
@@ -224,7 +224,7 @@ def _throttled(
     client: Client, server: Running, *, requests_per_second: float, pause: Callable[[float], None]
 ) -> Transport:
     tenant = client.admin.create_tenant(_name())["id"]
-    key = client.admin.create_key(tenant, scopes=["admin"])["key"]
+    key = client.admin.create_key(tenant, scopes=["admin"])["secret"]
     client.admin.set_quota(tenant, requests_per_second=requests_per_second)
     return Transport(server.url, key, timeout_s=10, pause=pause)
 

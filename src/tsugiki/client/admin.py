@@ -42,7 +42,7 @@ class Admin:
     def create_key(
         self, tenant: str, *, scopes: Sequence[Scope], name: str = "key", expires_in_s: int | None = None
     ) -> Json:
-        """The new key; its secret is in `key`, shown this once."""
+        """The new key; `secret` is shown this once."""
         body: Json = {"name": name, "scopes": list(scopes)}
         if expires_in_s is not None:
             body["expires_in_seconds"] = expires_in_s

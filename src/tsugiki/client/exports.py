@@ -18,9 +18,18 @@ from tsugiki.client.waiting import until_finished
 class Exports:
     transport: Transport
 
-    def create(self, project: str | Project, version: int, *, precision: Literal["fp32", "int8"] = "fp32") -> Export:
-        body = {"format": "onnx", "precision": precision}
-        return Export.of(self.transport.post(f"{path_of(project)}/versions/{segment(version)}/exports", body))
+    def create(
+        self,
+        project: str | Project,
+        version: int,
+        *,
+        precision: Literal["fp32", "int8"] = "fp32",
+        wait_seconds: float = 0,
+    ) -> Export:
+        """The export of a version, made once for each precision; waits up to `wait_seconds` (0..60) for it."""
+        body = {"format": "onnx", "precision": precision, "wait_seconds": wait_seconds}
+        path = f"{path_of(project)}/versions/{segment(version)}/exports"
+        return Export.of(self.transport.post(path, body, wait_s=wait_seconds))
 
     def get(self, export: str | Export) -> Export:
         return Export.of(self.transport.get(_path(export)))
