@@ -1,0 +1,98 @@
+import threading
+from datetime import timedelta
+
+import pytest
+
+from tests.storage.making import Stores
+from tsugiki.errors import Conflict, Invalid
+from tsugiki.storage.idempotency import Fresh, Idempotency, Replay
+
+
+@pytest.fixture
+def tenant(stores: Stores) -> str:
+    return stores.tenants.create("acme").id
+
+
+@pytest.fixture
+def idempotency(stores: Stores) -> Idempotency:
+    return Idempotency(stores.database)
+
+
+def test_a_finished_request_is_answered_again_byte_for_byte(tenant: str, idempotency: Idempotency) -> None:
+    assert idempotency.begin(tenant, "key", "print") == Fresh()
+    idempotency.finish(tenant, "key", 201, "application/json", b'{"a":\xff}')
+    for _ in range(2):
+        assert idempotency.begin(tenant, "key", "print") == Replay(201, "application/json", b'{"a":\xff}')
+
+
+def test_a_key_is_for_one_request(tenant: str, idempotency: Idempotency) -> None:
+    idempotency.begin(tenant, "key", "print")
+    with pytest.raises(Invalid) as refused:
+        idempotency.begin(tenant, "key", "other")
+    assert refused.value.reason == "idempotency_key_reused"
+
+
+def test_a_running_request_is_not_run_twice(tenant: str, idempotency: Idempotency) -> None:
+    outcomes: list[str] = []
+
+    def race() -> None:
+        try:
+            idempotency.begin(tenant, "key", "print")
+            outcomes.append("fresh")
+        except Conflict as error:
+            outcomes.append(error.reason)
+
+    threads = [threading.Thread(target=race) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(outcomes) == ["fresh"] + ["idempotency_in_progress"] * 3
+
+
+def test_keys_of_two_tenants_do_not_meet(stores: Stores, tenant: str, idempotency: Idempotency) -> None:
+    other = stores.tenants.create("other").id
+    idempotency.begin(tenant, "key", "print")
+    idempotency.finish(tenant, "key", 200, "text/plain", b"mine")
+    assert idempotency.begin(other, "key", "different") == Fresh()
+
+
+def test_an_abandoned_key_is_as_good_as_new_but_a_finished_one_stays(tenant: str, idempotency: Idempotency) -> None:
+    idempotency.begin(tenant, "key", "print")
+    idempotency.abandon(tenant, "key")
+    assert idempotency.begin(tenant, "key", "other") == Fresh()
+    idempotency.finish(tenant, "key", 200, "text/plain", b"done")
+    idempotency.abandon(tenant, "key")
+    assert isinstance(idempotency.begin(tenant, "key", "other"), Replay)
+
+
+def test_what_ran_when_the_process_died_may_run_again(tenant: str, idempotency: Idempotency) -> None:
+    idempotency.begin(tenant, "running", "print")
+    idempotency.begin(tenant, "done", "print")
+    idempotency.finish(tenant, "done", 200, "text/plain", b"done")
+    assert idempotency.reset_running() == 1
+    assert idempotency.begin(tenant, "running", "print") == Fresh()
+    assert isinstance(idempotency.begin(tenant, "done", "print"), Replay)
+
+
+def test_a_reply_is_kept_for_24_hours(stores: Stores, tenant: str, idempotency: Idempotency) -> None:
+    for key in ("swept", "kept"):
+        idempotency.begin(tenant, key, "print")
+        idempotency.finish(tenant, key, 200, "text/plain", b"done")
+        stores.clock.advance(timedelta(hours=12))
+    assert idempotency.sweep() == 1
+    assert idempotency.begin(tenant, "swept", "other") == Fresh()
+    assert isinstance(idempotency.begin(tenant, "kept", "print"), Replay)
+    stores.clock.advance(timedelta(hours=12))
+    assert idempotency.begin(tenant, "kept", "other") == Fresh()
+
+
+def test_a_reply_for_an_erased_project_is_not_kept(stores: Stores, idempotency: Idempotency) -> None:
+    project = stores.project(tenant="other")
+    for erased_first, key in ((False, "before"), (True, "after")):
+        idempotency.begin(project.tenant_id, key, "print")
+        if erased_first:
+            stores.projects.delete(project)
+        idempotency.finish(project.tenant_id, key, 200, "text/plain", b"words", project.id)
+    for key in ("before", "after"):
+        assert idempotency.begin(project.tenant_id, key, "print") == Fresh()
