@@ -1,5 +1,5 @@
-# pyright: reportUnknownMemberType=false
-# onnx leaves the list methods of its messages untyped.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# onnx leaves the list methods of its messages untyped, onnxruntime what a run returns.
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper, numpy_helper
+from onnxruntime import InferenceSession
 
 from tsugiki.backbones import Loaded, pad
 from tsugiki.backbones.session import Session
+from tsugiki.backbones.signature import OPSET
 from tsugiki.export import onnx
 from tsugiki.export.quantise import TABLE_ROWS, quantise
 
@@ -21,7 +24,9 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="module")
 def quantised(tiny: Loaded, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("int8") / "model.onnx"
-    onnx.write(quantise(onnx.read(tiny.graph)), path)
+    model = onnx.read(tiny.graph)
+    quantise(model)
+    onnx.write(model, path)
     return path
 
 
@@ -50,3 +55,20 @@ def test_weights_are_8_bit_and_the_word_table_is_not_kept_twice(quantised: Path)
     assert "DynamicQuantizeLinear" not in operators
     tables = [tensor.name for tensor in model.graph.initializer if tensor.dims and tensor.dims[0] > TABLE_ROWS]
     assert sorted(name.rpartition(".")[2] for name in tables) == ["int8", "scale"]
+
+
+@pytest.mark.parametrize("inner", [1, 32, 40])
+def test_any_number_of_rows_of_weights_is_packed(inner: int, tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    weight = random.standard_normal((inner, 5)).astype(np.float32)
+    node = helper.make_node("MatMul", ["x", "weight"], ["y"], "product")
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ("rows", inner))
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ("rows", 5))
+    graph = helper.make_graph([node], "one", [x], [y], [numpy_helper.from_array(weight, "weight")])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=10)
+    quantise(model)
+    onnx.write(model, tmp_path / "model.onnx")
+    rows = random.standard_normal((3, inner)).astype(np.float32)
+    found = InferenceSession(str(tmp_path / "model.onnx")).run(["y"], {"x": rows})[0]
+    error = np.linalg.norm(np.asarray(found) - rows @ weight) / np.linalg.norm(rows @ weight)
+    assert error < 0.02

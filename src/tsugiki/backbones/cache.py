@@ -67,31 +67,45 @@ def _intact(graph: Path) -> bool:
 
 def _build(source: Source, graph: Path) -> None:
     part = graph.with_suffix(".part")
-    child = subprocess.run(
-        [sys.executable, "-m", "tsugiki.backbones.graph", str(part)],
-        input=encode(source),
-        capture_output=True,
-        text=True,
-        timeout=BUILD_TIMEOUT_S,
-        env=_environment(),
-        check=False,
-    )
-    if child.returncode != 0:
+    try:
+        _compile(source, part)
+        digest = graph.with_suffix(".sha256.part")
+        digest.write_text(sha256(part))
+        # The digest last: after a crash between the two renames the graph is built again, never trusted.
+        _publish(part, graph)
+        _publish(digest, graph.with_suffix(".sha256"))
+    finally:
         part.unlink(missing_ok=True)
-        last = "\n".join(child.stderr.strip().splitlines()[-KEPT_LINES:])
-        raise Unavailable(f"backbone {source.name!r} could not be compiled: {last}", code="backbone_build_failed")
-    digest = graph.with_suffix(".sha256.part")
-    digest.write_text(sha256(part))
-    # The digest last: without it a crash between the two renames means building again, never trusting half a file.
-    _publish(part, graph)
-    _publish(digest, graph.with_suffix(".sha256"))
+
+
+def _compile(source: Source, destination: Path) -> None:
+    command = [sys.executable, "-m", "tsugiki.backbones.graph", str(destination)]
+    try:
+        child = subprocess.run(
+            command,
+            input=encode(source),
+            capture_output=True,
+            text=True,
+            timeout=BUILD_TIMEOUT_S,
+            env=_environment(),
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise _failed(source, f"not done after {BUILD_TIMEOUT_S} s") from error
+    if child.returncode != 0:
+        last = child.stderr.strip().splitlines()[-KEPT_LINES:]
+        raise _failed(source, f"exit status {child.returncode}\n" + "\n".join(last))
+
+
+def _failed(source: Source, reason: str) -> Unavailable:
+    return Unavailable(f"backbone {source.name!r} could not be compiled: {reason}", code="backbone_build_failed")
 
 
 def _environment() -> dict[str, str]:
-    # Our own search path is handed on: a packed service finds the core by it, not by an installed package.
-    path = os.pathsep.join(entry for entry in sys.path if entry)
+    # Our own search path is handed on, and nothing else: a packed service finds the core by it, not as a package.
+    path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)
     offline = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
-    return os.environ | offline | {"OMP_NUM_THREADS": "1", "PYTHONPATH": path}
+    return os.environ | offline | {"OMP_NUM_THREADS": "1", "PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
 
 
 def _publish(part: Path, path: Path) -> None:

@@ -84,7 +84,7 @@ def _stage(folder: Path, loaded: Loaded, graft: Graft, precision: Precision) -> 
     """Puts every file but the manifest into the folder, and returns what the manifest says of them."""
     model = onnx.read(loaded.graph)
     if precision == "int8":
-        model = quantise(model)
+        quantise(model)
     onnx.append_head(model, graft.head)
     onnx.write(model, folder / "model.onnx")
     (folder / "tokenizer.json").write_bytes(loaded.source.tokenizer.read_bytes())

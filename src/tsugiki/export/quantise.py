@@ -15,13 +15,16 @@ labels, lowest and highest; size; texts/s relative to fp32 on one core.
 Dynamic quantisation takes one scale for a whole batch of activations, so a row's answer depends on its neighbours
 (features moved by 0.03) and outliers behind the activation function cost the rest their precision. Blocks have a
 scale of their own in every row: nothing moves.
+
+The packing is done here because onnxruntime's own quantiser, when imported, reconfigures the process's logging.
+Layout: https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.MatMulNBits
 """
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportAttributeAccessIssue=false
-# onnxruntime ships no types, and onnx leaves the list methods of its messages untyped.
+# pyright: reportUnknownMemberType=false
+# onnx leaves the list methods of its messages untyped.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeGuard
 
 import numpy as np
 import onnx
@@ -30,47 +33,76 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 if TYPE_CHECKING:
     from tsugiki.domain import Floats
 
-
 BITS = 8
 BLOCK = 32  # the table above: larger blocks lose labels and win little time
-COMPUTE_INT8 = 4  # onnxruntime's accuracy_level which multiplies in 8 bits; the exact one takes four times as long
+ZERO_POINT = 128  # what the operator takes off each byte when it is given no zero points
+LARGEST = 127  # the largest distance from it used: both signs reach equally far
+COMPUTE_INT8 = 4  # the operator's accuracy_level which multiplies in 8 bits; the exact one takes four times as long
 TABLE_ROWS = 1024  # embeddings with more rows than any position table: the words, most of a small encoder's bytes
-LARGEST_INT8 = 127
+DOMAIN = "com.microsoft"
 
 
-def quantise(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The backbone with 8-bit weights; `model` may be changed. Apply it before a head is appended: that stays fp32."""
-    from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
-
-    _quantise_tables(model)
-    quantiser = MatMulNBitsQuantizer(model, bits=BITS, block_size=BLOCK, is_symmetric=True, accuracy_level=COMPUTE_INT8)
-    quantiser.process()
-    return cast(onnx.ModelProto, quantiser.model.model)
-
-
-def _quantise_tables(model: onnx.ModelProto) -> None:
-    tables = {tensor.name: tensor for tensor in model.graph.initializer if _is_table(tensor)}
+def quantise(model: onnx.ModelProto) -> None:
+    """Changes a backbone's weights to 8 bits. Apply it before a head is appended, which stays fp32 by that."""
+    floats = {tensor.name: tensor for tensor in model.graph.initializer if tensor.data_type == TensorProto.FLOAT}
     nodes: list[NodeProto] = []
+    packed: dict[str, list[TensorProto]] = {}
     for node in model.graph.node:
-        if node.op_type == "Gather" and node.input[0] in tables:
+        if node.op_type == "MatMul" and _is_matrix(weight := floats.get(node.input[1])):
+            packed[weight.name] = _blocks(weight.name, numpy_helper.to_array(weight))
+            nodes.append(_product(node, weight))
+        elif node.op_type == "Gather" and _is_table(table := floats.get(node.input[0])):
+            packed[table.name] = _rows(table.name, numpy_helper.to_array(table))
             nodes.extend(_lookup(node))
         else:
             nodes.append(node)
     used = {name for node in nodes for name in node.input}
-    for name, tensor in tables.items():
-        if name not in used:  # a table that also serves elsewhere stays as it is
-            model.graph.initializer.extend(_rows_in_8_bits(name, numpy_helper.to_array(tensor)))
-            model.graph.initializer.remove(tensor)
+    for name, tensors in packed.items():
+        model.graph.initializer.extend(tensors)
+        if name not in used:  # a tensor that also serves elsewhere is kept for that
+            model.graph.initializer.remove(floats[name])
     del model.graph.node[:]
     model.graph.node.extend(nodes)
+    model.opset_import.append(helper.make_opsetid(DOMAIN, 1))
 
 
-def _is_table(tensor: TensorProto) -> bool:
-    return tensor.data_type == TensorProto.FLOAT and len(tensor.dims) == 2 and tensor.dims[0] > TABLE_ROWS
+def _is_matrix(tensor: TensorProto | None) -> TypeGuard[TensorProto]:
+    return tensor is not None and len(tensor.dims) == 2
+
+
+def _is_table(tensor: TensorProto | None) -> TypeGuard[TensorProto]:
+    return _is_matrix(tensor) and tensor.dims[0] > TABLE_ROWS
+
+
+def _product(node: NodeProto, weight: TensorProto) -> NodeProto:
+    """`activations @ weight`, the weight (K, N) given as bytes and a scale for each block along K."""
+    name = weight.name
+    return helper.make_node(
+        "MatMulNBits",
+        [node.input[0], f"{name}.int8", f"{name}.scale"],
+        list(node.output),
+        node.name,
+        domain=DOMAIN,
+        K=weight.dims[0],
+        N=weight.dims[1],
+        bits=BITS,
+        block_size=BLOCK,
+        accuracy_level=COMPUTE_INT8,
+    )
+
+
+def _blocks(name: str, weight: Floats) -> list[TensorProto]:
+    """(K, N) float -> bytes (N, blocks, BLOCK) and scales (N, blocks); the last block is filled up with zeros."""
+    columns = np.pad(weight.T, ((0, 0), (0, -len(weight) % BLOCK))).reshape(weight.shape[1], -1, BLOCK)
+    scale = _scale(columns)
+    return [
+        numpy_helper.from_array((np.rint(columns / scale) + ZERO_POINT).astype(np.uint8), f"{name}.int8"),
+        numpy_helper.from_array(scale[..., 0], f"{name}.scale"),
+    ]
 
 
 def _lookup(node: NodeProto) -> list[NodeProto]:
-    """`row = table8[id] * scale[id]`, in standard operators so that any runtime reads it."""
+    """`row = bytes[id] * scale[id]`, in standard operators."""
     (table, ids), (row,) = node.input, node.output
     return [
         helper.make_node("Gather", [f"{table}.int8", ids], [f"{row}.int8"]),
@@ -80,10 +112,16 @@ def _lookup(node: NodeProto) -> list[NodeProto]:
     ]
 
 
-def _rows_in_8_bits(name: str, table: Floats) -> list[TensorProto]:
-    scale = np.abs(table).max(axis=1, keepdims=True) / LARGEST_INT8
-    scale[scale == 0] = 1
+def _rows(name: str, table: Floats) -> list[TensorProto]:
+    """(rows, dim) float -> signed bytes (rows, dim) and scales (rows, 1)."""
+    scale = _scale(table)
     return [
         numpy_helper.from_array(np.rint(table / scale).astype(np.int8), f"{name}.int8"),
-        numpy_helper.from_array(scale.astype(np.float32), f"{name}.scale"),
+        numpy_helper.from_array(scale, f"{name}.scale"),
     ]
+
+
+def _scale(values: Floats) -> Floats:
+    """One step of each group along the last axis, kept as an axis of 1; 1 where all of a group is zero."""
+    largest = np.abs(values).max(axis=-1, keepdims=True) / LARGEST
+    return np.where(largest > 0, largest, 1).astype(np.float32)
