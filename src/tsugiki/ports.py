@@ -58,8 +58,12 @@ class Engine(Protocol):
 class Embedder(Protocol):
     """Features by the serving engine, sharing its batcher with predictions at lower priority."""
 
-    def embed(self, tenant_id: str, backbone: str, contents: Sequence[str]) -> Floats:
-        """Blocks the calling thread; (contents, dim), in order. Raises Cancelled, Overloaded, Unavailable."""
+    def backbone(self, name: str) -> Backbone:
+        """Blocks while it loads. Raises NotFound, Unavailable."""
+        ...
+
+    def embed(self, tenant_id: str, name: str, contents: Sequence[str]) -> Floats:
+        """Blocks the calling thread; (contents, dim), in order. Raises Overloaded, Unavailable."""
         ...
 
 

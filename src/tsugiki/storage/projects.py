@@ -60,6 +60,14 @@ class Projects:
                 raise NotFound(f"There is no project {ref!r}.", fix="GET /v1/projects lists yours.")
             return _project(row)
 
+    def owned(self, project_id: str) -> Project:
+        """For jobs that were accepted from its tenant, and for nobody else's asking. Raises NotFound."""
+        with self._database.read() as session:
+            row = session.get(ProjectRow, project_id)
+            if row is None:
+                raise NotFound(f"There is no project {project_id!r}.")
+            return _project(row)
+
     def list(self, tenant_id: str, after: str | None = None, limit: int = 100) -> Page[Project]:
         query = select(ProjectRow).where(ProjectRow.tenant_id == tenant_id, ProjectRow.id > (after or ""))
         with self._database.read() as session:

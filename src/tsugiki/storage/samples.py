@@ -73,6 +73,14 @@ class Samples:
         with self._database.read() as session:
             return cut(session.scalars(query.order_by(SampleRow.id).limit(one_more(limit))).all(), limit, read_sample)
 
+    def with_issues(self, project_id: str, sample_ids: Collection[str]) -> list[Sample]:
+        """Those of the samples that have issues now, oldest first."""
+        asked = set(sample_ids)
+        query = select(SampleRow).where(SampleRow.project_id == project_id, cast(SampleRow.issues, String) != "[]")
+        with self._database.read() as session:
+            rows = session.scalars(query.order_by(SampleRow.id)).all()
+            return [read_sample(row) for row in rows if row.id in asked]
+
     def get(self, project_id: str, sample_id: str) -> Sample:
         with self._database.read() as session:
             return read_sample(find(session, project_id, sample_id))

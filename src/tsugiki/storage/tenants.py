@@ -87,7 +87,7 @@ class Tenants:
         secret: str | None = None,
     ) -> IssuedKey:
         """`secret` is given for the key an operator brings along at the first start. Raises Conflict `key_exists`."""
-        secret = secret or "tsk_" + secrets.token_urlsafe(SECRET_BYTES)
+        secret = secret or new_secret()
         row = KeyRow(
             id=self._database.ids.new("key"),
             tenant_id=tenant_id,
@@ -144,6 +144,10 @@ class Tenants:
         }
         with self._database.read() as session:
             return {name: session.execute(query).scalar_one() for name, query in counts.items()}
+
+
+def new_secret() -> str:
+    return "tsk_" + secrets.token_urlsafe(SECRET_BYTES)
 
 
 def _found(session: Session, tenant_id: str) -> TenantRow:

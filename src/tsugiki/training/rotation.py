@@ -58,10 +58,11 @@ def principal_axes(features: Floats) -> Rotation:
         return Rotation(mean, np.zeros((dim, 0), np.float32))
     scale = np.float32(square_norm**-0.5)
     if rows < dim:
-        centred = (features - mean) * scale
-        variances, axes = np.linalg.eigh((centred @ centred.T).astype(np.float64))
+        # In double precision: here the axes are quotients, and small variances would bring skew ones.
+        centred = (features.astype(np.float64) - mean) * scale
+        variances, axes = np.linalg.eigh(centred @ centred.T)
         kept = variances > FLAT * variances[-1]
-        basis = centred.T @ (axes[:, kept] / np.sqrt(variances[kept])).astype(np.float32)
+        basis = (centred.T @ (axes[:, kept] / np.sqrt(variances[kept]))).astype(np.float32)
     else:
         covariance = np.zeros((dim, dim))
         for part in _chunks(rows):

@@ -1,0 +1,37 @@
+# Everything a user or a CI runs. Python 3.11, make and pip are all that is needed before.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed-$(shell cat pyproject.toml service/requirements.txt tests/requirements.txt Makefile 2>/dev/null | cksum | cut -d' ' -f1)
+
+.PHONY: setup serve demo check test bench clean
+setup: $(STAMP)
+
+$(STAMP):
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is needed; set PYTHON=<path>"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r service/requirements.txt -r tests/requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@rm -f $(VENV)/.installed-*
+	@touch $@
+
+serve: setup
+	$(BIN)/python -m service
+
+demo: setup
+	$(BIN)/python -m service.demo $(DATA)
+
+check: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+test: setup
+	$(BIN)/pytest
+
+bench: setup
+	$(BIN)/python -m tests.bench
+
+clean:
+	rm -rf $(VENV) bench-results .pytest_cache .ruff_cache

@@ -1,0 +1,70 @@
+"""The BentoML service: start, stop, the two verbs, and the mounted API behind one guard."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import bentoml
+
+from service.api import create_api
+from service.guard import Guard
+from service.settings import read_settings
+from service.verbs import adapt_verb, predict_verb
+from service.wiring import Core, wire
+
+api = create_api()
+
+
+def core() -> Core:
+    return api.state.core
+
+
+@bentoml.asgi_app(api, path="/")
+@bentoml.service(
+    name="tsugiki",
+    traffic={"timeout": 120},  # an adaptation may be waited for up to 60 s
+    metrics={"enabled": False},  # BentoML's own label raw paths; ours are at /metrics
+    logging={"access": {"enabled": False}},  # it would log what the guard counts
+)
+class App:
+    """One process: engine, fast lane and API together. BentoML's clients reach the two verbs under /bento."""
+
+    def __init__(self) -> None:
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+        api.state.core = wire(read_settings())
+
+    @bentoml.api(route="/bento/adapt")
+    async def adapt(
+        self,
+        ctx: bentoml.Context,
+        project: str,
+        samples: list[dict[str, Any]],
+        modality: str = "text",
+        method: str = "auto",
+        wait_seconds: float = 10,
+    ) -> dict[str, Any]:
+        """POST labelled samples, get a classifier; as /adapt, for BentoML's clients."""
+        body = {
+            "project": project,
+            "samples": samples,
+            "modality": modality,
+            "method": method,
+            "wait_seconds": wait_seconds,
+        }
+        return await adapt_verb(core(), ctx, body)
+
+    @bentoml.api(route="/bento/predict")
+    async def predict(self, ctx: bentoml.Context, project: str, inputs: list[Any], top_k: int = 1) -> dict[str, Any]:
+        """POST inputs, get answers; as /predict, for BentoML's clients."""
+        return await predict_verb(core(), ctx, {"project": project, "inputs": inputs, "top_k": top_k})
+
+    def __is_ready__(self) -> bool:
+        return core().why_not_ready() is None
+
+    @bentoml.on_shutdown
+    def stop(self) -> None:
+        core().close()
+
+
+App.add_asgi_middleware(Guard, edge=api, core=core)

@@ -1,0 +1,102 @@
+"""From an API key to its tenant, remembered briefly so that a hot request asks no database."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from base64 import b64decode
+from binascii import Error as NotBase64
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from tsugiki.domain import Scope
+from tsugiki.errors import Forbidden, Overloaded, Unauthenticated
+
+if TYPE_CHECKING:
+    from tsugiki.storage.tenants import Principal, Tenants
+
+REMEMBERED_S = 2.0  # a revoked key stops working everywhere within 5 s; this leaves room for the rest
+REMEMBERED = 50_000
+BURST_S = 2.0  # a tenant with a rate quota may use this many seconds of it at once
+
+
+class Doorkeeper:
+    """Checks keys and rates. `clock` is monotonic, in seconds. Thread-safe."""
+
+    def __init__(self, tenants: Tenants, clock: Callable[[], float] = time.monotonic) -> None:
+        self._tenants = tenants
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._known: OrderedDict[bytes, tuple[float, Principal]] = OrderedDict()
+        self._allowance: OrderedDict[str, tuple[float, float]] = OrderedDict()  # tenant: (seen at, requests left)
+
+    def remembered(self, secret: str) -> Principal | None:
+        """The key's owner if it was checked in the last seconds; never blocks."""
+        with self._lock:
+            found = self._known.get(_digest(secret))
+        return found[1] if found is not None and self._clock() - found[0] < REMEMBERED_S else None
+
+    def identify(self, secret: str) -> Principal:
+        """Reads the database. Raises Unauthenticated."""
+        principal = self._tenants.authenticate(secret)
+        if principal is None:
+            raise Unauthenticated(
+                "the API key is unknown, expired or revoked", fix="send Authorization: Bearer <key> with a valid key"
+            )
+        with self._lock:
+            self._known[_digest(secret)] = (self._clock(), principal)
+            self._known.move_to_end(_digest(secret))
+            while len(self._known) > REMEMBERED:
+                self._known.popitem(last=False)
+        return principal
+
+    def forget(self) -> None:
+        """Called when a key, quota or tenant changes in this process."""
+        with self._lock:
+            self._known.clear()
+
+    def admit(self, principal: Principal) -> None:
+        """One request against the tenant's `requests_per_second`, where its quota has one. Raises Overloaded."""
+        rate = principal.tenant.quota.get("requests_per_second")
+        if rate is None:
+            return
+        now = self._clock()
+        with self._lock:
+            seen, left = self._allowance.get(principal.tenant.id, (now, rate * BURST_S))
+            left = min(rate * BURST_S, left + (now - seen) * rate)
+            self._allowance[principal.tenant.id] = (now, left - 1 if left >= 1 else left)
+            self._allowance.move_to_end(principal.tenant.id)
+            while len(self._allowance) > REMEMBERED:
+                self._allowance.popitem(last=False)
+        if left < 1:
+            raise Overloaded(
+                f"the tenant may send {rate:g} requests a second", fix="slow down, or ask for a larger quota"
+            )
+
+
+def secret_of(authorization: str | None) -> str:
+    """The key in an Authorization header: Bearer, or for browsers reading the docs, Basic with the key as password."""
+    scheme, _, value = (authorization or "").partition(" ")
+    if scheme.lower() == "bearer" and value.strip():
+        return value.strip()
+    if scheme.lower() == "basic":
+        try:
+            return b64decode(value, validate=True).decode().partition(":")[2]
+        except (NotBase64, UnicodeDecodeError):
+            pass  # falls through to the one message for all that is not a key
+    raise Unauthenticated("no API key was sent", fix="send Authorization: Bearer <key>")
+
+
+def require(principal: Principal, scope: Scope) -> None:
+    """`admin` implies the others. Raises Forbidden."""
+    if scope not in principal.key.scopes and "admin" not in principal.key.scopes:
+        raise Forbidden(
+            f"this needs the scope {scope!r}, the key has {', '.join(principal.key.scopes) or 'none'}",
+            fix=f"use a key with the scope {scope!r}",
+        )
+
+
+def _digest(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode()).digest()

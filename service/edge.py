@@ -1,0 +1,227 @@
+"""What the routes share: who calls, strict JSON, replies, and how errors are documented and answered."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar
+
+import orjson
+from fastapi import Depends, HTTPException, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, ValidationError
+from starlette.exceptions import HTTPException as StarletteHTTPException
+
+from service.auth import require
+from service.errors import TITLES, problem, retry_after, status_of
+from service.replies import ProblemReply
+from service.wiring import Core
+from tsugiki.domain import Project, Scope
+from tsugiki.errors import Invalid, Issue, NotFound, TsugikiError, UnsupportedType
+from tsugiki.storage.tenants import Principal
+
+PROBLEM = "application/problem+json"
+ALWAYS = (401, 403, 422, 429, 500, 503)  # what any route may answer
+MAX_PLACES = 50  # errors listed of one body; a thousand equal ones help nobody
+
+M = TypeVar("M", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, and what with. Everything a route reads is filtered by `tenant_id`, which the key alone decides."""
+
+    core: Core
+    principal: Principal
+    request: Request
+
+    @property
+    def tenant_id(self) -> str:
+        return self.principal.tenant.id
+
+    @property
+    def idempotency_key(self) -> str | None:
+        return self.request.headers.get("idempotency-key")
+
+    def project(self, ref: str) -> Project:
+        """The tenant's project by id or name; a reply kept for its Idempotency-Key goes with it. Raises NotFound."""
+        project = self.core.projects.get(self.tenant_id, ref)
+        self.request.state.project_id = project.id
+        return project
+
+
+def caller(scope: Scope) -> Any:  # Any: FastAPI's Depends is typed so
+    """A dependency: the caller, if its key has the scope."""
+
+    def dependency(request: Request) -> Caller:
+        principal: Principal = request.state.principal
+        require(principal, scope)
+        return Caller(request.app.state.core, principal, request)
+
+    return Depends(dependency)
+
+
+Predicting = Annotated[Caller, caller("predict")]
+Annotating = Annotated[Caller, caller("annotate")]
+Adapting = Annotated[Caller, caller("adapt")]
+Administering = Annotated[Caller, caller("admin")]
+
+After = Annotated[str | None, Query(max_length=64, description="the last id of the page before")]
+Limit = Annotated[int, Query(ge=1, le=100)]
+
+
+class Reply(Response):
+    """A JSON reply serialised once, without a schema in between: the reply types are checked before running."""
+
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:  # Any: any JSON
+        return orjson.dumps(content)
+
+
+class Markdown(Response):
+    media_type = "text/markdown"
+
+
+class StrictRoute(APIRoute):
+    """A route whose JSON body holds no duplicate keys, no NaN, no truncation: problems that name the place."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def handler(request: Request) -> Response:
+            return await handle(_StrictRequest(request.scope, request.receive))
+
+        return handler
+
+
+class _StrictRequest(Request):
+    async def json(self) -> Any:  # Any: any JSON
+        return strict_json(await self.body())
+
+
+class Refused(HTTPException):
+    """Carries a core error through FastAPI's body reading, which lets nothing else pass."""
+
+    def __init__(self, error: TsugikiError) -> None:
+        super().__init__(status_of(error))
+        self.error = error
+
+
+def strict_json(body: bytes) -> Any:  # Any: any JSON
+    """Raises Refused naming what is wrong and where."""
+    try:
+        return json.loads(
+            body, object_pairs_hook=_no_duplicates, parse_constant=_no_constant, parse_float=_finite, parse_int=_integer
+        )
+    except Invalid as error:
+        raise Refused(error) from None
+    except UnicodeDecodeError as error:
+        raise Refused(Invalid(f"the body is not UTF-8 (byte {error.start})", code="json_invalid")) from None
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise Refused(Invalid(f"the body is not JSON: {error.msg} at {where}", code="json_invalid")) from None
+    except RecursionError:
+        raise Refused(Invalid("the body is nested too deeply", code="json_invalid")) from None
+
+
+def parse(model: type[M], body: bytes) -> M:
+    """The body of a route that reads it itself. Raises Refused, Invalid."""
+    try:
+        return model.model_validate(strict_json(body))
+    except ValidationError as error:
+        raise invalid(error.errors(include_url=False, include_input=False), 0) from None
+
+
+def invalid(errors: list[Any], skip: int) -> Invalid:
+    """Pydantic's findings as ours; `skip` leading parts of a location are not the body's ("body", "query")."""
+    issues = [
+        Issue(str(found["type"]), _pointer(found["loc"], skip), str(found["msg"])) for found in errors[:MAX_PLACES]
+    ]
+    first = issues[0]
+    detail = f"{first.pointer or 'the body'}: {first.detail}" + (f" (and {len(errors) - 1} more)" if errors[1:] else "")
+    return Invalid(detail, fix="compare the request with /docs", issues=issues)
+
+
+def documented(reply: Any, *statuses: int, status: int = 200) -> dict[int | str, dict[str, Any]]:  # Any: FastAPI's
+    """The `responses=` of a route: its reply type, and every error it may answer as a problem."""
+    problems = {
+        code: {"model": ProblemReply, "description": TITLES[code], "content": {PROBLEM: {}}}
+        for code in sorted({*ALWAYS, *statuses})
+    }
+    return {status: {"model": reply}, **problems}
+
+
+def answer_problem(request: Request, error: TsugikiError, extra: Mapping[str, Any] | None = None) -> Response:
+    """`extra` members beside the standard ones, as RFC 9457 allows."""
+    document = problem(error, instance=request.url.path, request_id=request.state.request_id) | dict(extra or {})
+    return Response(orjson.dumps(document), status_of(error), retry_after(error), PROBLEM)
+
+
+async def on_core_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, TsugikiError), "registered for core errors only; this is a bug"
+    return answer_problem(request, error)
+
+
+async def on_refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Refused), "registered for Refused only; this is a bug"
+    return answer_problem(request, error.error)
+
+
+async def on_validation(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError), "registered for validation only; this is a bug"
+    found = error.errors()
+    if any(item["loc"] == ("body",) and "content-type" not in request.headers for item in found):
+        return answer_problem(request, UnsupportedType("no content type", fix="send Content-Type: application/json"))
+    return answer_problem(request, invalid(list(found), 1))
+
+
+async def on_bug(request: Request, error: Exception) -> Response:
+    """What nobody expected: the guard logs it, the caller learns no internals."""
+    return answer_problem(request, TsugikiError("the service failed on this request; its log has the reason"))
+
+
+async def on_http(request: Request, error: Exception) -> Response:
+    """What the framework refuses by itself: unknown paths and methods."""
+    assert isinstance(error, StarletteHTTPException), "registered for HTTP errors only; this is a bug"
+    if error.status_code == 404:
+        return answer_problem(request, NotFound("there is nothing at this path", fix="see /docs"))
+    document = problem(TsugikiError(str(error.detail)), instance=request.url.path, request_id=request.state.request_id)
+    document |= {"status": error.status_code, "title": TITLES.get(error.status_code, "Error"), "code": "http"}
+    return Response(orjson.dumps(document), error.status_code, dict(error.headers or {}), PROBLEM)
+
+
+def _pointer(location: tuple[int | str, ...], skip: int) -> str:
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in location[skip:])
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) == len(pairs):
+        return found
+    seen: set[str] = set()
+    for key, _ in pairs:
+        if key in seen:
+            detail = f"the key {key[:100]!r} stands twice in one object"
+            place = Issue("json_duplicate_key", "/" + key[:100], detail)
+            raise Invalid(detail, code="json_duplicate_key", fix="keep one", issues=[place])
+        seen.add(key)
+    return found
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    return number if math.isfinite(number) else _no_constant(digits[:50])
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > 19 or not -(2**63) <= int(digits) < 2**63:
+        raise Invalid(f"the number {digits[:25]}… does not fit 64 bits", code="json_number", fix="send it as a string")
+    return int(digits)
+
+
+def _no_constant(name: str) -> Any:  # Any: json asks for it; never returns
+    raise Invalid(f"{name} is not JSON", code="json_not_finite", fix="send a finite number or null")

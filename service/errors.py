@@ -1,0 +1,77 @@
+"""The one table from what the core says to how HTTP calls it, and the problem document (RFC 9457)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from tsugiki import errors
+
+STATUS: dict[type[errors.TsugikiError], int] = {
+    errors.Invalid: 422,
+    errors.Unauthenticated: 401,
+    errors.Forbidden: 403,
+    errors.NotFound: 404,
+    errors.Conflict: 409,
+    errors.TooLarge: 413,
+    errors.UnsupportedType: 415,
+    errors.Overloaded: 429,
+    errors.Cancelled: 409,
+    errors.Unavailable: 503,
+    errors.ArtifactCorrupt: 503,
+    errors.WrongFeatureSpace: 409,
+    errors.ParityMissed: 409,
+    errors.StorageFull: 507,
+}
+
+TITLES = {
+    401: "Unauthenticated",
+    403: "Forbidden",
+    404: "Not found",
+    405: "Method not allowed",
+    409: "Conflict",
+    413: "Too large",
+    415: "Unsupported content type",
+    422: "Invalid input",
+    429: "Too many requests",
+    500: "Internal error",
+    503: "Unavailable",
+    507: "Storage full",
+}
+
+
+def status_of(error: errors.TsugikiError) -> int:
+    """HTTP status of a core error; an error the table does not name is a bug and answers 500."""
+    return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
+
+
+def problem(
+    error: errors.TsugikiError, *, instance: str | None = None, request_id: str | None = None
+) -> dict[str, Any]:
+    """An error as a problem document; `errors` names the places, `fix` what to do."""
+    status = status_of(error)
+    document: dict[str, Any] = {
+        "type": f"urn:tsugiki:problem:{error.reason}",
+        "title": TITLES.get(status, "Error"),
+        "status": status,
+        "detail": error.detail,
+        "code": error.reason,
+        "fix": error.fix,
+        "errors": [_place(issue) for issue in error.issues] if isinstance(error, errors.Invalid) else [],
+    }
+    if instance is not None:
+        document["instance"] = instance
+    if request_id is not None:
+        document["request_id"] = request_id
+    return document
+
+
+def retry_after(error: errors.TsugikiError) -> dict[str, str]:
+    """The Retry-After header, for the errors that time may heal."""
+    if isinstance(error, errors.Overloaded | errors.Unavailable):
+        return {"Retry-After": str(error.retry_after_s)}
+    return {"Retry-After": "5"} if status_of(error) == 503 else {}
+
+
+def _place(issue: errors.Issue) -> dict[str, Any]:
+    return {key: value for key, value in asdict(issue).items() if value or key != "evidence"}

@@ -1,0 +1,188 @@
+"""The one gate in front of every route: deny by default, count while reading, answer errors as problems."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from service.auth import secret_of
+from service.errors import problem, retry_after, status_of
+from tsugiki.errors import TooLarge, TsugikiError, Unauthenticated, Unavailable, UnsupportedType
+
+if TYPE_CHECKING:
+    from service.wiring import Core
+
+# ASGI in three lines; Any because a message's values differ by its type.
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
+
+log = logging.getLogger("tsugiki.guard")
+
+OPEN_PATHS = frozenset({"/livez", "/readyz", "/healthz"})
+BENTO_ROUTES = ("/bento/adapt", "/bento/predict", "/schema.json")
+BENTO_PATHS = ("/bento/", "/schema.json")  # BentoML's own routes; everything else is the edge's
+TYPES = ("application/json", "application/x-ndjson", "text/plain")
+BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})
+REQUEST_ID_LENGTH = 64  # a caller's own X-Request-ID is taken up to here
+
+
+class Guard:
+    """ASGI middleware around BentoML's app; requests that are not BentoML's go straight to `edge`.
+
+    It finds the tenant from the key alone, bounds and buffers the body, and leaves both in `scope["state"]`:
+    `principal`, `request_id`. What any route raises and nobody handled becomes a problem without internals.
+    """
+
+    def __init__(self, app: App, edge: App, core: Callable[[], Core]) -> None:
+        self._app = app
+        self._edge = edge
+        self._core = core
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        if scope["type"] != "http":
+            # No route here speaks websocket; refusing before accepting is what servers turn into 403.
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        headers = {name: value for name, value in scope["headers"]}
+        request_id = _request_id(headers)
+        reply = _Reply(send, request_id)
+        started = time.perf_counter()
+        try:
+            await self._pass(scope, receive, reply, headers, request_id)
+        except TsugikiError as error:
+            await reply.fail(error, scope["path"])
+        except Exception:
+            log.exception("request %s failed", request_id)
+            if not reply.complete:
+                await reply.fail(TsugikiError("the service failed on this request; see its log"), scope["path"])
+        finally:
+            seconds = time.perf_counter() - started
+            self._core().metrics.request(_template(scope), scope["method"], reply.status, seconds)
+
+    async def _pass(
+        self, scope: MutableMapping[str, Any], receive: Receive, reply: _Reply, headers: dict[bytes, bytes], rid: str
+    ) -> None:
+        path: str = scope["path"]
+        state = scope.setdefault("state", {})
+        state["request_id"] = rid
+        if path not in OPEN_PATHS:
+            await self._identify(state, path, headers)
+            if scope["method"] in BODY_METHODS:
+                receive = await self._body(scope, receive, headers, state)
+        target = self._app if path.startswith(BENTO_PATHS) else self._edge
+        await target(scope, receive, reply)
+
+    async def _identify(self, state: dict[str, Any], path: str, headers: dict[bytes, bytes]) -> None:
+        core = self._core()
+        secret = secret_of(headers.get(b"authorization", b"").decode("latin-1"))
+        token = core.settings.metrics_token
+        if path == "/metrics" and token is not None:
+            if not secrets.compare_digest(secret.encode(), token.get_secret_value().encode()):
+                raise Unauthenticated("this is not the metrics token", fix="send the value of TSUGIKI_METRICS_TOKEN")
+            return
+        door = core.door
+        principal = door.remembered(secret) or await asyncio.to_thread(door.identify, secret)
+        door.admit(principal)
+        state["principal"] = principal
+
+    async def _body(
+        self, scope: MutableMapping[str, Any], receive: Receive, headers: dict[bytes, bytes], state: dict[str, Any]
+    ) -> Receive:
+        limit = self._core().settings.max_body_bytes
+        if b"content-encoding" in headers:
+            raise UnsupportedType("the body is compressed", fix="send it without Content-Encoding")
+        body = await _read(receive, limit, headers)
+        kind = headers.get(b"content-type", b"").split(b";")[0].strip().decode("latin-1").lower()
+        if body and kind not in TYPES:
+            raise UnsupportedType(
+                f"the content type is {kind or 'missing'!r}, expected one of {', '.join(TYPES)}",
+                fix="send Content-Type: application/json",
+            )
+        state["body"] = body
+        sent = False
+
+        async def replay() -> Message:
+            nonlocal sent
+            if sent:
+                return await receive()
+            sent = True
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        return replay
+
+
+class _Reply:
+    """Adds the request id to whatever is sent, and turns an error into a problem if nothing was sent yet."""
+
+    def __init__(self, send: Send, request_id: str) -> None:
+        self._send = send
+        self._request_id = request_id
+        self.status = 0
+        self.complete = False
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message["headers"] = [*message.get("headers", ()), (b"x-request-id", self._request_id.encode())]
+        elif message["type"] == "http.response.body":
+            self.complete = not message.get("more_body", False)
+        await self._send(message)
+
+    async def fail(self, error: TsugikiError, path: str) -> None:
+        if self.status:
+            raise ConnectionAbortedError("the reply had begun; the connection ends here") from error
+        body = orjson.dumps(problem(error, instance=path, request_id=self._request_id))
+        headers = {"content-type": "application/problem+json", "content-length": str(len(body)), **retry_after(error)}
+        if status_of(error) == 401:
+            headers["www-authenticate"] = 'Bearer, Basic realm="the API key as password"'
+        raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+        await self({"type": "http.response.start", "status": status_of(error), "headers": raw})
+        await self({"type": "http.response.body", "body": body})
+
+
+async def _read(receive: Receive, limit: int, headers: dict[bytes, bytes]) -> bytes:
+    """The whole body, counted as it arrives: the header is believed only where it says too much."""
+    declared = headers.get(b"content-length", b"0")
+    if declared.isdigit() and int(declared) > limit:
+        raise _too_large(limit)
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Unavailable("the client left before its body was complete")
+        chunks.append(message.get("body", b""))
+        size += len(chunks[-1])
+        if size > limit:
+            raise _too_large(limit)
+        if not message.get("more_body", False):
+            return b"".join(chunks)
+
+
+def _template(scope: MutableMapping[str, Any]) -> str:
+    """The route's path as declared: a raw path would be an unbounded metric label."""
+    if scope["path"].startswith(BENTO_PATHS):
+        return scope["path"] if scope["path"] in BENTO_ROUTES else "other"
+    return getattr(scope.get("route"), "path", "other")
+
+
+def _too_large(limit: int) -> TooLarge:
+    return TooLarge(f"the body is larger than {limit:,} bytes", fix="send fewer rows a request")
+
+
+def _request_id(headers: dict[bytes, bytes]) -> str:
+    given = headers.get(b"x-request-id", b"").decode("latin-1")
+    if 0 < len(given) <= REQUEST_ID_LENGTH and given.isascii() and given.replace("-", "").replace("_", "").isalnum():
+        return given
+    return "req_" + secrets.token_hex(12)

@@ -1,0 +1,87 @@
+"""Idempotency-Key: the same key and body get the same reply, computed once."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import MutableMapping
+from typing import TYPE_CHECKING, Any
+
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.responses import Response
+
+from service.edge import answer_problem
+from service.guard import App, Message, Receive, Send
+from tsugiki.errors import Invalid, TsugikiError
+from tsugiki.storage.idempotency import Replay
+
+if TYPE_CHECKING:
+    from service.wiring import Core
+
+MAX_KEY_LENGTH = 255
+
+
+class IdempotentReplies:
+    """ASGI middleware. A reply is kept and given again, unless time may heal it (429, 5xx): then the key is free."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        key = Headers(scope=scope).get("idempotency-key") if scope["type"] == "http" else None
+        if key is None or scope["method"] != "POST":
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope)
+        core: Core = scope["app"].state.core
+        tenant_id: str = request.state.principal.tenant.id
+        try:
+            begun = await asyncio.to_thread(core.idempotency.begin, tenant_id, _checked(key), _fingerprint(request))
+        except TsugikiError as error:
+            await answer_problem(request, error)(scope, receive, send)
+            return
+        if isinstance(begun, Replay):
+            headers = {"idempotent-replayed": "true"}
+            await Response(begun.body, begun.status, headers, begun.content_type)(scope, receive, send)
+            return
+        kept = _Kept()
+        try:
+            await self._app(scope, receive, kept)
+        finally:
+            if kept.status in (0, 429) or kept.status >= 500:
+                await asyncio.to_thread(core.idempotency.abandon, tenant_id, key)
+        if kept.status != 429 and kept.status < 500:
+            reply = (kept.status, kept.content_type, bytes(kept.body), scope["state"].get("project_id"))
+            await asyncio.to_thread(core.idempotency.finish, tenant_id, key, *reply)
+        for message in kept.messages:
+            await send(message)
+
+
+class _Kept:
+    """Holds a reply back until it is complete, so that it is stored before the caller may rely on it."""
+
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+        self.status = 0
+        self.content_type = ""
+        self.body = bytearray()
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            self.content_type = Headers(raw=message["headers"]).get("content-type", "")
+        elif message["type"] == "http.response.body":
+            self.body += message.get("body", b"")
+        self.messages.append(message)
+
+
+def _checked(key: str) -> str:
+    if not 0 < len(key) <= MAX_KEY_LENGTH:
+        raise Invalid(f"the Idempotency-Key has {len(key)} characters, 1 to {MAX_KEY_LENGTH} are allowed")
+    return key
+
+
+def _fingerprint(request: Request) -> str:
+    where = f"{request.method} {request.url.path}?{request.url.query}\0".encode()
+    return hashlib.sha256(where + request.state.body).hexdigest()

@@ -1,0 +1,93 @@
+"""Samples on their way in: checked row by row, counted against the quota, reported row by row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from service import replies
+from service.schemas import SampleIn
+from tsugiki.data.text import RowRefused, check_sample
+from tsugiki.domain import NewSample
+from tsugiki.errors import Invalid, TooLarge
+
+if TYPE_CHECKING:
+    from service.wiring import Core
+    from tsugiki.domain import Project, Tenant
+    from tsugiki.storage.samples import Stored
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """`rows[i]` is what became of row i of the request: a sample to store, or why not."""
+
+    rows: tuple[NewSample | RowRefused, ...]
+
+    @property
+    def good(self) -> list[NewSample]:
+        return [row for row in self.rows if isinstance(row, NewSample)]
+
+    @property
+    def refused(self) -> list[RowRefused]:
+        return [row for row in self.rows if isinstance(row, RowRefused)]
+
+    def refusal(self) -> Invalid:
+        """The refusal of the whole request, with every refused row's issues."""
+        issues = [issue for row in self.refused for issue in row.issues]
+        what = (
+            "no sample"
+            if not self.good
+            else f"{len(self.refused)} of {len(self.rows)} samples cannot be accepted, so none"
+        )
+        return Invalid(f"{what} was stored: {issues[0].detail}", code=issues[0].code, fix=issues[0].fix, issues=issues)
+
+
+def check_samples(samples: Sequence[SampleIn], *, label_required: bool) -> Checked:
+    rows: list[NewSample | RowRefused] = []
+    for index, sample in enumerate(samples):
+        try:
+            rows.append(check_sample(sample.model_dump(), f"/samples/{index}", label_required=label_required))
+        except RowRefused as refused:
+            rows.append(refused)
+    return Checked(tuple(rows))
+
+
+def quota_left(core: Core, tenant: Tenant, project: Project | None, samples: int) -> None:
+    """Raises TooLarge when the tenant's quota does not hold what is about to be stored."""
+    if not tenant.quota.keys() & {"projects", "samples"}:
+        return
+    usage = core.tenants.usage(tenant.id)
+    for name, more in (("projects", int(project is None)), ("samples", samples)):
+        limit = tenant.quota.get(name)
+        if limit is not None and usage[name] + more > limit:
+            raise TooLarge(
+                f"the tenant has {usage[name]} of {limit} {name}, {more} more do not fit",
+                code="quota_exceeded",
+                fix=f"delete some {name}, or ask for a larger quota",
+            )
+
+
+def batch_reply(checked: Checked, stored: Sequence[Stored], counts: Mapping[str, int]) -> dict[str, Any]:
+    """The `sample.batch` object; `stored` holds the outcomes of the good rows, in order."""
+    outcomes = iter(stored)
+    data: list[dict[str, Any]] = []
+    for index, row in enumerate(checked.rows):
+        if isinstance(row, RowRefused):
+            issues = [replies.issue(issue) for issue in row.issues]
+            data.append({"index": index, "status": "rejected", "id": None, "issues": issues})
+            continue
+        outcome = next(outcomes)
+        found = [replace(issue, pointer=f"/samples/{index}{issue.pointer}") for issue in outcome.issues]
+        issues = [replies.issue(issue) for issue in found]
+        data.append({"index": index, "status": outcome.status, "id": outcome.id, "issues": issues})
+    states = [row["status"] for row in data]
+    return {
+        "object": "sample.batch",
+        "accepted": states.count("accepted"),
+        "duplicates": states.count("duplicate"),
+        "quarantined": states.count("quarantined"),
+        "rejected": states.count("rejected"),
+        "data": data,
+        "readiness": replies.readiness(counts),
+    }

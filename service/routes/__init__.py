@@ -1,0 +1,31 @@
+"""One file per resource; the tuple is the API."""
+
+from service.routes import (
+    adaptations,
+    admin,
+    aliases,
+    backbones,
+    exports,
+    me,
+    operations,
+    predictions,
+    projects,
+    samples,
+    verbs,
+    versions,
+)
+
+ROUTERS = (
+    verbs.router,
+    projects.router,
+    samples.router,
+    adaptations.router,
+    versions.router,
+    aliases.router,
+    predictions.router,
+    exports.router,
+    backbones.router,
+    me.router,
+    admin.router,
+    operations.router,
+)

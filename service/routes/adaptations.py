@@ -1,0 +1,104 @@
+"""Adaptations: planned, started, watched, cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any
+
+import orjson
+from fastapi import APIRouter, Header, Request
+from fastapi.responses import Response
+
+from service import replies, verbs
+from service.edge import Adapting, After, Caller, Limit, Predicting, Reply, StrictRoute, documented
+from service.replies import AdaptationReply, ListReply
+from service.schemas import AdaptationIn
+from tsugiki.domain import Adaptation, Plan, Project
+from tsugiki.errors import Invalid
+
+router = APIRouter(prefix="/v1", route_class=StrictRoute, tags=["adaptations"])
+
+ENDED = ("succeeded", "failed", "cancelled")
+
+
+@router.post(
+    "/projects/{p}/adaptations",
+    responses={**documented(AdaptationReply, 404, 409, 413, 415, 507), 202: {"model": AdaptationReply}},
+)
+async def start(by: Adapting, p: str, wish: AdaptationIn) -> Reply:
+    """Adapt the project to its labelled samples. 200 if it ended within `wait_seconds`, else 202."""
+    project, plan = await asyncio.to_thread(_planned, by, p, wish)
+    if wish.dry_run:
+        return Reply(_dry(project, plan))
+    adaptation = await verbs.adapting(by.core, project, wish, by.idempotency_key)
+    return Reply(replies.adaptation(adaptation), 200 if adaptation.status in ENDED else 202)
+
+
+@router.get("/projects/{p}/adaptations", responses=documented(ListReply, 404))
+def list_adaptations(by: Predicting, p: str, after: After = None, limit: Limit = 100) -> Reply:
+    """The project's adaptations, oldest first."""
+    return Reply(replies.page(by.core.adaptations.list(by.project(p).id, after, limit), replies.adaptation))
+
+
+@router.get("/adaptations/{a}", responses=documented(AdaptationReply, 404))
+def get(by: Predicting, a: str) -> Reply:
+    return Reply(replies.adaptation(_found(by, a)))
+
+
+@router.post("/adaptations/{a}/cancel", responses=documented(AdaptationReply, 404, 507))
+def cancel(by: Adapting, a: str) -> Reply:
+    """From now on it publishes nothing. One that has ended stays as it is."""
+    return Reply(replies.adaptation(by.core.adaptations.cancel(by.tenant_id, a)))
+
+
+@router.get("/adaptations/{a}/events", responses=documented(ListReply, 404))
+def events(
+    by: Predicting, a: str, request: Request, last_event_id: Annotated[str | None, Header(max_length=20)] = None
+) -> Any:  # a Reply, or events as text/event-stream
+    """What happened so far, as a list, or as text/event-stream from `Last-Event-ID` on."""
+    adaptation = _found(by, a)
+    seen = last_event_id or "0"
+    if not seen.isdigit():
+        raise Invalid(f"Last-Event-ID is {seen!r}, expected a number", code="last_event_id")
+    found = by.core.adaptations.events(adaptation.id, int(seen))
+    if "text/event-stream" not in request.headers.get("accept", ""):
+        return Reply(replies.whole(found, replies.event))
+    lines = [
+        f"id: {event.seq}\nevent: {event.type}\ndata: {orjson.dumps(replies.event(event)).decode()}\n\n"
+        for event in found
+    ]
+    # A client that asks again with the last id goes on from there: `retry` tells when, an ended job needs no more.
+    tail = "" if adaptation.status in ENDED else "retry: 500\n\n"
+    return Response("".join(lines) + tail, media_type="text/event-stream")
+
+
+def _planned(by: Caller, p: str, wish: AdaptationIn) -> tuple[Project, Plan]:
+    project = by.project(p)
+    if wish.backbone not in (None, "auto", project.backbone):
+        raise Invalid(
+            f"the project's backbone is {project.backbone!r}, not {wish.backbone!r}",
+            code="backbone_fixed",
+            fix="make another project for another backbone",
+        )
+    counts = by.core.samples.counts(project.id)
+    return project, by.core.fast_lane.plan(project.backbone, verbs.request_of(wish), counts)
+
+
+def _found(by: Caller, a: str) -> Adaptation:
+    return by.core.adaptations.get(by.tenant_id, a)
+
+
+def _dry(project: Project, plan: Plan) -> dict[str, Any]:
+    return {
+        "object": "adaptation",
+        "id": None,
+        "project": project.id,
+        "status": "succeeded",
+        "phase": "plan",
+        "progress": {"fraction": 1.0, "eta_seconds": 0, "queue_position": None},
+        "plan": replies.plan(plan),
+        "gate": None,
+        "version": None,
+        "error": None,
+        "timings": {},
+    }

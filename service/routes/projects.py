@@ -1,0 +1,76 @@
+"""Projects: made, listed, changed, erased."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from service import replies
+from service.edge import Adapting, After, Limit, Predicting, Reply, StrictRoute, documented
+from service.intake import quota_left
+from service.replies import ListReply, ProjectReply
+from service.schemas import LabelIn, PolicyIn, ProjectIn, ProjectPatch
+from tsugiki.data.text import clean_label
+from tsugiki.domain import Label, Policy
+from tsugiki.errors import Invalid
+
+router = APIRouter(prefix="/v1/projects", route_class=StrictRoute, tags=["projects"])
+
+
+@router.post("", responses=documented(ProjectReply, 409, 413, 415, 507))
+def create(by: Adapting, wish: ProjectIn) -> Reply:
+    """Make a project. `backbone: auto` takes the service's default for the modality."""
+    if wish.task != "single_label":
+        raise Invalid("multi_label projects cannot be trained yet", code="task_unavailable", fix="use single_label")
+    backbone = by.core.backbone_for(wish.modality, wish.backbone)
+    quota_left(by.core, by.principal.tenant, None, 0)
+    project = by.core.projects.create(
+        by.tenant_id, wish.name, wish.modality, wish.task, backbone, _labels(wish.labels or []), _policy(wish.policy)
+    )
+    return Reply(replies.project(project))
+
+
+@router.get("", responses=documented(ListReply))
+def list_projects(by: Predicting, after: After = None, limit: Limit = 100) -> Reply:
+    """The tenant's projects, oldest first."""
+    return Reply(replies.page(by.core.projects.list(by.tenant_id, after, limit), replies.project))
+
+
+@router.get("/{p}", responses=documented(ProjectReply, 404))
+def get(by: Predicting, p: str) -> Reply:
+    """One project, by id or name."""
+    return Reply(replies.project(by.project(p)))
+
+
+@router.patch("/{p}", responses=documented(ProjectReply, 404, 409, 413, 415, 507))
+def change(by: Adapting, p: str, wish: ProjectPatch) -> Reply:
+    """Change name, labels or policy; what is left out stays."""
+    project = by.core.projects.update(
+        by.project(p).id,
+        name=wish.name,
+        labels=None if wish.labels is None else _labels(wish.labels),
+        policy=None if wish.policy is None else _policy(wish.policy),
+    )
+    by.core.directory.forget(project.id)
+    return Reply(replies.project(project))
+
+
+@router.delete("/{p}", status_code=202, responses=documented(ProjectReply, 404, status=202))
+def erase(by: Adapting, p: str) -> Reply:
+    """Erase samples, features, versions and files. The reply is the last that is told of it."""
+    project = by.project(p)
+    by.core.projects.delete(project)
+    by.core.directory.forget(project.id)
+    by.core.residency.forget(project.id)
+    return Reply(replies.project(project), 202)
+
+
+def _labels(given: list[LabelIn]) -> list[Label]:
+    labels = [Label(clean_label(label.name, f"/labels/{n}/name"), label.description) for n, label in enumerate(given)]
+    if len({label.name for label in labels}) < len(labels):
+        raise Invalid("a label is declared twice", code="label_duplicate", fix="declare each label once")
+    return labels
+
+
+def _policy(given: PolicyIn) -> Policy:
+    precision = None if given.abstain is None else given.abstain.target_precision
+    return Policy(given.adapt, given.promote, precision, given.capture)

@@ -1,0 +1,125 @@
+"""Samples: added by the thousand, listed, relabelled, deleted."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Request
+from pydantic import ValidationError
+
+from service import replies
+from service.edge import (
+    After,
+    Annotating,
+    Caller,
+    Limit,
+    Refused,
+    Reply,
+    StrictRoute,
+    answer_problem,
+    documented,
+    invalid,
+    parse,
+    strict_json,
+)
+from service.intake import batch_reply, check_samples, quota_left
+from service.replies import ListReply, SampleReply
+from service.schemas import LabelChange, SampleIn, SamplesIn
+from tsugiki.data.text import clean_label
+from tsugiki.errors import Invalid, Issue
+
+router = APIRouter(prefix="/v1/projects/{p}/samples", route_class=StrictRoute, tags=["samples"])
+
+MAX_ROWS = 10_000
+BODY = {
+    "required": True,
+    "content": {
+        "application/json": {"schema": SamplesIn.model_json_schema(ref_template="#/components/schemas/{model}")},
+        "application/x-ndjson": {"schema": {"type": "string", "description": "one sample a line"}},
+    },
+}
+
+
+@router.post("", responses=documented(dict[str, Any], 404, 413, 415, 507), openapi_extra={"requestBody": BODY})
+def add(
+    by: Annotating,
+    p: str,
+    request: Request,
+    on_error: Literal["skip", "fail"] = "skip",
+    validate_only: bool = False,
+) -> Any:  # a Reply or a problem
+    """Store samples, each with or without a label. Bad rows are reported in place; `on_error=fail` stores none then."""
+    project = by.project(p)
+    checked = check_samples(_rows(request), label_required=False)
+    if checked.refused and (on_error == "fail" or not checked.good):
+        batch = batch_reply(checked, [], by.core.samples.counts(project.id)) if not checked.good else {}
+        return answer_problem(request, checked.refusal(), batch)
+    if not validate_only:
+        quota_left(by.core, by.principal.tenant, project, len(checked.good))
+    store = by.core.samples.preview if validate_only else by.core.samples.add
+    stored = store(project.id, checked.good)
+    return Reply(batch_reply(checked, stored, by.core.samples.counts(project.id)))
+
+
+@router.get("", responses=documented(ListReply, 404))
+def list_samples(
+    by: Annotating,
+    p: str,
+    label: Annotated[str | None, Query(max_length=256)] = None,
+    source: Annotated[str | None, Query(max_length=256)] = None,
+    issue: Annotated[str | None, Query(max_length=64)] = None,
+    after: After = None,
+    limit: Limit = 100,
+) -> Reply:
+    """The project's samples, oldest first; filtered by label, source, or the code of an issue."""
+    found = by.core.samples.list(by.project(p).id, label, source, issue, after, limit)
+    return Reply(replies.page(found, replies.sample))
+
+
+@router.get("/{s}", responses=documented(SampleReply, 404))
+def get(by: Annotating, p: str, s: str) -> Reply:
+    return Reply(replies.sample(by.core.samples.get(by.project(p).id, s)))
+
+
+@router.delete("/{s}", responses=documented(SampleReply, 404, 507))
+def delete(by: Annotating, p: str, s: str) -> Reply:
+    """Delete a sample and its features; versions trained on it stay until the project is adapted anew."""
+    return Reply(_delete(by, p, s))
+
+
+@router.put("/{s}/label", responses=documented(SampleReply, 404, 409, 413, 415, 507))
+def relabel(by: Annotating, p: str, s: str, wish: LabelChange) -> Reply:
+    """Change the label, the only part of a sample that may change."""
+    label = clean_label(wish.label, "/label")
+    return Reply(replies.sample(by.core.samples.set_label(by.project(p).id, s, label)))
+
+
+def _delete(by: Caller, p: str, s: str) -> SampleReply:
+    project = by.project(p)
+    sample = by.core.samples.get(project.id, s)
+    by.core.samples.delete(project.id, s)
+    return replies.sample(sample)
+
+
+def _rows(request: Request) -> list[SampleIn]:
+    body: bytes = request.state.body
+    if not request.headers.get("content-type", "").startswith("application/x-ndjson"):
+        return parse(SamplesIn, body).samples
+    lines = [line for line in body.split(b"\n") if line.strip()]
+    if not 0 < len(lines) <= MAX_ROWS:
+        raise Invalid(f"the body has {len(lines):,} lines, 1 to {MAX_ROWS:,} are accepted", code="rows_out_of_range")
+    return [_line(number, line) for number, line in enumerate(lines)]
+
+
+def _line(number: int, line: bytes) -> SampleIn:
+    try:
+        return SampleIn.model_validate(strict_json(line))
+    except Refused as refused:
+        detail = f"line {number + 1}: {refused.error.detail}"
+        raise Invalid(
+            detail, code=refused.error.reason, issues=[Issue(refused.error.reason, f"/{number}", detail)]
+        ) from None
+    except ValidationError as error:
+        found = invalid(list(error.errors(include_url=False, include_input=False)), 0)
+        issues = [Issue(issue.code, f"/{number}{issue.pointer}", issue.detail) for issue in found.issues]
+        raise Invalid(f"line {number + 1}: {found.detail}", issues=issues) from None

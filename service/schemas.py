@@ -1,0 +1,182 @@
+"""What requests look like on the wire. Strict: no unknown field, no coercion, no NaN, no input quoted in an error."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import orjson
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from tsugiki.domain import MethodName, Modality, Promotion, Scope, Task
+
+
+def _storable(value: str) -> str:
+    # SQLite takes NUL, PostgreSQL does not; pydantic itself refuses lone surrogates.
+    if "\0" in value:
+        raise ValueError("must not hold a NUL character")
+    return value
+
+
+def _storable_object(value: dict[str, Any]) -> dict[str, Any]:
+    try:
+        text = orjson.dumps(value)
+    except TypeError:
+        raise ValueError("must hold plain JSON without lone surrogates") from None
+    if b"\\u0000" in text or len(text) > MAX_METADATA_BYTES:
+        raise ValueError(f"must be at most {MAX_METADATA_BYTES:,} bytes and hold no NUL character")
+    return value
+
+
+def _not_an_id(value: str) -> str:
+    if value.startswith("proj_"):
+        raise ValueError("must not begin like an id (proj_)")
+    return value
+
+
+MAX_METADATA_BYTES = 16_384  # metadata describes a sample; larger things belong elsewhere
+
+Text = Annotated[str, AfterValidator(_storable)]
+Metadata = Annotated[dict[str, Any], AfterValidator(_storable_object)]
+Slug = Annotated[
+    str,
+    Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$", description="lower case, digits, - and _; not like an id"),
+    AfterValidator(_not_an_id),
+]
+Name = Annotated[Text, Field(min_length=1, max_length=100)]
+AliasName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+Wait = Annotated[float, Field(ge=0, le=60, description="seconds the reply may wait for the adaptation")]
+# An input is text, or {"base64": ...}; anything else is refused row by row, so that the others live.
+Input = Annotated[Any, Field(description="a string, or {'base64': '…'} for images and audio")]
+Inputs = Annotated[list[Input], Field(min_length=1, max_length=1024)]
+
+
+class Wire(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True, allow_inf_nan=False)
+
+
+class LabelIn(Wire):
+    name: Name
+    description: Text | None = Field(None, max_length=2_000)
+
+
+class Abstain(Wire):
+    target_precision: float = Field(gt=0, lt=1)
+
+
+class PolicyIn(Wire):
+    adapt: Literal["auto", "manual"] = "auto"
+    promote: Literal["gate", "manual"] = "gate"
+    abstain: Abstain | None = None
+    capture: dict[str, Any] = Field(default_factory=dict[str, Any], max_length=0, description="nothing is captured yet")
+
+
+class ProjectIn(Wire):
+    name: Slug
+    modality: Modality = "text"
+    task: Task = "single_label"
+    labels: list[LabelIn] | None = Field(None, max_length=1_000)
+    backbone: str = Field("auto", max_length=100)
+    policy: PolicyIn = Field(default_factory=PolicyIn)
+
+
+class ProjectPatch(Wire):
+    name: Slug | None = None
+    labels: list[LabelIn] | None = Field(None, max_length=1_000)
+    policy: PolicyIn | None = None
+
+
+class SampleIn(Wire):
+    """Row errors are the row's own: only the shape of the row is checked here."""
+
+    input: Input = None
+    label: str | None = None
+    external_id: Text | None = Field(None, max_length=256)
+    source: Text | None = Field(None, max_length=256)
+    metadata: Metadata | None = None
+
+
+class SamplesIn(Wire):
+    samples: list[SampleIn] = Field(min_length=1, max_length=10_000)
+
+
+class LabelChange(Wire):
+    label: str
+
+
+class BudgetIn(Wire):
+    seconds: float = Field(gt=0, le=86_400)
+
+
+class Hyperparameters(Wire):
+    seed: int = Field(0, ge=0, lt=2**32)
+
+
+class AdaptationIn(Wire):
+    method: Literal["auto"] | MethodName = "auto"
+    budget: BudgetIn | None = None
+    hyperparameters: Hyperparameters | None = None
+    promote: Promotion = "gate"
+    dry_run: bool = False
+    wait_seconds: Wait = 0
+    backbone: str | None = Field(None, max_length=100)
+
+
+class AdaptIn(Wire):
+    """The verb: samples and adaptation in one call; the project is made if it is new."""
+
+    project: Annotated[str, Field(pattern=r"^([a-z0-9][a-z0-9_-]{0,62}|proj_[0-9A-Z]{26})$")]
+    modality: Modality = "text"
+    samples: list[SampleIn] = Field(default_factory=list[SampleIn], max_length=10_000)
+    method: Literal["auto"] | MethodName = "auto"
+    wait_seconds: Wait = 10
+
+
+class PredictIn(Wire):
+    inputs: Inputs
+    top_k: int = Field(1, ge=1, le=1_000)
+    truncate: Literal["END", "NONE"] = "END"
+
+
+class PredictVerb(PredictIn):
+    project: str = Field(min_length=1, max_length=100)
+    version: int | None = Field(None, ge=1)
+    alias: AliasName = "live"
+
+
+class AliasMoveIn(Wire):
+    version: int = Field(ge=1)
+    expected_version: int | None = Field(None, ge=1)
+
+
+class RollbackIn(Wire):
+    alias: AliasName = "live"
+
+
+class ExportIn(Wire):
+    format: Literal["onnx"] = "onnx"
+    precision: Literal["fp32", "int8"] = "fp32"
+    wait_seconds: Wait = 0
+
+
+class RecommendIn(Wire):
+    modality: Modality = "text"
+    language: str | None = Field(None, max_length=35)
+    project: str | None = Field(None, max_length=100)
+
+
+class TenantIn(Wire):
+    name: Slug
+
+
+class KeyIn(Wire):
+    name: Name = "key"
+    scopes: list[Scope] = Field(default_factory=lambda: ["predict", "annotate", "adapt"], min_length=1)
+    expires_in_seconds: int | None = Field(None, ge=1, le=10 * 366 * 86_400)
+
+
+class QuotaIn(Wire):
+    """A limit left out is no limit beyond the service's own."""
+
+    requests_per_second: float | None = Field(None, gt=0)
+    projects: int | None = Field(None, ge=0)
+    samples: int | None = Field(None, ge=0)

@@ -1,0 +1,59 @@
+"""The environment, read once into one frozen object; core functions take values, never Settings."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+MIB = 1 << 20
+
+
+class Settings(BaseSettings):
+    """Every field is `TSUGIKI_<NAME>` in the environment. A value that does not fit stops the start."""
+
+    model_config = SettingsConfigDict(env_prefix="TSUGIKI_", frozen=True, extra="ignore")
+
+    home: Path = Field(Path("~/.tsugiki"), description="where everything is kept: database, blobs, compiled graphs")
+    host: str = Field("127.0.0.1", description="address to listen on")
+    port: int = Field(3000, ge=0, le=65_535, description="port to listen on")
+    bootstrap_key: SecretStr | None = Field(
+        None, min_length=20, description="first admin key of an empty store; else one is generated"
+    )
+    metrics_token: SecretStr | None = Field(None, description="bearer token that may read /metrics; else an admin key")
+    max_body_bytes: int = Field(16 * MIB, ge=1_024, description="largest request body")
+    backbones: dict[str, Path] = Field(
+        default_factory=dict[str, Path], description='more text backbones: {"name": "Hugging Face folder"}'
+    )
+    text_backbone: str = Field("minilm-en", description="what backbone `auto` means for text")
+    engine_workers: int = Field(
+        default_factory=lambda: len(os.sched_getaffinity(0)), ge=1, le=256, description="passes at a time per backbone"
+    )
+    engine_threads: int = Field(1, ge=1, le=256, description="threads of one pass")
+    head_bytes: int = Field(256 * MIB, ge=1 * MIB, description="memory for heads before the least used are evicted")
+    adaptation_workers: int = Field(2, ge=1, le=64, description="adaptations at a time, at most one a tenant")
+    drain_seconds: int = Field(30, ge=1, le=3_600, description="how long running requests may finish at shutdown")
+
+    @property
+    def root(self) -> Path:
+        return self.home.expanduser().resolve()
+
+
+def read_settings() -> Settings:
+    """Settings from the environment. Raises SystemExit naming every bad key, its value and what was expected."""
+    try:
+        return Settings()  # pyright: ignore[reportCallIssue]  # the fields come from the environment
+    except ValidationError as error:
+        lines = [
+            f"TSUGIKI_{'_'.join(str(part) for part in trouble['loc']).upper()}={_shown(trouble)}: {trouble['msg']}"
+            for trouble in error.errors(include_url=False)
+        ]
+        raise SystemExit("tsugiki: bad settings\n  " + "\n  ".join(lines)) from None
+
+
+def _shown(trouble: object) -> str:
+    assert isinstance(trouble, dict), "pydantic reports errors as dicts; this is a bug"
+    name = str(trouble["loc"][0])
+    return "(hidden)" if name in ("bootstrap_key", "metrics_token") else repr(trouble.get("input"))

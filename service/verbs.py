@@ -1,0 +1,133 @@
+"""The two verbs, once: the mounted routes and BentoML's APIs answer through the same functions."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import bentoml
+from pydantic import ValidationError
+
+from service import replies
+from service.auth import require
+from service.edge import PROBLEM, invalid
+from service.errors import problem, retry_after, status_of
+from service.intake import batch_reply, check_samples, quota_left
+from service.schemas import AdaptationIn, AdaptIn, PredictVerb
+from service.wiring import Core
+from tsugiki.domain import Adaptation, Project
+from tsugiki.errors import Invalid, NotFound, TsugikiError
+from tsugiki.runtime.directory import Selector
+
+if TYPE_CHECKING:
+    from tsugiki.ports import Truncate
+    from tsugiki.runtime.predictor import Answered
+    from tsugiki.storage.tenants import Principal
+
+
+async def adapt(core: Core, principal: Principal, wish: AdaptIn, key: str | None) -> dict[str, Any]:
+    """Samples in, classifier out. Nothing is stored unless the adaptation can run with them. Raises Invalid."""
+    project, batch = await asyncio.to_thread(_take_samples, core, principal, wish)
+    request = AdaptationIn(method=wish.method, wait_seconds=wish.wait_seconds)
+    adaptation = await adapting(core, project, request, key)
+    return {
+        "project": replies.project(project),
+        "samples": batch,
+        "adaptation": replies.adaptation(adaptation),
+    }
+
+
+async def adapting(core: Core, project: Project, wish: AdaptationIn, key: str | None) -> Adaptation:
+    """Queue an adaptation and wait for it as long as the caller wishes."""
+    adaptation = await asyncio.to_thread(core.adaptations.create, project.id, request_of(wish), key)
+    if adaptation.status == "queued" and adaptation.attempts == 0:
+        done = asyncio.wrap_future(core.fast_lane.submit(project, adaptation))
+        await asyncio.wait([done], timeout=wish.wait_seconds)
+    return await asyncio.to_thread(core.adaptations.get, project.tenant_id, adaptation.id)
+
+
+def request_of(wish: AdaptationIn) -> dict[str, Any]:
+    """The wish as it is kept with the job."""
+    return wish.model_dump(include={"method", "budget", "hyperparameters", "promote"})
+
+
+async def predict(
+    core: Core, tenant_id: str, ref: str, selector: Selector, inputs: Sequence[object], truncate: Truncate
+) -> Answered:
+    """Raises what the predictor raises; when no row at all is good, Invalid with each row's issues."""
+    answered = await core.predictor.predict(tenant_id, ref, selector, inputs, truncate)
+    failed = [row for row in answered.rows if isinstance(row, TsugikiError)]
+    outcomes = [row.outcome for row in answered.rows if not isinstance(row, TsugikiError)]
+    for outcome in set(outcomes):
+        core.metrics.rows(outcome, outcomes.count(outcome))
+    core.metrics.rows("error", len(failed))
+    core.metrics.tokens(answered.tokens)
+    if len(failed) == len(answered.rows):
+        refused = [row for row in failed if isinstance(row, Invalid)]
+        if len(refused) < len(failed):
+            raise failed[0]
+        issues = [issue for row in refused for issue in row.issues]
+        raise Invalid(
+            f"no input could be read: {issues[0].detail}", code=issues[0].code, fix=issues[0].fix, issues=issues
+        )
+    return answered
+
+
+async def adapt_verb(core: Core, ctx: bentoml.Context, body: Mapping[str, Any]) -> dict[str, Any]:
+    """`adapt` for a BentoML API: errors become problems in its reply."""
+
+    async def run(principal: Principal) -> dict[str, Any]:
+        require(principal, "adapt")
+        return await adapt(core, principal, AdaptIn.model_validate(body), None)
+
+    return await _answer(ctx, run)
+
+
+async def predict_verb(core: Core, ctx: bentoml.Context, body: Mapping[str, Any]) -> dict[str, Any]:
+    """`predict` for a BentoML API."""
+
+    async def run(principal: Principal) -> dict[str, Any]:
+        require(principal, "predict")
+        wish = PredictVerb.model_validate(body)
+        selector = Selector(wish.alias, wish.version)
+        answered = await predict(core, principal.tenant.id, wish.project, selector, wish.inputs, wish.truncate)
+        return dict(replies.predictions(answered, wish.top_k))
+
+    return await _answer(ctx, run)
+
+
+async def _answer(ctx: bentoml.Context, run: Any) -> dict[str, Any]:  # Any: an async function of the principal
+    state = ctx.request.state
+    try:
+        try:
+            return await run(state.principal)
+        except ValidationError as error:
+            raise invalid(list(error.errors(include_url=False, include_input=False)), 0) from None
+    except TsugikiError as error:
+        ctx.response.status_code = status_of(error)
+        ctx.response.headers.update({"content-type": PROBLEM, **retry_after(error)})
+        return problem(error, instance=ctx.request.url.path, request_id=state.request_id)
+
+
+def _take_samples(core: Core, principal: Principal, wish: AdaptIn) -> tuple[Project, dict[str, Any]]:
+    """Check everything first, then store: the project if it is new, and the samples."""
+    checked = check_samples(wish.samples, label_required=True)
+    if wish.samples and not checked.good:
+        raise checked.refusal()
+    try:
+        project = core.projects.get(principal.tenant.id, wish.project)
+    except NotFound:
+        if wish.project.startswith("proj_"):
+            raise
+        project = None
+    backbone = core.backbone_for(wish.modality, "auto") if project is None else project.backbone
+    counts = Counter(core.samples.counts(project.id) if project is not None else ())
+    counts.update(sample.label for sample in checked.good if sample.label is not None)
+    core.fast_lane.plan(backbone, request_of(AdaptationIn(method=wish.method)), counts)
+    quota_left(core, principal.tenant, project, len(checked.good))
+    if project is None:
+        project = core.projects.create(principal.tenant.id, wish.project, wish.modality, "single_label", backbone)
+    stored = core.samples.add(project.id, checked.good)
+    return project, batch_reply(checked, stored, core.samples.counts(project.id))

@@ -1,0 +1,217 @@
+"""Composition root: settings in, a running core out. Concrete things meet here and nowhere else."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+from dataclasses import dataclass
+from functools import partial
+
+from threadpoolctl import threadpool_limits
+
+from adapters import METHODS
+from adapters.selection import plan
+from service.auth import Doorkeeper
+from service.settings import Settings
+from tsugiki.backbones.catalog import names
+from tsugiki.backbones.loaded import load
+from tsugiki.domain import Modality, Version
+from tsugiki.errors import Invalid, TsugikiError
+from tsugiki.export.bundle import build
+from tsugiki.jobs.adapting import Stores, Tools
+from tsugiki.jobs.exporting import Exporting, ExportStores
+from tsugiki.jobs.fast_lane import FastLane
+from tsugiki.monitoring import Metrics
+from tsugiki.runtime.batcher import Limits
+from tsugiki.runtime.directory import Directory
+from tsugiki.runtime.engine import OnnxEngine
+from tsugiki.runtime.heads import HeadBank
+from tsugiki.runtime.predictor import Predictor
+from tsugiki.runtime.residency import Residency
+from tsugiki.runtime.served import ServedBackbones
+from tsugiki.storage.adaptations import Adaptations
+from tsugiki.storage.blobs import Blobs
+from tsugiki.storage.database import Database
+from tsugiki.storage.exports import Exports
+from tsugiki.storage.features import Features
+from tsugiki.storage.idempotency import Idempotency
+from tsugiki.storage.local_files import LocalFiles
+from tsugiki.storage.projects import Projects
+from tsugiki.storage.registry import Registry
+from tsugiki.storage.samples import Samples
+from tsugiki.storage.tenants import Tenants, new_secret
+
+log = logging.getLogger("tsugiki")
+
+BOOTSTRAP_KEY_FILE = "bootstrap-key"
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """Everything a route may use."""
+
+    settings: Settings
+    database: Database
+    tenants: Tenants
+    door: Doorkeeper
+    projects: Projects
+    samples: Samples
+    adaptations: Adaptations
+    registry: Registry
+    exports: Exports
+    idempotency: Idempotency
+    blobs: Blobs
+    backbones: ServedBackbones
+    directory: Directory
+    residency: Residency
+    predictor: Predictor
+    fast_lane: FastLane
+    exporting: Exporting
+    metrics: Metrics
+    draining: threading.Event
+
+    def why_not_ready(self) -> str | None:
+        """None when a prediction would be answered now."""
+        if self.draining.is_set():
+            return "draining"
+        if self.backbones.ready(self.settings.text_backbone) is None:
+            return "loading the backbone"
+        return None
+
+    def backbone_for(self, modality: Modality, wanted: str) -> str:
+        """The backbone a new project of the modality gets. Raises Invalid."""
+        if modality != "text":
+            raise Invalid(
+                f"no backbone for {modality} is installed here", code="modality_unavailable", fix="use modality text"
+            )
+        name = self.settings.text_backbone if wanted == "auto" else wanted
+        if name not in self.backbones.names:
+            known = ", ".join(self.backbones.names)
+            raise Invalid(f"no backbone is named {name!r}; there are: {known}", code="backbone_unknown")
+        return name
+
+    def close(self) -> None:
+        """Stop taking work, finish what runs, let go of everything."""
+        self.draining.set()
+        self.fast_lane.close()
+        self.exporting.close()
+        self.backbones.close()
+        self.database.close()
+
+
+def wire(settings: Settings) -> Core:
+    """Build the core, take up what a former process left, and start loading the default backbone."""
+    # The engine has its own threads; a solver that took all cores as well would stall every prediction.
+    threadpool_limits(1)
+    root = settings.root
+    root.mkdir(parents=True, exist_ok=True)
+    database = Database(root)
+    database.migrate()
+    blobs = Blobs(LocalFiles(root / "blobs"))
+    tenants, projects, samples = Tenants(database), Projects(database, blobs), Samples(database)
+    adaptations, exports, idempotency = Adaptations(database), Exports(database), Idempotency(database)
+    # The registry tells the directory of every move, and the directory reads the registry.
+    registry = Registry(database, blobs, on_move=lambda project_id: directory.forget(project_id))
+    directory = Directory(projects, registry)
+    backbones = ServedBackbones(
+        names(settings.backbones),
+        load=lambda name: load(name, settings.backbones, root / "graphs"),
+        engine_of=lambda files: OnnxEngine(files.graph, dim=files.backbone.space.dim, threads=settings.engine_threads),
+        workers=settings.engine_workers,
+        limits=Limits(),
+    )
+
+    def bank_of(version: Version) -> HeadBank:
+        return backbones.get(version.backbone).bank
+
+    residency = Residency(bank_of, registry.graft, settings.head_bytes)
+    predictor = Predictor(directory, residency, backbones)
+    lanes: list[FastLane] = []
+    metrics = Metrics(
+        {
+            "resident_heads": ("heads in memory", lambda: residency.resident_heads),
+            "resident_head_bytes": ("memory of resident heads", lambda: residency.resident_bytes),
+            "waiting_rows": ("rows queued for the engine", lambda: backbones.waiting),
+            "waiting_adaptations": ("adaptations queued", lambda: sum(lane.waiting for lane in lanes)),
+        }
+    )
+    fast_lane = FastLane(
+        Stores(adaptations, samples, Features(database), registry, database.ids.new),
+        Tools(backbones, {method.name: method for method in METHODS}, partial(plan, METHODS)),
+        workers=settings.adaptation_workers,
+        on_end=metrics.adaptation,
+    )
+    lanes.append(fast_lane)
+    exporting = Exporting(
+        ExportStores(exports, registry, samples, blobs),
+        lambda name: backbones.get(name).loaded,
+        predictor.probabilities,
+        build,
+        stage=root / "staging",
+    )
+    core = Core(
+        settings=settings,
+        database=database,
+        tenants=tenants,
+        door=Doorkeeper(tenants),
+        projects=projects,
+        samples=samples,
+        adaptations=adaptations,
+        registry=registry,
+        exports=exports,
+        idempotency=idempotency,
+        blobs=blobs,
+        backbones=backbones,
+        directory=directory,
+        residency=residency,
+        predictor=predictor,
+        fast_lane=fast_lane,
+        exporting=exporting,
+        metrics=metrics,
+        draining=threading.Event(),
+    )
+    _bootstrap(core)
+    _take_up(core)
+    threading.Thread(target=_warm, args=(core,), name="warm-up", daemon=True).start()
+    return core
+
+
+def _bootstrap(core: Core) -> None:
+    """Tenant `default` with an admin key, in an empty store only; taken up again if a former start died half-way."""
+    tenants = core.tenants.list(limit=1).data
+    if tenants and core.tenants.keys(tenants[0].id):
+        return
+    tenant = tenants[0] if tenants else core.tenants.create("default", operator=True)
+    given = core.settings.bootstrap_key
+    if given is not None:
+        core.tenants.issue_key(tenant.id, "bootstrap", ["admin"], secret=given.get_secret_value())
+        return
+    secret = new_secret()
+    path = core.settings.root / BOOTSTRAP_KEY_FILE
+    # Written before it works: a key that works and was never told would lock the operator out.
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(secret + "\n")
+    core.tenants.issue_key(tenant.id, "bootstrap", ["admin"], secret=secret)
+    sys.stderr.write(f"tsugiki: first start, the admin key is {secret} (also in {path})\n")
+
+
+def _take_up(core: Core) -> None:
+    """Continue what a former process had accepted and not ended."""
+    core.idempotency.reset_running()
+    for adaptation in core.adaptations.unfinished():
+        core.fast_lane.submit(core.projects.owned(adaptation.project_id), adaptation)
+    for export in core.exports.unfinished():
+        core.exporting.submit(core.projects.owned(export.project_id), export)
+
+
+def _warm(core: Core) -> None:
+    name = core.settings.text_backbone
+    try:
+        served = core.backbones.get(name)
+    except TsugikiError as error:
+        log.critical("backbone %s cannot be served: %s %s", name, error.detail, error.fix)
+        return
+    core.backbones.embed("warm-up", name, ["warm-up"])
+    log.info("ready: %s, %s", name, served.backbone.space.id)

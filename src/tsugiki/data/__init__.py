@@ -1,0 +1,1 @@
+"""What samples are made of: decoding, audit, folds."""

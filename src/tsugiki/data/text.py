@@ -1,0 +1,125 @@
+"""Checking text samples: what is refused, why, and what the accepted ones look like stored.
+
+Texts and labels are kept in Unicode NFC, so that two spellings of the same characters are one sample and one label.
+"""
+
+import hashlib
+import unicodedata
+from collections.abc import Mapping
+from typing import Any
+
+from tsugiki.domain import NewSample
+from tsugiki.errors import Invalid, Issue
+
+MAX_TEXT_CHARS = 65_536  # far above any backbone's window, far below what makes one row a burden
+MAX_LABEL_CHARS = 256  # a label is a name; longer ones are texts sent in the wrong field
+
+
+class RowRefused(Invalid):
+    """One row cannot be accepted; `issues` say why, with pointers into the request."""
+
+
+def clean_text(raw: object, pointer: str) -> str:
+    """NFC text of one text input. Raises RowRefused with a row code of the API."""
+    if raw is None:
+        raise _refused("input_missing", pointer, "no input was given", "send the text as a string")
+    if isinstance(raw, Mapping) and "url" in raw:
+        raise _refused("url_forbidden", pointer, "inputs are never fetched from a URL", "send the text itself")
+    if not isinstance(raw, str):
+        raise _refused(
+            "input_invalid", pointer, f"expected a string, got {_json_type(raw)}", "send the text as a string"
+        )
+    if len(raw) > MAX_TEXT_CHARS:
+        raise _refused(
+            "input_too_long",
+            pointer,
+            f"the text has {len(raw):,} characters, the limit is {MAX_TEXT_CHARS:,}",
+            "send the part that decides the label",
+        )
+    text = unicodedata.normalize("NFC", raw)
+    if (trouble := _unstorable(text)) is not None:
+        raise _refused("input_invalid", pointer, f"the text holds {trouble}", "remove it")
+    if not text.strip():
+        raise _refused("input_empty", pointer, "the text is empty or white space only", "send a text, or drop the row")
+    return text
+
+
+def clean_label(raw: str, pointer: str) -> str:
+    """NFC label without outer white space. Raises RowRefused with a row code of the API."""
+    label = unicodedata.normalize("NFC", raw).strip()
+    if not label:
+        raise _refused("label_empty", pointer, "the label is empty or white space only", "name it, or leave it out")
+    if len(label) > MAX_LABEL_CHARS:
+        raise _refused(
+            "label_too_long",
+            pointer,
+            f"the label has {len(label):,} characters, the limit is {MAX_LABEL_CHARS}",
+            "use a short name",
+        )
+    if (trouble := _unstorable(label)) is not None:
+        raise _refused("label_invalid", pointer, f"the label holds {trouble}", "remove it")
+    return label
+
+
+def check_sample(raw: Mapping[str, Any], pointer: str, *, label_required: bool) -> NewSample:
+    """A stored-to-be sample from one row of a request, with every refusal of the row at once."""
+    issues: list[Issue] = []
+    content, label = "", None
+    try:
+        content = clean_text(raw.get("input"), f"{pointer}/input")
+    except RowRefused as refused:
+        issues += refused.issues
+    given = raw.get("label")
+    try:
+        if given is not None:
+            label = clean_label(given, f"{pointer}/label")
+        elif label_required:
+            raise _refused("label_missing", f"{pointer}/label", "no label was given", "add a label to the row")
+    except RowRefused as refused:
+        issues += refused.issues
+    if issues:
+        raise RowRefused("; ".join(issue.detail for issue in issues), code=issues[0].code, issues=issues)
+    return NewSample(
+        content=content,
+        content_sha=fingerprint(content),
+        group=fingerprint(_folded(content)),
+        label=label,
+        external_id=raw.get("external_id"),
+        source=raw.get("source"),
+        metadata=raw.get("metadata") or {},
+    )
+
+
+def fingerprint(text: str) -> str:
+    """sha256 of the text, hex: the identity of exact duplicates."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _folded(text: str) -> str:
+    """What remains when case, compatibility forms and white space are ignored: `Hi  THERE` -> `hi there`."""
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def _unstorable(text: str) -> str | None:
+    # SQLite takes NUL, PostgreSQL does not; lone surrogates are not text in any encoding.
+    if "\0" in text:
+        return "a NUL character"
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        return "a lone surrogate"
+    return None
+
+
+def _refused(code: str, pointer: str, detail: str, fix: str) -> RowRefused:
+    return RowRefused(detail, fix=fix, code=code, issues=[Issue(code, pointer, detail, fix)])
+
+
+def _json_type(value: object) -> str:
+    match value:
+        case bool():
+            return "a boolean"
+        case int() | float():
+            return "a number"
+        case list():
+            return "an array"
+        case _:
+            return "an object"

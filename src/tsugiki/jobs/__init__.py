@@ -1,0 +1,1 @@
+"""Work that outlives a request: adaptations in the fast lane, and exports."""

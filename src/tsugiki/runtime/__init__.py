@@ -1,0 +1,1 @@
+"""Serving: engines, the batcher, the banks of heads, residency, and the predictor that ties them."""

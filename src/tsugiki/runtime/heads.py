@@ -1,0 +1,148 @@
+"""The head bank: thousands of small classifiers stacked in a few large arrays."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tsugiki.errors import TsugikiError, WrongFeatureSpace
+from tsugiki.runtime.route import Route, Slot
+
+if TYPE_CHECKING:
+    from tsugiki.domain import Floats, Graft
+
+PAGE_BYTES = 4 << 20  # one allocation for some thousand class rows; a larger head gets a page of its own size
+
+
+class StaleSlot(TsugikiError):
+    """A route names a slot that was given to another head since: the row must be resolved anew."""
+
+    code = "stale_slot"
+
+
+class HeadBank:
+    """Heads of one feature space, each a run of class rows in a page, already divided by their temperature.
+
+    A slot is written once. Freed, its rows are reused under a new generation, which every row of a pass is checked
+    against: a stale route gets `StaleSlot`, never another tenant's answer. Thread-safe.
+    """
+
+    def __init__(self, feature_space: str, dim: int) -> None:
+        self.feature_space = feature_space
+        self._dim = dim
+        self._lock = threading.Lock()
+        self._pages: list[_Page] = []
+        self._generations = 0
+
+    @property
+    def resident_bytes(self) -> int:
+        """Memory the pages hold, used or not."""
+        return sum(page.weight.nbytes + page.bias.nbytes + page.owner.nbytes for page in self._pages)
+
+    def load(self, graft: Graft) -> Slot:
+        """Copy a graft's head in. Raises WrongFeatureSpace (I8)."""
+        if graft.feature_space != self.feature_space:
+            raise WrongFeatureSpace(
+                f"the head was fitted in {graft.feature_space}, this bank serves {self.feature_space}",
+                fix="adapt the project again on the present backbone",
+            )
+        head = graft.head
+        classes = len(head.labels)
+        with self._lock:
+            number, start = self._allocate(classes)
+            page = self._pages[number]
+            rows = slice(start, start + classes)
+            page.weight[rows] = head.weight / np.float32(head.temperature)
+            page.bias[rows] = head.bias / np.float32(head.temperature)
+            self._generations += 1
+            page.owner[rows] = self._generations
+            return Slot(number, start, classes, self._generations)
+
+    def free(self, slot: Slot) -> None:
+        """Give the slot's rows back. Only when no row of it is in flight."""
+        with self._lock:
+            page = self._pages[slot.page]
+            page.owner[slot.start : slot.start + slot.classes] = 0
+            page.release(slot.start, slot.classes)
+
+    def probabilities(self, routes: Sequence[Route], features: Floats) -> list[Floats | StaleSlot]:
+        """Features (rows, dim) -> each row's probabilities over its own head's classes, in label order.
+
+        Rows of one head share a matrix product on the page itself, so no weight is copied; all rows share the softmax.
+        """
+        replies: list[Floats | StaleSlot] = [StaleSlot("not computed")] * len(routes)
+        for slot, rows in _by_slot(routes).items():
+            page = self._pages[slot.page]
+            span = slice(slot.start, slot.start + slot.classes)
+            logits = features[rows] @ page.weight[span].T + page.bias[span]
+            # Checked after the weights were read: a slot rewritten meanwhile has another owner by now.
+            if not self._owns(page, slot):
+                stale = StaleSlot(f"slot {slot.page}:{slot.start} is no longer generation {slot.generation}")
+                for row in rows:
+                    replies[row] = stale
+                continue
+            for row, probabilities in zip(rows, _softmax(logits), strict=True):
+                replies[row] = probabilities
+        return replies
+
+    def _owns(self, page: _Page, slot: Slot) -> bool:
+        return int(page.owner[slot.start]) == slot.generation
+
+    def _allocate(self, classes: int) -> tuple[int, int]:
+        for number, page in enumerate(self._pages):
+            if (start := page.reserve(classes)) is not None:
+                return number, start
+        rows = max(classes, PAGE_BYTES // (self._dim * 4))
+        self._pages.append(_Page.empty(rows, self._dim))
+        start = self._pages[-1].reserve(classes)
+        assert start is not None, "a new page holds the head it was made for; this is a bug"
+        return len(self._pages) - 1, start
+
+
+@dataclass(slots=True)
+class _Page:
+    weight: Floats
+    bias: Floats
+    owner: np.ndarray[tuple[int], np.dtype[np.int64]]  # generation each class row belongs to, 0 when free
+    gaps: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])  # free (start, rows), by start
+
+    @staticmethod
+    def empty(rows: int, dim: int) -> _Page:
+        weight, bias = np.zeros((rows, dim), np.float32), np.zeros(rows, np.float32)
+        return _Page(weight, bias, np.zeros(rows, np.int64), [(0, rows)])
+
+    def reserve(self, rows: int) -> int | None:
+        """First gap that fits."""
+        for index, (start, free) in enumerate(self.gaps):
+            if free >= rows:
+                self.gaps[index : index + 1] = [(start + rows, free - rows)] if free > rows else []
+                return start
+        return None
+
+    def release(self, start: int, rows: int) -> None:
+        merged: list[tuple[int, int]] = []
+        for gap_start, gap_rows in sorted([*self.gaps, (start, rows)]):
+            if merged and merged[-1][0] + merged[-1][1] == gap_start:
+                merged[-1] = (merged[-1][0], merged[-1][1] + gap_rows)
+            else:
+                merged.append((gap_start, gap_rows))
+        self.gaps = merged
+
+
+def _by_slot(routes: Sequence[Route]) -> dict[Slot, list[int]]:
+    rows: dict[Slot, list[int]] = {}
+    for row, route in enumerate(routes):
+        rows.setdefault(route.slot, []).append(row)
+    return rows
+
+
+def _softmax(logits: Floats) -> Floats:
+    """Row-wise, in place on a fresh array (rows, classes)."""
+    logits -= logits.max(axis=1, keepdims=True)
+    np.exp(logits, out=logits)
+    logits /= logits.sum(axis=1, keepdims=True)
+    return logits
