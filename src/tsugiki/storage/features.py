@@ -68,4 +68,4 @@ class Features:
                 rows = [
                     {"sample_id": id, "space_id": space_id, "vector": vectors[row_of[id]].tobytes()} for id in wanted
                 ]
-                session.execute(insert(FeatureRow), rows)
+                session.connection().execute(insert(FeatureRow), rows)  # past the mapper: no objects wanted

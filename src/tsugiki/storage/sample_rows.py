@@ -45,6 +45,7 @@ def save(session: Session, twins: Iterable[Twin]) -> None:
 
 
 def values(project_id: str, twin: Twin, sample: NewSample) -> Json:
+    """A new row by column, all but `created_at`."""
     return {
         "id": twin.id,
         "project_id": project_id,
@@ -54,7 +55,7 @@ def values(project_id: str, twin: Twin, sample: NewSample) -> Json:
         "label": twin.label,
         "external_id": sample.external_id,
         "source": sample.source,
-        "extra": sample.metadata,
+        "metadata": sample.metadata,
         "status": "accepted",
         "issues": [asdict(issue) for issue in twin.issues],
     }
