@@ -54,19 +54,17 @@ class Demo:
         with self._stage(f"Adapting to {len(self.tickets.first)} samples"):
             adapted = self.client.adapt(PROJECT, self.tickets.first, wait_seconds=60)
             adaptation = self._done(adapted.adaptation)
-        self.console.print(tables.samples(adapted.samples), tables.timings(adaptation.timings))
+        self.console.print(tables.samples(adapted.samples), tables.timings(adaptation.timings), sep="\n")
         evaluation = self.client.versions.evaluation(PROJECT, _number(adaptation))
         self.console.print(tables.headline(evaluation), tables.per_label(evaluation))
         return adaptation
 
-    def predict_unseen(self, version: int) -> Predictions:
+    def predict_unseen(self, version: int) -> None:
         texts = [text for text, _ in self.tickets.unseen]
         with self._stage(f"Predicting {len(texts)} texts it has never seen"):
             answers = self._ask(texts, version)
         self.console.print(tables.answers(self.tickets.unseen[:SHOWN_ROWS], answers))
-        right = sum(answer.label == label for answer, (_, label) in zip(answers, self.tickets.unseen, strict=True))
-        self.console.print(tables.accuracy(right, len(texts)))
-        return answers
+        self.console.print(tables.accuracy(self._right(answers), len(texts), version))
 
     def learn_more(self, before: int) -> int:
         """The next version, from more samples: only the new ones are embedded. Returns the version now live."""
@@ -93,7 +91,11 @@ class Demo:
         if moved > MAX_ABS_DIFF:
             raise Disagreement(f"version {after} answers otherwise than before it was rolled back, by {moved:.1e}")
         changed = sum(one.label != other.label for one, other in zip(older, newer, strict=True))
-        self.console.print(f"  between the two versions {changed} of {len(texts)} answers differ")
+        apart = max(_difference(_scores(one), _scores(other)) for one, other in zip(older, newer, strict=True))
+        self.console.print(
+            f"  the two versions differ in {changed} of {len(texts)} labels, in scores by up to {apart:.2f}"
+        )
+        self.console.print(tables.accuracy(self._right(newer), len(texts), after))
 
     def export(self, version: int, folder: Path) -> None:
         with self._stage(f"Exporting version {version} to ONNX"):
@@ -123,6 +125,10 @@ class Demo:
                 raise answer.problem
         return answers
 
+    def _right(self, answers: Predictions) -> int:
+        """How many of the unseen texts got their own label."""
+        return sum(answer.label == truth for answer, (_, truth) in zip(answers, self.tickets.unseen, strict=True))
+
     def _done(self, adaptation: Adaptation) -> Adaptation:
         done = self.client.adaptations.wait(adaptation, timeout_s=PATIENCE_S)
         if done.status != "succeeded":
@@ -139,17 +145,19 @@ class Demo:
 def timed(console: Console, title: str) -> Generator[None]:
     """A heading with the time its block took."""
     started = time.perf_counter()
-    yield
+    with console.status(title):
+        yield
     console.print(f"\n[bold]{title}[/]  [dim]{time.perf_counter() - started:.2f} s[/]")
 
 
 def run(console: Console, tickets: Tickets, folder: Path) -> None:
     """Every step, on a service started and ended here. Raises Disagreement; then the log's end was shown."""
     log = folder / "service.log"
+    console.print("Starting the service; a first start compiles the network, some 20 s.")
     started = time.perf_counter()
     try:
         with serving(folder / "home", log=log) as running:
-            console.print(f"\n[bold]Service started[/]  [dim]{time.perf_counter() - started:.2f} s[/]  {running.url}")
+            console.print(f"[bold]Service started[/]  [dim]{time.perf_counter() - started:.2f} s[/]  {running.url}")
             with Client(running.url, running.key) as client:
                 demo = Demo(console, client, tickets)
                 first = _number(demo.adapt())

@@ -17,7 +17,6 @@ from tsugiki.evaluation.intervals import wilson
 
 SHOWN_LABELS = 20  # rows of the table per label, the weakest first
 NUMERIC = frozenset({"rows", "row", "value", "score", "difference", "precision", "recall", "F1", "support"})
-TEXT_WIDTH = 58  # characters of a text that fit beside the figures on a screen of 100
 
 
 def data(name: str, tickets: Tickets) -> Table:
@@ -64,9 +63,11 @@ def per_label(evaluation: Mapping[str, Any]) -> Table:
     return table
 
 
-def accuracy(right: int, asked: int) -> Text:
+def accuracy(right: int, asked: int, version: int) -> Text:
     low, high = wilson(right, asked)
-    return Text(f"  {right} of {asked} right: {right / asked:.1%}, 95 % interval {low:.1%} to {high:.1%}")
+    return Text(
+        f"  version {version}: {right} of {asked} right: {right / asked:.1%}, 95 % interval {low:.1%} to {high:.1%}"
+    )
 
 
 def answers(asked: Sequence[Ticket], given: Predictions) -> Table:
@@ -74,7 +75,7 @@ def answers(asked: Sequence[Ticket], given: Predictions) -> Table:
     for (text, truth), answer in zip(asked, given, strict=False):
         style = "green" if answer.label == truth else "red"
         table.add_row(
-            _short(text), Text(truth), Text(answer.label or f"({answer.outcome})", style), _score(answer.score)
+            _line(text), Text(truth), Text(answer.label or f"({answer.outcome})", style), _score(answer.score)
         )
     return table
 
@@ -100,13 +101,14 @@ def export(made: Export) -> Text:
 def _table(*columns: str, title: str | None = None) -> Table:
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     for column in columns:
-        table.add_column(column, justify="right" if column in NUMERIC else "left", no_wrap=column in NUMERIC)
+        # What must not be cut is not wrapped; the text gives way on a narrow screen.
+        table.add_column(column, justify="right" if column in NUMERIC else "left", no_wrap=column != "text")
     return table
 
 
-def _short(text: str) -> Text:
-    line = " ".join(text.split())
-    return Text(line if len(line) <= TEXT_WIDTH else line[: TEXT_WIDTH - 1] + "…")
+def _line(text: str) -> Text:
+    """A text on one line; the table cuts what does not fit."""
+    return Text(" ".join(text.split()), overflow="ellipsis", no_wrap=True)
 
 
 def _score(value: float | None) -> str:
