@@ -67,4 +67,5 @@ class App:
         core().close()
 
 
-App.add_asgi_middleware(Guard, edge=api, core=core)
+# BentoML types a middleware class by its instances, which no class fits.
+App.add_asgi_middleware(Guard, edge=api, core=core)  # pyright: ignore[reportArgumentType]

@@ -148,7 +148,7 @@ def invalid(errors: list[Any], skip: int) -> Invalid:
 
 def documented(reply: Any, *statuses: int, status: int = 200) -> dict[int | str, dict[str, Any]]:  # Any: FastAPI's
     """The `responses=` of a route: its reply type, and every error it may answer as a problem."""
-    problems = {
+    problems: dict[int | str, dict[str, Any]] = {
         code: {"model": ProblemReply, "description": TITLES[code], "content": {PROBLEM: {}}}
         for code in sorted({*ALWAYS, *statuses})
     }

@@ -118,7 +118,7 @@ class AdaptationIn(Wire):
     promote: Promotion = "gate"
     dry_run: bool = False
     wait_seconds: Wait = 0
-    backbone: str | None = Field(None, max_length=100)
+    backbone: str | None = Field(default=None, max_length=100)
 
 
 class AdaptIn(Wire):
@@ -133,7 +133,7 @@ class AdaptIn(Wire):
 
 class PredictIn(Wire):
     inputs: Inputs
-    top_k: int = Field(1, ge=1, le=1_000)
+    top_k: int = Field(default=1, ge=1, le=1_000)
     truncate: Literal["END", "NONE"] = "END"
 
 

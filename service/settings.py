@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from pydantic import Field, SecretStr, ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIB = 1 << 20
@@ -53,7 +54,6 @@ def read_settings() -> Settings:
         raise SystemExit("tsugiki: bad settings\n  " + "\n  ".join(lines)) from None
 
 
-def _shown(trouble: object) -> str:
-    assert isinstance(trouble, dict), "pydantic reports errors as dicts; this is a bug"
+def _shown(trouble: ErrorDetails) -> str:
     name = str(trouble["loc"][0])
     return "(hidden)" if name in ("bootstrap_key", "metrics_token") else repr(trouble.get("input"))

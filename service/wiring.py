@@ -138,7 +138,7 @@ def wire(settings: Settings) -> Core:
         }
     )
     fast_lane = FastLane(
-        Stores(adaptations, samples, Features(database), registry, database.ids.new),
+        Stores(adaptations, samples, Features(database), registry, partial(database.ids.new, "snp")),
         Tools(backbones, {method.name: method for method in METHODS}, partial(plan, METHODS)),
         workers=settings.adaptation_workers,
         on_end=metrics.adaptation,

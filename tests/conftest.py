@@ -5,7 +5,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import string
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ import pytest
 from safetensors.numpy import save_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
+from service.launch import Running, serving
 from tsugiki.backbones import Loaded, Source, load
 
 DIM, LAYERS, HEADS, INNER, POSITIONS = 32, 2, 4, 64, 64
@@ -61,6 +64,34 @@ def tiny_source(tiny: Loaded) -> Source:
 @pytest.fixture(scope="session")
 def tiny_graph(tiny: Loaded) -> Path:
     return tiny.graph
+
+
+@pytest.fixture(scope="session")
+def tiny_environment(tiny: Loaded) -> dict[str, str]:
+    """What makes a service serve the tiny backbone as its default."""
+    return {"TSUGIKI_BACKBONES": json.dumps({"tiny": str(tiny.source.folder)}), "TSUGIKI_TEXT_BACKBONE": "tiny"}
+
+
+@pytest.fixture(scope="session")
+def make_home(tiny: Loaded, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
+    """Fresh homes that hold the compiled graph already, so that a service in them starts in seconds."""
+
+    def make() -> Path:
+        home = tmp_path_factory.mktemp("home")
+        graphs = home / "graphs"
+        graphs.mkdir()
+        for path in (tiny.graph, tiny.graph.with_suffix(".sha256")):
+            shutil.copy(path, graphs)
+        return home
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def server(make_home: Callable[[], Path], tiny_environment: dict[str, str]) -> Iterator[Running]:
+    """One running service for the tests that do no harm to others: each makes projects or tenants of its own."""
+    with serving(make_home(), env=tiny_environment) as running:
+        yield running
 
 
 def _vocabulary() -> list[str]:

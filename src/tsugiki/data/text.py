@@ -6,7 +6,7 @@ Texts and labels are kept in Unicode NFC, so that two spellings of the same char
 import hashlib
 import unicodedata
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from tsugiki.domain import NewSample
 from tsugiki.errors import Invalid, Issue
@@ -23,7 +23,7 @@ def clean_text(raw: object, pointer: str) -> str:
     """NFC text of one text input. Raises RowRefused with a row code of the API."""
     if raw is None:
         raise _refused("input_missing", pointer, "no input was given", "send the text as a string")
-    if isinstance(raw, Mapping) and "url" in raw:
+    if _names_url(raw):
         raise _refused("url_forbidden", pointer, "inputs are never fetched from a URL", "send the text itself")
     if not isinstance(raw, str):
         raise _refused(
@@ -111,6 +111,10 @@ def _unstorable(text: str) -> str | None:
 
 def _refused(code: str, pointer: str, detail: str, fix: str) -> RowRefused:
     return RowRefused(detail, fix=fix, code=code, issues=[Issue(code, pointer, detail, fix)])
+
+
+def _names_url(value: object) -> bool:
+    return isinstance(value, dict) and "url" in cast(dict[str, Any], value)
 
 
 def _json_type(value: object) -> str:

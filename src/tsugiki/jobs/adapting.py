@@ -17,7 +17,7 @@ from tsugiki.jobs.pairing import common
 from tsugiki.jobs.progress import JobProgress, Stopwatch
 
 if TYPE_CHECKING:
-    from tsugiki.domain import Adaptation, Fitted, Floats, Json, MethodName, Plan, Project, Version
+    from tsugiki.domain import Adaptation, Fitted, Floats, Json, MethodName, Plan, Project, Promotion, Version
     from tsugiki.ports import Embedder, Method
     from tsugiki.storage.adaptations import Adaptations
     from tsugiki.storage.features import Features
@@ -39,7 +39,25 @@ class Stores:
     samples: Samples
     features: Features
     registry: Registry
-    new_id: Callable[[str], str]
+    new_snapshot_id: Callable[[], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the caller asked for, read from the job's request."""
+
+    method: MethodName | Literal["auto"]
+    promote: Promotion
+    budget: Budget
+    seed: int
+
+    @staticmethod
+    def read(request: Json) -> Wish:
+        budget: Json = request.get("budget") or {}
+        hyperparameters: Json = request.get("hyperparameters") or {}
+        return Wish(
+            request["method"], request["promote"], Budget(budget.get("seconds")), int(hyperparameters.get("seed", 0))
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +79,7 @@ class Attempt:
         self._adaptation = adaptation
         self._attempt = attempt
         self._progress = JobProgress(stores.adaptations, adaptation.id, attempt)
+        self._wish = Wish.read(adaptation.request)
         self._watch = Stopwatch()
 
     @property
@@ -68,31 +87,30 @@ class Attempt:
         return self._watch.timings
 
     def adapt(self) -> Version:
-        request = self._adaptation.request
-        budget = budget_of(request)
+        wish = self._wish
         self._progress.phase("validate", 0.0)
         rows = self._stores.samples.labelled(self._project.id)
         backbone = self._tools.embedder.backbone(self._project.backbone)
         counts: dict[str, int] = {}
         for row in rows:
             counts[row.label] = counts.get(row.label, 0) + 1
-        plan = self._tools.plan(profile_of(counts, backbone.space.dim), budget, request["method"])
+        plan = self._tools.plan(profile_of(counts, backbone.space.dim), wish.budget, wish.method)
         self._progress.phase("embed", 0.05)
         with self._watch.measure("embed_ms"):
             features = self._features(rows, backbone.space.id)
         self._progress.phase("plan", 0.4, plan=asdict(plan))
-        snapshot = self._snapshot(rows, seed_of(request))
+        snapshot = self._snapshot(rows, wish.seed)
         data = TrainingSet(
             feature_space=backbone.space.id,
             features=features,
             targets=np.array(snapshot.targets, np.int64),
             folds=np.array(snapshot.folds, np.int64),
             labels=snapshot.labels,
-            seed=seed_of(request),
+            seed=wish.seed,
         )
         self._progress.phase("train", 0.45)
         with self._watch.measure("fit_ms"):
-            fitted = self._tools.methods[plan.chosen].fit(backbone, data, budget, self._progress)
+            fitted = self._tools.methods[plan.chosen].fit(backbone, data, wish.budget, self._progress)
         self._progress.phase("evaluate", 0.9)
         with self._watch.measure("evaluate_ms"):
             report = evaluate(fitted.held_out, data.targets, data.labels, seed=data.seed)
@@ -120,7 +138,7 @@ class Attempt:
         targets = [number[row.label] for row in rows]
         folds = assign_folds(np.array(targets, np.int64), [row.group for row in rows], seed=seed)
         return Snapshot(
-            id=self._stores.new_id("snp"),
+            id=self._stores.new_snapshot_id(),
             project_id=self._project.id,
             sample_ids=tuple(row.id for row in rows),
             labels=labels,
@@ -129,59 +147,59 @@ class Attempt:
         )
 
     def _publish(self, snapshot: Snapshot, data: TrainingSet, fitted: Fitted, report: Json) -> Version:
-        registry, project = self._stores.registry, self._project
-        guesses = fitted.held_out.probabilities.argmax(axis=1)
-        held_out = {
-            snapshot.sample_ids[row]: int(guess) for row, guess in zip(fitted.held_out.rows, guesses, strict=True)
-        }
-        for last in (False,) * (GATE_ATTEMPTS - 1) + (True,):
-            live = registry.alias(project.id, LIVE)
-            self._progress.phase("gate", 0.93)
-            decision = self._gate(live and live.version, snapshot, data, fitted)
-            self._progress.phase("promote", 0.97)
-            new = NewVersion(
-                graft=fitted.graft,
-                snapshot=snapshot,
-                backbone=project.backbone,
-                evaluation={"report": report, "held_out": held_out},
-                metrics={name: report[name] for name in HEADLINE},
-                lineage={
-                    "adaptation": self._adaptation.id,
-                    "parent": live and live.version,
-                    "snapshot_digest": snapshot.digest,
-                    "details": fitted.graft.details,
-                },
-            )
+        """Ask the gate and publish; again when the alias moved in between, for the gate compared with another."""
+        for _ in range(GATE_ATTEMPTS - 1):
             try:
-                with self._watch.measure("publish_ms"):
-                    version = registry.publish(
-                        project.id,
-                        new,
-                        adaptation_id=self._adaptation.id,
-                        attempt=self._attempt,
-                        promote_to=LIVE if decision.promoted else None,
-                        expected=live and live.version,
-                        gate=asdict(decision),
-                        timings=self._watch.timings,
-                        actor=self._adaptation.id,
-                    )
+                return self._publish_once(snapshot, data, fitted, report)
             except Conflict as conflict:
-                if conflict.reason != "alias_moved" or last:
+                if conflict.reason != "alias_moved":
                     raise
-            else:
-                self._progress.message(f"version {version.number} published: {decision.reason}")
-                return version
-        raise AssertionError("the loop returns or raises; this is a bug")
+        return self._publish_once(snapshot, data, fitted, report)
+
+    def _publish_once(self, snapshot: Snapshot, data: TrainingSet, fitted: Fitted, report: Json) -> Version:
+        alias = self._stores.registry.alias(self._project.id, LIVE)
+        live = None if alias is None else alias.version
+        self._progress.phase("gate", 0.93)
+        decision = self._gate(live, snapshot, data, fitted)
+        self._progress.phase("promote", 0.97)
+        guesses = fitted.held_out.probabilities.argmax(axis=1).tolist()
+        rows: list[int] = fitted.held_out.rows.tolist()
+        held_out = {snapshot.sample_ids[row]: guess for row, guess in zip(rows, guesses, strict=True)}
+        new = NewVersion(
+            graft=fitted.graft,
+            snapshot=snapshot,
+            backbone=self._project.backbone,
+            evaluation={"report": report, "held_out": held_out},
+            metrics={name: report[name] for name in HEADLINE},
+            lineage={
+                "adaptation": self._adaptation.id,
+                "parent": live,
+                "snapshot_digest": snapshot.digest,
+                "details": fitted.graft.details,
+            },
+        )
+        with self._watch.measure("publish_ms"):
+            return self._stores.registry.publish(
+                self._project.id,
+                new,
+                adaptation_id=self._adaptation.id,
+                attempt=self._attempt,
+                promote_to=LIVE if decision.promoted else None,
+                expected=live,
+                gate=asdict(decision),
+                timings=self._watch.timings,
+                actor=self._adaptation.id,
+            )
 
     def _gate(self, live: int | None, snapshot: Snapshot, data: TrainingSet, fitted: Fitted) -> GateDecision:
         """The candidate's held-out answers against the live version's own, on the samples both held out."""
-        wish = self._adaptation.request["promote"]
+        wish = self._wish.promote
         if wish == "never" or (wish == "gate" and self._project.policy.promote == "manual"):
             return GateDecision(False, "promotion was left to you: move the alias to make this version live")
         if wish == "always":
             return GateDecision(True, "promoted as requested, without comparison")
         if live is None:
-            return compare(None, None, data.targets[:0], data.labels)
+            return compare(np.zeros(0, np.bool_), None, data.targets[:0], data.labels)
         version = self._stores.registry.get(self._project.id, live)
         answers: dict[str, int] = self._stores.registry.evaluation(version)["held_out"]
         pairs = common(answers, version.labels, snapshot, data.targets, fitted)
@@ -192,11 +210,3 @@ def profile_of(counts: Mapping[str, int], dim: int) -> Profile:
     """`{"billing": 12, "delivery": 8}` -> 20 samples, 2 labels, 8 to 12 a label."""
     sizes = list(counts.values())
     return Profile(sum(sizes), len(sizes), min(sizes, default=0), max(sizes, default=0), dim)
-
-
-def budget_of(request: Json) -> Budget:
-    return Budget(seconds=(request.get("budget") or {}).get("seconds"))
-
-
-def seed_of(request: Json) -> int:
-    return int((request.get("hyperparameters") or {}).get("seed", 0))

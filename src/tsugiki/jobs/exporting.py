@@ -6,7 +6,7 @@ import logging
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -37,7 +37,7 @@ class Built(Protocol):
     @property
     def sha256(self) -> str: ...
     @property
-    def parity(self) -> object: ...
+    def certificate(self) -> Json: ...
     @property
     def latency(self) -> Json: ...
 
@@ -116,7 +116,7 @@ class Exporting:
                 self._answers(project, version, texts),
             )
             sha256 = stores.blobs.put_file(project.id, zipped)
-        stores.exports.finish(export.id, built.bytes, sha256, asdict(built.parity), built.latency)
+        stores.exports.finish(export.id, built.bytes, sha256, built.certificate, built.latency)
 
     def _fail(self, export: Export, error: TsugikiError) -> None:
         self._stores.exports.fail(export.id, {"code": error.reason, "detail": error.detail, "fix": error.fix})

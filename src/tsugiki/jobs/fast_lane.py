@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from tsugiki.errors import Cancelled, Conflict, NotFound, TsugikiError
-from tsugiki.jobs.adapting import Attempt, Stores, Tools, budget_of, profile_of
+from tsugiki.jobs.adapting import Attempt, Stores, Tools, Wish, profile_of
 from tsugiki.jobs.lane import Lane
 
 if TYPE_CHECKING:
@@ -34,8 +34,9 @@ class FastLane:
 
     def plan(self, backbone: str, request: Json, counts: Mapping[str, int]) -> Plan:
         """What would run on so many samples of each label. Raises Invalid when nothing can."""
+        wish = Wish.read(request)
         space = self._tools.embedder.backbone(backbone).space
-        return self._tools.plan(profile_of(counts, space.dim), budget_of(request), request["method"])
+        return self._tools.plan(profile_of(counts, space.dim), wish.budget, wish.method)
 
     def submit(self, project: Project, adaptation: Adaptation) -> Future[None]:
         """Done when the adaptation has ended or, at shutdown, has been left for the next start."""

@@ -25,9 +25,13 @@ def common(
     answers: Mapping[str, int], live_labels: Sequence[str], snapshot: Snapshot, targets: Ints, fitted: Fitted
 ) -> Pairs:
     """`answers` are the live version's held-out guesses by sample id, as indices of `live_labels`."""
-    rows = [(place, int(row)) for place, row in enumerate(fitted.held_out.rows) if snapshot.sample_ids[row] in answers]
+    rows: list[tuple[int, int]] = [
+        (place, int(row)) for place, row in enumerate(fitted.held_out.rows) if snapshot.sample_ids[row] in answers
+    ]
     held = np.array([place for place, _ in rows], np.int64)
     truth = targets[fitted.held_out.rows[held]]
     guesses = fitted.held_out.probabilities[held].argmax(axis=1)
-    live = [live_labels[answers[snapshot.sample_ids[row]]] == snapshot.labels[targets[row]] for _, row in rows]
+    live: list[bool] = [
+        live_labels[answers[snapshot.sample_ids[row]]] == snapshot.labels[targets[row]] for _, row in rows
+    ]
     return Pairs(guesses == truth, np.array(live, np.bool_), truth)

@@ -133,7 +133,7 @@ def _finish(target: Target, pending: _Pending, replies: Sequence[Floats | Tsugik
 
 def _prediction(target: Target, row: Prepared, probabilities: Floats) -> Prediction:
     labels = target.version.labels
-    order = (-probabilities).argsort(kind="stable").tolist()
+    order: list[int] = (-probabilities).argsort(kind="stable").tolist()
     scores = tuple((labels[index], float(probabilities[index])) for index in order)
     label, score = scores[0]
     abstains = target.abstain_below is not None and score < target.abstain_below

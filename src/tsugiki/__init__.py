@@ -1,0 +1,1 @@
+"""The core of Tsugiki: classifiers grafted onto frozen pretrained backbones. Importing it loads nothing heavy."""
