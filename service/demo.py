@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -28,6 +29,7 @@ from rich.console import Console
 from service import demo_tables as tables
 from service.demo_data import Tickets, Unreadable, read_tickets
 from service.launch import serving
+from service.settings import read_settings
 from tsugiki.client import Adaptation, Client, Prediction, Predictions, TsugikiProblem
 from tsugiki.export.parity import MAX_ABS_DIFF
 
@@ -153,10 +155,10 @@ def timed(console: Console, title: str) -> Generator[None]:
 def run(console: Console, tickets: Tickets, folder: Path) -> None:
     """Every step, on a service started and ended here. Raises Disagreement; then the log's end was shown."""
     log = folder / "service.log"
-    console.print("Starting the service; a first start compiles the network, some 20 s.")
+    console.print("Starting the service; where none was started before, it compiles the network first, some 20 s.")
     started = time.perf_counter()
     try:
-        with serving(folder / "home", log=log) as running:
+        with serving(_home(folder), env={"TMPDIR": str(folder)}, log=log) as running:
             console.print(f"[bold]Service started[/]  [dim]{time.perf_counter() - started:.2f} s[/]  {running.url}")
             with Client(running.url, running.key) as client:
                 demo = Demo(console, client, tickets)
@@ -192,6 +194,15 @@ def main(arguments: Sequence[str]) -> int:
         return 130
     console.print(f"\nDone in {time.perf_counter() - started:.1f} s; the service was ended and its files removed.")
     return 0
+
+
+def _home(folder: Path) -> Path:
+    """An empty home, but for networks which this machine's own service has compiled already."""
+    home = folder / "home"
+    compiled = read_settings().root / "graphs"
+    if compiled.is_dir():
+        shutil.copytree(compiled, home / "graphs")
+    return home
 
 
 def _run_export(folder: Path, texts: Sequence[str]) -> list[dict[str, float]]:

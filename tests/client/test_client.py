@@ -12,8 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from service.launch import Running
 
+from service.launch import Running
 from tsugiki.client import Adapted, Client, TsugikiProblem
 from tsugiki.client.transport import ATTEMPTS, Transport
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -20,6 +21,9 @@ class Session:
     """One graph with one output of interest. Thread-safe; each run uses `threads` threads of its own pool."""
 
     def __init__(self, graph: Path, *, threads: int) -> None:
+        # From 1.29 on onnxruntime tells its maker of every session (names and hashes of graph and weights, machine),
+        # unless this is set when it is imported. https://github.com/microsoft/onnxruntime/pull/27379
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
         import onnxruntime
 
         options = onnxruntime.SessionOptions()

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sys
 import unicodedata
 from collections.abc import Iterator, Sequence
@@ -22,8 +23,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnxruntime import InferenceSession, SessionOptions
 from tokenizers import Tokenizer
+
+# From 1.29 on onnxruntime tells its maker of every session, unless this is set when it is imported.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+from onnxruntime import InferenceSession, SessionOptions
 
 FORMAT = 1  # of the folder this file reads: manifest.json says which it is
 BATCH = 32  # texts in one pass: more wins no speed on a processor and costs memory
