@@ -1,0 +1,35 @@
+"""`make bench`: every figure that was promised, measured through the running service."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+from service.launch import serving
+from tests.bench import adapting, memory, quality
+from tests.bench.figures import Figure, report
+
+PARTS = ("adapting", "quality", "memory")
+
+
+def main() -> None:
+    """All parts, or those named on the command line."""
+    wanted = sys.argv[1:] or PARTS
+    if unknown := set(wanted) - set(PARTS):
+        raise SystemExit(f"unknown: {', '.join(unknown)}; there are: {', '.join(PARTS)}")
+    figures: list[Figure] = []
+    with tempfile.TemporaryDirectory(prefix="tsugiki-bench-") as folder:
+        home = Path(folder)
+        with serving(home) as running:
+            if "adapting" in wanted:
+                figures += adapting.measure(running)
+            if "quality" in wanted:
+                figures += quality.measure(running)
+        if "memory" in wanted:
+            figures += memory.measure(home)
+    report(figures, Path("bench-results") / "bench.json")
+
+
+if __name__ == "__main__":
+    main()

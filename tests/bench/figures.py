@@ -1,0 +1,73 @@
+"""One measured figure beside its limit, and how a run of them is told: a table, and JSON with the circumstances."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal
+
+from rich.console import Console
+from rich.table import Table
+
+PACKAGES = ("bentoml", "numpy", "onnxruntime", "scikit-learn", "tokenizers", "torch")
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """`limit` is what was promised, `better` which side of it is good; None reports without a promise."""
+
+    name: str
+    value: float
+    unit: str
+    limit: float | None = None
+    better: Literal["more", "less"] = "less"
+    note: str = ""
+
+    @property
+    def kept(self) -> bool | None:
+        if self.limit is None:
+            return None
+        return self.value >= self.limit if self.better == "more" else self.value <= self.limit
+
+    @property
+    def ratio(self) -> float | None:
+        """Of the value to its limit."""
+        return None if not self.limit else self.value / self.limit
+
+
+def circumstances() -> dict[str, object]:
+    """Machine, threads and versions: without them a figure says nothing."""
+    model = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    return {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "processor": model[0].partition(":")[2].strip() if model else platform.processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "load_before": os.getloadavg()[0],
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in PACKAGES},
+        "engine": "one thread a pass, a worker a core; solver on one thread",
+        "seed": 0,
+    }
+
+
+def report(figures: Sequence[Figure], path: Path) -> None:
+    """Print the table and write the JSON."""
+    table = Table(title="Tsugiki, measured")
+    for column in ("figure", "value", "limit", "ratio", "", "note"):
+        table.add_column(column, justify="right" if column in ("value", "limit", "ratio") else "left")
+    for figure in figures:
+        sign = {"more": "≥", "less": "≤"}[figure.better]
+        kept = {None: "", True: "[green]kept[/]", False: "[red]missed[/]"}[figure.kept]
+        limit = "" if figure.limit is None else f"{sign} {figure.limit:g}"
+        ratio = "" if figure.ratio is None else f"{figure.ratio:.2f}"
+        table.add_row(figure.name, f"{figure.value:.4g} {figure.unit}", limit, ratio, kept, figure.note)
+    Console(width=160).print(table)
+    rows = [{**asdict(figure), "ratio": figure.ratio, "kept": figure.kept} for figure in figures]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"circumstances": circumstances(), "figures": rows}, indent=1) + "\n")
