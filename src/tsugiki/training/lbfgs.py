@@ -1,7 +1,6 @@
 """L-BFGS with a diagonal preconditioner (Nocedal & Wright 2006, algorithm 7.4), and the path of strengths.
 
-Taken over Newton-CG and the fixed Böhning bound because it was fastest where it counts: each step is one loss and
-gradient, about fifteen steps lead from one strength's optimum to the next one's.
+Each step costs one loss and gradient; five to thirteen steps lead from one strength's optimum to the next one's.
 """
 
 from __future__ import annotations
@@ -17,8 +16,8 @@ from tsugiki.training.softmax import Point, Problem, curvature, evaluate, starti
 if TYPE_CHECKING:
     from tsugiki.domain import Floats
 
-MEMORY = 10  # pairs kept; 5 took a third more steps on the measuring sets, 20 no fewer
-MAX_STEPS = 200  # the measuring sets need at most 90 at the tightest tolerance
+MEMORY = 10  # pairs kept: a strength takes some ten steps, so more would never be used
+MAX_STEPS = 200  # ten times what the measuring sets need at the tightest tolerance
 DECREASE = 1e-4  # Armijo's constant, Nocedal & Wright 2006, section 3.1
 SHORTEST = 1e-3  # a step cut below this finds only float32 rounding
 
