@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import random
+import unicodedata
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 Ticket = tuple[str, str]  # (text, label)
@@ -14,6 +15,7 @@ UNSEEN_SHARE = 0.2  # of each label
 LATER_SHARE = 0.1  # of each label
 LEAST_FIRST = 4  # samples a label keeps to learn from, before any is held back
 SEED = 0
+MOST_FIRST = 10_000  # samples the first call takes: the interface's limit; the others come later
 SPLITS = ("first", "later", "unseen")
 
 
@@ -26,6 +28,7 @@ class Tickets:
     first: list[Ticket]
     later: list[Ticket]
     unseen: list[Ticket]
+    left_out: int = 0  # rows without text or label
 
     @property
     def labels(self) -> list[str]:
@@ -42,12 +45,14 @@ def read_tickets(path: Path) -> Tickets:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)
             columns = set(reader.fieldnames or ())
-            rows = list(reader)
+            read = list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise Unreadable(f"{path}: {error}") from error
     if not {"text", "label"} <= columns:
         raise Unreadable(f"{path} has the columns {sorted(columns)}; it needs text and label")
-    tickets = _parted(rows) if "split" in columns else _drawn((row["text"], row["label"]) for row in rows)
+    rows = [_row(row) for row in read if _filled(row)]
+    parted = _parted(rows) if "split" in columns else _drawn((row["text"], row["label"]) for row in rows)
+    tickets = replace(_capped(parted), left_out=len(read) - len(rows))
     for name in SPLITS:
         if not getattr(tickets, name):
             raise Unreadable(f"{path} leaves no rows for {name!r}: more samples a label are needed")
@@ -60,7 +65,7 @@ def _parted(rows: Iterable[dict[str, str]]) -> Tickets:
         if row["split"] not in parts:
             raise Unreadable(f"split is {row['split']!r}, expected one of {', '.join(SPLITS)}")
         parts[row["split"]].append((row["text"], row["label"]))
-    return Tickets(**parts)
+    return Tickets(parts["first"], parts["later"], parts["unseen"])
 
 
 def _drawn(tickets: Iterable[Ticket]) -> Tickets:
@@ -79,4 +84,24 @@ def _drawn(tickets: Iterable[Ticket]) -> Tickets:
         parted.unseen.extend(group[:unseen])
         parted.later.extend(group[unseen : unseen + later])
         parted.first.extend(group[unseen + later :])
+    draw.shuffle(parted.unseen)  # the first of them are shown: not all of one label
     return parted
+
+
+def _filled(row: dict[str, str | None]) -> bool:
+    """A short line leaves columns None."""
+    return all((row[name] or "").strip() for name in ("text", "label"))
+
+
+def _row(row: dict[str, str | None]) -> dict[str, str]:
+    """Labels as the service keeps them, so that its answers compare."""
+    filled = {name: value or "" for name, value in row.items()}
+    return filled | {"label": unicodedata.normalize("NFC", filled["label"]).strip()}
+
+
+def _capped(tickets: Tickets) -> Tickets:
+    if len(tickets.first) <= MOST_FIRST:
+        return tickets
+    first = list(tickets.first)
+    random.Random(SEED).shuffle(first)
+    return replace(tickets, first=first[:MOST_FIRST], later=[*tickets.later, *first[MOST_FIRST:]])

@@ -16,7 +16,12 @@ from tsugiki.client import Export, Predictions, SampleBatch
 from tsugiki.evaluation.intervals import wilson
 
 SHOWN_LABELS = 20  # rows of the table per label, the weakest first
-NUMERIC = frozenset({"rows", "row", "value", "score", "difference", "precision", "recall", "F1", "support"})
+NUMERIC = frozenset(
+    {"rows", "row", "value", "95 % interval", "score", "difference", "precision", "recall", "F1", "support"}
+)
+WIDEST: dict[str, int] = {
+    name: 28 for name in ("truth", "answer", "service", "export")
+}  # characters: most labels, and the text beside
 
 
 def data(name: str, tickets: Tickets) -> Table:
@@ -24,6 +29,8 @@ def data(name: str, tickets: Tickets) -> Table:
     table.add_row("learned first", str(len(tickets.first)))
     table.add_row("learned later", str(len(tickets.later)))
     table.add_row("never shown before being asked", str(len(tickets.unseen)))
+    if tickets.left_out:
+        table.add_row("left out, without text or label", str(tickets.left_out))
     return table
 
 
@@ -57,7 +64,9 @@ def per_label(evaluation: Mapping[str, Any]) -> Table:
     for row in rows[:SHOWN_LABELS]:
         low, high = row["recall_ci95"]
         figures = (f"{row[name]:.1%}" for name in ("precision", "recall"))
-        table.add_row(Text(row["label"]), *figures, f"{low:.0%} to {high:.0%}", f"{row['f1']:.1%}", str(row["support"]))
+        table.add_row(
+            _line(row["label"]), *figures, f"{low:.0%} to {high:.0%}", f"{row['f1']:.1%}", str(row["support"])
+        )
     if len(rows) > SHOWN_LABELS:
         table.caption = f"the {SHOWN_LABELS} weakest of {len(rows)} labels"
     return table
@@ -74,9 +83,8 @@ def answers(asked: Sequence[Ticket], given: Predictions) -> Table:
     table = _table("text", "truth", "answer", "score")
     for (text, truth), answer in zip(asked, given, strict=False):
         style = "green" if answer.label == truth else "red"
-        table.add_row(
-            _line(text), Text(truth), Text(answer.label or f"({answer.outcome})", style), _score(answer.score)
-        )
+        label = _line(answer.label or f"({answer.outcome})", style)
+        table.add_row(_line(text), _line(truth), label, _score(answer.score))
     return table
 
 
@@ -85,9 +93,9 @@ def side_by_side(served: Predictions, alone: Sequence[Mapping[str, float]], diff
     table = _table("row", "service", "score", "export", "score", "difference", title=title)
     for answer, scores, difference in zip(served, alone, differences, strict=True):
         best = max(scores, key=lambda label: scores[label])
-        mine = Text(answer.scores[0].label)
+        mine = _line(answer.scores[0].label)
         table.add_row(
-            str(answer.index), mine, _score(answer.score), Text(best), _score(scores[best]), f"{difference:.1e}"
+            str(answer.index), mine, _score(answer.score), _line(best), _score(scores[best]), f"{difference:.1e}"
         )
     return table
 
@@ -101,14 +109,15 @@ def export(made: Export) -> Text:
 def _table(*columns: str, title: str | None = None) -> Table:
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     for column in columns:
-        # What must not be cut is not wrapped; the text gives way on a narrow screen.
-        table.add_column(column, justify="right" if column in NUMERIC else "left", no_wrap=column != "text")
+        # Figures keep their width; texts and names, which `_line` keeps on one line, give way on a narrow screen.
+        figures = column in NUMERIC
+        table.add_column(column, justify="right" if figures else "left", no_wrap=figures, max_width=WIDEST.get(column))
     return table
 
 
-def _line(text: str) -> Text:
+def _line(text: str, style: str = "") -> Text:
     """A text on one line; the table cuts what does not fit."""
-    return Text(" ".join(text.split()), overflow="ellipsis", no_wrap=True)
+    return Text(" ".join(text.split()), style, overflow="ellipsis", no_wrap=True)
 
 
 def _score(value: float | None) -> str:

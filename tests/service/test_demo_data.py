@@ -36,6 +36,23 @@ def test_a_small_label_keeps_its_samples_to_learn_from(tmp_path: Path) -> None:
     assert Counter(label for _, label in tickets.first)["b"] == 4
 
 
+def test_rows_without_text_or_label_are_counted_out(tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text(
+        "label,text\n" + " a ,one\n,two\nb, \nb\n" + "".join(f"a,text {i}\nb,more {i}\n" for i in range(20))
+    )
+    tickets = read_tickets(path)
+    assert (tickets.left_out, tickets.labels) == (3, ["a", "b"])
+
+
+def test_more_samples_than_the_first_call_takes_come_later(tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text("text,label\n" + "".join(f"text {i},{'abc'[i % 3]}\n" for i in range(15_000)))
+    tickets = read_tickets(path)
+    assert (len(tickets.first), len(tickets.later), len(tickets.unseen)) == (10_000, 2_000, 3_000)
+    assert Counter(label for _, label in tickets.first).keys() == {"a", "b", "c"}
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
