@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
@@ -18,6 +16,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from service.auth import require
 from service.errors import TITLES, problem, retry_after, status_of
 from service.replies import ProblemReply
+from service.strict_json import pointer, read_json
 from service.wiring import Core
 from tsugiki.domain import Project, Scope
 from tsugiki.errors import Invalid, Issue, NotFound, TsugikiError, UnsupportedType
@@ -114,18 +113,9 @@ class Refused(HTTPException):
 def strict_json(body: bytes) -> Any:  # Any: any JSON
     """Raises Refused naming what is wrong and where."""
     try:
-        return json.loads(
-            body, object_pairs_hook=_no_duplicates, parse_constant=_no_constant, parse_float=_finite, parse_int=_integer
-        )
+        return read_json(body)
     except Invalid as error:
         raise Refused(error) from None
-    except UnicodeDecodeError as error:
-        raise Refused(Invalid(f"the body is not UTF-8 (byte {error.start})", code="json_invalid")) from None
-    except json.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}"
-        raise Refused(Invalid(f"the body is not JSON: {error.msg} at {where}", code="json_invalid")) from None
-    except RecursionError:
-        raise Refused(Invalid("the body is nested too deeply", code="json_invalid")) from None
 
 
 def parse(model: type[M], body: bytes) -> M:
@@ -139,7 +129,7 @@ def parse(model: type[M], body: bytes) -> M:
 def invalid(errors: list[Any], skip: int) -> Invalid:
     """Pydantic's findings as ours; `skip` leading parts of a location are not the body's ("body", "query")."""
     issues = [
-        Issue(str(found["type"]), _pointer(found["loc"], skip), str(found["msg"])) for found in errors[:MAX_PLACES]
+        Issue(str(found["type"]), pointer(found["loc"][skip:]), str(found["msg"])) for found in errors[:MAX_PLACES]
     ]
     first = issues[0]
     detail = f"{first.pointer or 'the body'}: {first.detail}" + (f" (and {len(errors) - 1} more)" if errors[1:] else "")
@@ -174,8 +164,12 @@ async def on_refused(request: Request, error: Exception) -> Response:
 async def on_validation(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError), "registered for validation only; this is a bug"
     found = error.errors()
-    if any(item["loc"] == ("body",) and "content-type" not in request.headers for item in found):
-        return answer_problem(request, UnsupportedType("no content type", fix="send Content-Type: application/json"))
+    kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if kind != "application/json" and any(item["loc"] == ("body",) for item in found):
+        given = f"the content type is {kind!r}" if kind else "there is no content type"
+        return answer_problem(
+            request, UnsupportedType(f"{given}, expected application/json", fix="send Content-Type: application/json")
+        )
     return answer_problem(request, invalid(list(found), 1))
 
 
@@ -189,39 +183,8 @@ async def on_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, StarletteHTTPException), "registered for HTTP errors only; this is a bug"
     if error.status_code == 404:
         return answer_problem(request, NotFound("there is nothing at this path", fix="see /docs"))
-    document = problem(TsugikiError(str(error.detail)), instance=request.url.path, request_id=request.state.request_id)
-    document |= {"status": error.status_code, "title": TITLES.get(error.status_code, "Error"), "code": "http"}
+    code = "method_not_allowed" if error.status_code == 405 else "http"
+    refused = TsugikiError(f"{request.method} {error.detail}", code=code, fix="see /docs for what this path answers")
+    document = problem(refused, instance=request.url.path, request_id=request.state.request_id)
+    document |= {"status": error.status_code, "title": TITLES.get(error.status_code, "Error")}
     return Response(orjson.dumps(document), error.status_code, dict(error.headers or {}), PROBLEM)
-
-
-def _pointer(location: tuple[int | str, ...], skip: int) -> str:
-    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in location[skip:])
-
-
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) == len(pairs):
-        return found
-    seen: set[str] = set()
-    for key, _ in pairs:
-        if key in seen:
-            detail = f"the key {key[:100]!r} stands twice in one object"
-            place = Issue("json_duplicate_key", "/" + key[:100], detail)
-            raise Invalid(detail, code="json_duplicate_key", fix="keep one", issues=[place])
-        seen.add(key)
-    return found
-
-
-def _finite(digits: str) -> float:
-    number = float(digits)
-    return number if math.isfinite(number) else _no_constant(digits[:50])
-
-
-def _integer(digits: str) -> int:
-    if len(digits) > 19 or not -(2**63) <= int(digits) < 2**63:
-        raise Invalid(f"the number {digits[:25]}… does not fit 64 bits", code="json_number", fix="send it as a string")
-    return int(digits)
-
-
-def _no_constant(name: str) -> Any:  # Any: json asks for it; never returns
-    raise Invalid(f"{name} is not JSON", code="json_not_finite", fix="send a finite number or null")

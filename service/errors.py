@@ -39,6 +39,16 @@ TITLES = {
     507: "Storage full",
 }
 
+# What to do, where the core says only what happened.
+FIXES = {
+    404: "check the id or name; the list it belongs to names what there is",
+    409: "read the object as it is now, then decide",
+    422: "compare the request with /docs",
+    500: "look for the request_id in the service's log",
+    503: "ask again after the time in Retry-After",
+    507: "free disk space; nothing has to be restarted",
+}
+
 
 def status_of(error: errors.TsugikiError) -> int:
     """HTTP status of a core error; an error the table does not name is a bug and answers 500."""
@@ -56,7 +66,7 @@ def problem(
         "status": status,
         "detail": error.detail,
         "code": error.reason,
-        "fix": error.fix,
+        "fix": error.fix or FIXES.get(status, "see /docs"),
         "errors": [_place(issue) for issue in error.issues] if isinstance(error, errors.Invalid) else [],
     }
     if instance is not None:

@@ -30,6 +30,7 @@ OPEN_PATHS = frozenset({"/livez", "/readyz", "/healthz"})
 BENTO_ROUTES = ("/bento/adapt", "/bento/predict", "/schema.json")
 BENTO_PATHS = ("/bento/", "/schema.json")  # BentoML's own routes; everything else is the edge's
 TYPES = ("application/json", "application/x-ndjson", "text/plain")
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})  # others are no metric label
 BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})
 REQUEST_ID_LENGTH = 64  # a caller's own X-Request-ID is taken up to here
 
@@ -68,7 +69,8 @@ class Guard:
                 await reply.fail(TsugikiError("the service failed on this request; see its log"), scope["path"])
         finally:
             seconds = time.perf_counter() - started
-            self._core().metrics.request(_template(scope), scope["method"], reply.status, seconds)
+            method = scope["method"] if scope["method"] in METHODS else "other"
+            self._core().metrics.request(_template(scope), method, reply.status, seconds)
 
     async def _pass(
         self, scope: MutableMapping[str, Any], receive: Receive, reply: _Reply, headers: dict[bytes, bytes], rid: str

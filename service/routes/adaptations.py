@@ -19,6 +19,7 @@ from tsugiki.errors import Invalid
 router = APIRouter(prefix="/v1", route_class=StrictRoute, tags=["adaptations"])
 
 ENDED = ("succeeded", "failed", "cancelled")
+MAX_EVENTS = 2**31  # no adaptation has as many; every database can compare numbers below
 
 
 @router.post(
@@ -58,8 +59,12 @@ def events(
     """What happened so far, as a list, or as text/event-stream from `Last-Event-ID` on."""
     adaptation = _found(by, a)
     seen = last_event_id or "0"
-    if not seen.isdigit():
-        raise Invalid(f"Last-Event-ID is {seen!r}, expected a number", code="last_event_id")
+    if not (seen.isascii() and seen.isdigit() and int(seen) < MAX_EVENTS):
+        raise Invalid(
+            f"Last-Event-ID is {seen!r}, expected a number below {MAX_EVENTS:,}",
+            code="last_event_id",
+            fix="send the id of the last event that arrived, or leave it out",
+        )
     found = by.core.adaptations.events(adaptation.id, int(seen))
     if "text/event-stream" not in request.headers.get("accept", ""):
         return Reply(replies.whole(found, replies.event))
