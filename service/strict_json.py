@@ -96,7 +96,7 @@ def _refusal(tree: object) -> Invalid:
 
 
 def _nodes(tree: object) -> Iterator[tuple[list[int | str], object]]:
-    """Every value with its path, valid until the next; neither recursion nor a copy, as depth is the caller's choice."""
+    """Every value with its path, valid until the next: no recursion and no copy, as depth is the caller's choice."""
     path: list[int | str] = []
     yield path, tree
     open_ones = [_children(tree)]
