@@ -1,6 +1,6 @@
 """L-BFGS with a diagonal preconditioner (Nocedal & Wright 2006, algorithm 7.4), and the path of strengths.
 
-Each step costs one loss and gradient; five to thirteen steps lead from one strength's optimum to the next one's.
+Each step costs one loss and gradient; three to eleven steps lead from one strength's optimum to the next one's.
 """
 
 from __future__ import annotations
