@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 
 from tsugiki.errors import Cancelled, Conflict, NotFound, TsugikiError
 from tsugiki.jobs.adapting import Attempt, Stores, Tools, Wish, profile_of
-from tsugiki.jobs.lane import Lane
+from tsugiki.jobs.lane import MAX_ATTEMPTS, Lane
+from tsugiki.jobs.recorder import Recorder
 
 if TYPE_CHECKING:
     from tsugiki.domain import Adaptation, Json, Plan, Project
 
 log = logging.getLogger(__name__)
-
-MAX_ATTEMPTS = 3  # a job that took the process down this often is given up
 
 
 class FastLane:
@@ -26,6 +25,7 @@ class FastLane:
         self._stores = stores
         self._tools = tools
         self._on_end = on_end
+        self._recorder = Recorder()
         self._lane = Lane("adapt", workers)
 
     @property
@@ -43,11 +43,12 @@ class FastLane:
         return self._lane.submit(project.tenant_id, lambda: self._run(project, adaptation))
 
     def close(self) -> None:
+        self._recorder.close()
         self._lane.close()
 
     def _run(self, project: Project, adaptation: Adaptation) -> None:
         try:
-            attempt = self._stores.adaptations.start(adaptation.id)
+            attempt = self._recorder.insist(lambda: self._stores.adaptations.start(adaptation.id))
         except (Conflict, NotFound):
             return  # cancelled, or erased with its project, before it began
         if attempt > MAX_ATTEMPTS:
@@ -72,5 +73,9 @@ class FastLane:
     def _fail(self, adaptation: Adaptation, attempt: int, error: TsugikiError, timings: Json) -> None:
         log.warning("adaptation %s failed: %s", adaptation.id, error.reason)
         problem = {"code": error.reason, "detail": error.detail, "fix": error.fix}
-        self._stores.adaptations.fail(adaptation.id, attempt, problem, timings)
-        self._on_end("failed", "none")
+        try:
+            self._recorder.insist(lambda: self._stores.adaptations.fail(adaptation.id, attempt, problem, timings))
+        except Conflict:
+            self._on_end("cancelled", "none")  # or erased with its project, while it was failing
+        else:
+            self._on_end("failed", "none")

@@ -52,8 +52,8 @@ class Batcher:
 
     - A pass holds rows of one length bucket, at most `Limits.batch_tokens` with padding.
     - Nobody waits for a batch to fill: an idle worker takes what is there, so a lone row runs at once.
-    - The bucket whose front row has waited longest goes first. Within it tenants take turns row by row; rows of a
-      bucket cost the same, so the turns are fair in tokens.
+    - Tenants take turns: the one that was served longest ago says by its oldest row which bucket goes next, so that no
+      flood of one length delays a row of another. Within a bucket the turns go row by row, and its rows cost the same.
     - INTERACTIVE goes before BULK; BULK never holds the last idle worker, and its passes are short.
     - Queues are bounded per tenant and in all: beyond, `Overloaded` at once, never a longer queue.
     - Rows whose caller has left are skipped. If a pass fails it is halved until only the poison row fails.
@@ -195,7 +195,7 @@ class _Queue:
 
     def __init__(self) -> None:
         self.size = 0
-        self.by_tenant: dict[str, int] = {}
+        self.by_tenant: OrderedDict[str, int] = OrderedDict()  # rows waiting, the tenant served longest ago first
         self._arrivals = 0
         self._buckets: dict[int, OrderedDict[str, deque[tuple[int, _Row]]]] = {}
 
@@ -209,15 +209,14 @@ class _Queue:
 
     def take(self, tokens: int) -> list[_Row]:
         """The next pass's rows; empty when nothing waits."""
-        while self._buckets:
-            length = min(self._buckets, key=self._front_arrival)
+        while self.by_tenant:
+            tenant_id = next(iter(self.by_tenant))
+            waiting = [(rows[tenant_id][0][0], length) for length, rows in self._buckets.items() if tenant_id in rows]
+            length = min(waiting)[1]
+            self._buckets[length].move_to_end(tenant_id, last=False)
             if batch := self._take_from(length, max(1, tokens // length)):
                 return batch
         return []
-
-    def _front_arrival(self, length: int) -> int:
-        tenants = self._buckets[length]
-        return tenants[next(iter(tenants))][0][0]
 
     def _take_from(self, length: int, limit: int) -> list[_Row]:
         tenants = self._buckets[length]
@@ -239,7 +238,9 @@ class _Queue:
     def _forget(self, tenant_id: str) -> None:
         self.size -= 1
         self.by_tenant[tenant_id] -= 1
-        if not self.by_tenant[tenant_id]:
+        if self.by_tenant[tenant_id]:
+            self.by_tenant.move_to_end(tenant_id)
+        else:
             del self.by_tenant[tenant_id]
 
 

@@ -72,9 +72,11 @@ class HeadBank:
     def probabilities(self, routes: Sequence[Route], features: Floats) -> list[Floats | StaleSlot]:
         """Features (rows, dim) -> each row's probabilities over its own head's classes, in label order.
 
-        Rows of one head share a matrix product on the page itself, so no weight is copied; all rows share the softmax.
+        Rows of one head share a matrix product on the page itself, so no weight is copied. Raises WrongFeatureSpace.
         """
         replies: list[Floats | StaleSlot] = [StaleSlot("not computed")] * len(routes)
+        if any(route.feature_space != self.feature_space for route in routes):
+            raise WrongFeatureSpace(f"a route of another feature space reached the bank of {self.feature_space}")
         for slot, rows in _by_slot(routes).items():
             page = self._pages[slot.page]
             span = slice(slot.start, slot.start + slot.classes)

@@ -100,6 +100,8 @@ class Residency:
         with self._lock:
             for key in [key for key in self._heads if key[0] == project_id]:
                 self._drop(key)
+            for key in [key for key in self._loading if key[0] == project_id]:
+                del self._loading[key]  # what is being read for it must not be kept
 
     def _load(self, version: Version, key: HeadKey, loading: Future[None]) -> None:
         try:
@@ -107,16 +109,17 @@ class Residency:
             bank = self._bank_of(version)
             size = graft.head.weight.nbytes + graft.head.bias.nbytes + HEAD_OVERHEAD_BYTES
             with self._lock:
-                self._make_room(size)
-                self._heads[key] = _Resident(bank, bank.load(graft), size)
-                self._bytes += size
+                if self._loading.get(key) is loading:
+                    self._make_room(size)
+                    self._heads[key] = _Resident(bank, bank.load(graft), size)
+                    self._bytes += size
+                    del self._loading[key]
         except BaseException as error:
             with self._lock:
-                del self._loading[key]
+                if self._loading.get(key) is loading:
+                    del self._loading[key]
             loading.set_exception(error)
         else:
-            with self._lock:
-                del self._loading[key]
             loading.set_result(None)
 
     def _make_room(self, size: int) -> None:
