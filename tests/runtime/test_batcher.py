@@ -1,0 +1,231 @@
+"""The one queue of all tenants: who goes when, what is refused, and that nobody's failure is another's."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import CancelledError, Future
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.runtime.passes import POISON, Passes, batcher, row
+from tsugiki.errors import Overloaded, TsugikiError, Unavailable
+from tsugiki.runtime.batcher import BUCKETS, Batcher, Lane, Limits, bucket_of
+
+if TYPE_CHECKING:
+    from tsugiki.domain import Floats
+
+SOON_S = 30  # a test that waits so long has hung
+
+
+@pytest.fixture
+def engine() -> Iterator[Passes]:
+    """Released at the end, so that a failing test does not leave a worker behind."""
+    passes = Passes()
+    yield passes
+    passes.release()
+
+
+def ask(
+    to: Batcher, tenant: str, *numbers: int, tokens: int = 8, lane: Lane = Lane.INTERACTIVE
+) -> Future[list[Floats | TsugikiError]]:
+    return to.submit(tenant, [row(number, tokens) for number in numbers], None, lane)
+
+
+def told(future: Future[list[Floats | TsugikiError]]) -> list[int | str]:
+    """The numbers the rows were made of, or the codes of their errors."""
+    replies = future.result(SOON_S)
+    return [reply.reason if isinstance(reply, TsugikiError) else int(reply[0]) for reply in replies]
+
+
+def plugged(engine: Passes, to: Batcher, lane: Lane = Lane.INTERACTIVE) -> Future[list[Floats | TsugikiError]]:
+    """Holds a worker in a pass of its own, so that what comes next queues up."""
+    engine.hold()
+    plug = ask(to, "plug", 0, lane=lane)
+    assert engine.entered.acquire(timeout=SOON_S)
+    return plug
+
+
+def test_a_lone_row_runs_at_once_and_alone(engine: Passes) -> None:
+    work = batcher(engine)
+    assert told(ask(work, "a", 7)) == [7]
+    assert engine.seen == [[7]]
+    work.close()
+
+
+def test_replies_come_in_the_order_of_the_rows_whatever_their_lengths(engine: Passes) -> None:
+    work = batcher(engine, workers=2)
+    lengths = [(number * 37) % 90 + 1 for number in range(200)]
+    rows = [row(number, length) for number, length in enumerate(lengths)]
+    replies = work.submit("a", rows, None, Lane.INTERACTIVE).result(SOON_S)
+    assert [reply.tolist() for reply in replies if isinstance(reply, np.ndarray)] == [
+        [number, length] for number, length in enumerate(lengths)
+    ]
+    work.close()
+
+
+def test_no_rows_are_answered_without_a_pass(engine: Passes) -> None:
+    work = batcher(engine)
+    assert told(ask(work, "a")) == []
+    work.close()
+    assert engine.seen == []
+
+
+def test_a_failing_engine_fails_the_row_and_not_the_worker(engine: Passes) -> None:
+    work = batcher(engine)
+    assert told(ask(work, "a", POISON)) == ["unavailable"]
+    assert told(ask(work, "a", 1)) == [1]
+    work.close()
+
+
+def test_only_the_poison_row_of_a_pass_fails(engine: Passes) -> None:
+    work = batcher(engine)
+    plug = plugged(engine, work)
+    asked = {tenant: ask(work, tenant, *range(10 * n, 10 * n + 8)) for n, tenant in enumerate("abcd", 1)}
+    poisoned = ask(work, "e", 1, POISON, 2)
+    engine.release()
+    assert told(plug) == [0]
+    for n, tenant in enumerate("abcd", 1):
+        assert told(asked[tenant]) == list(range(10 * n, 10 * n + 8))
+    assert told(poisoned) == [1, "unavailable", 2]
+    assert len(engine.seen[1]) == 35, "they had shared one pass"
+    assert len(engine.seen) <= 2 + 2 * 6, "halving 35 rows takes two passes for each of six levels"
+    work.close()
+
+
+def test_rows_whose_caller_has_left_are_skipped(engine: Passes) -> None:
+    work = batcher(engine)
+    plug = plugged(engine, work)
+    left, stayed = ask(work, "a", 1, 2), ask(work, "a", 3)
+    assert left.cancel()
+    engine.release()
+    assert told(stayed) == [3]
+    assert told(plug) == [0]
+    assert engine.seen == [[0], [3]]
+    assert work.waiting == 0
+    work.close()
+
+
+def test_a_tenant_with_too_much_waiting_is_refused_and_others_are_not(engine: Passes) -> None:
+    work = batcher(engine, limits=Limits(tenant_rows=10, total_rows=15))
+    plug = plugged(engine, work)
+    first = ask(work, "a", *range(1, 9))
+    with pytest.raises(Overloaded, match="of this tenant"):
+        ask(work, "a", 1, 2, 3)
+    second = ask(work, "b", 9, 10, 11)
+    with pytest.raises(Overloaded, match="the service"):
+        ask(work, "c", 1, 2, 3, 4, 5)
+    assert work.waiting == 11, "a refused request leaves nothing behind"
+    engine.release()
+    assert [told(plug), told(first), told(second)] == [[0], list(range(1, 9)), [9, 10, 11]]
+    assert told(ask(work, "a", 1, 2, 3)) == [1, 2, 3]
+    work.close()
+
+
+def test_tenants_take_turns_row_by_row(engine: Passes) -> None:
+    work = batcher(engine, limits=Limits(batch_tokens=8 * 6))
+    plug = plugged(engine, work)
+    many, few = ask(work, "a", *range(100, 120)), ask(work, "b", 1, 2, 3)
+    engine.release()
+    assert told(few) == [1, 2, 3]
+    assert told(many) == list(range(100, 120))
+    assert engine.seen[1] == [100, 1, 101, 2, 102, 3]
+    assert told(plug) == [0]
+    work.close()
+
+
+def test_a_flood_of_one_length_does_not_delay_a_row_of_another(engine: Passes) -> None:
+    work = batcher(engine, limits=Limits(batch_tokens=64))
+    plug = plugged(engine, work)
+    flood = ask(work, "a", *range(100, 180))
+    quiet = ask(work, "b", 1, tokens=60)
+    engine.release()
+    assert told(quiet) == [1]
+    assert told(flood) == list(range(100, 180))
+    assert engine.seen.index([1]) == 2, "after the plug and one pass of the flood"
+    assert told(plug) == [0]
+    work.close()
+
+
+def test_interactive_rows_go_before_bulk_and_bulk_passes_are_short(engine: Passes) -> None:
+    work = batcher(engine, limits=Limits(bulk_batch_tokens=32))
+    plug = plugged(engine, work)
+    bulk = ask(work, "a", *range(100, 112), lane=Lane.BULK)
+    interactive = ask(work, "b", *range(1, 9))
+    engine.release()
+    assert told(bulk) == list(range(100, 112))
+    assert told(interactive) == list(range(1, 9))
+    assert engine.seen[1] == list(range(1, 9))
+    assert [len(one) for one in engine.seen[2:]] == [4, 4, 4]
+    assert told(plug) == [0]
+    work.close()
+
+
+def test_bulk_never_holds_the_last_worker(engine: Passes) -> None:
+    work = batcher(engine, workers=3, limits=Limits(bulk_batch_tokens=8))
+    engine.hold()
+    bulk = ask(work, "a", *range(100, 110), lane=Lane.BULK)
+    assert engine.entered.acquire(timeout=SOON_S)
+    assert engine.entered.acquire(timeout=SOON_S)
+    assert work.waiting == 8, "two of three workers have taken a bulk row each"
+    interactive = ask(work, "b", 1)
+    assert engine.entered.acquire(timeout=SOON_S), "the third was free for it"
+    engine.release()
+    assert told(interactive) == [1]
+    assert told(bulk) == list(range(100, 110))
+    work.close()
+
+
+def test_closing_finishes_what_is_queued_and_takes_no_more(engine: Passes) -> None:
+    work = batcher(engine, workers=2, limits=Limits(bulk_batch_tokens=8))
+    plug = plugged(engine, work)
+    bulk = ask(work, "a", *range(100, 120), lane=Lane.BULK)
+    interactive = ask(work, "b", 1, 2)
+    closing = threading.Thread(target=work.close)
+    closing.start()
+    engine.release()
+    closing.join(SOON_S)
+    assert not closing.is_alive()
+    assert [told(plug), told(bulk), told(interactive)] == [[0], list(range(100, 120)), [1, 2]]
+    with pytest.raises(Unavailable, match="shutting down"):
+        ask(work, "a", 1)
+
+
+def test_many_threads_get_their_own_answers(engine: Passes) -> None:
+    work = batcher(engine, workers=3, limits=Limits(batch_tokens=128))
+    wrong: list[object] = []
+
+    def client(me: int) -> None:
+        random = np.random.default_rng(me)
+        for turn in range(60):
+            numbers = [1000 * (me + 1) + int(n) for n in random.integers(0, 600, size=random.integers(1, 9))]
+            poisoned = turn % 7 == 0
+            rows = [row(number, int(random.integers(1, 40))) for number in numbers] + [row(POISON)] * poisoned
+            future = work.submit(f"t{me % 3}", rows, None, Lane(turn % 2))
+            if turn % 5 == 0 and future.cancel():
+                continue
+            try:
+                found = told(future)
+            except CancelledError:
+                found = ["cancelled"]
+            if found != numbers + ["unavailable"] * poisoned:
+                wrong.append((numbers, found))
+
+    threads = [threading.Thread(target=client, args=(me,)) for me in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(SOON_S)
+    assert wrong == []
+    assert not any(thread.is_alive() for thread in threads)
+    work.close()
+    assert work.waiting == 0
+
+
+@given(st.integers(1, BUCKETS[-1]))
+def test_a_row_is_padded_by_less_than_half_of_itself_beyond_the_first_bucket(tokens: int) -> None:
+    assert tokens <= bucket_of(tokens) <= max(BUCKETS[0], 1.5 * tokens)
