@@ -88,7 +88,6 @@ class Attempt:
 
     def adapt(self) -> Version:
         wish = self._wish
-        self._progress.phase("validate", 0.0)
         rows = self._stores.samples.labelled(self._project.id)
         backbone = self._tools.embedder.backbone(self._project.backbone)
         counts: dict[str, int] = {}

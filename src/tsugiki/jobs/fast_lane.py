@@ -68,6 +68,7 @@ class FastLane:
             cause = TsugikiError(f"the adaptation failed ({type(error).__name__}); the service's log has the reason")
             self._fail(adaptation, attempt, cause, run.timings)
         else:
+            self._recorder.insist(lambda: self._stores.adaptations.set_timings(adaptation.id, run.timings))
             self._on_end("succeeded", version.method)
 
     def _fail(self, adaptation: Adaptation, attempt: int, error: TsugikiError, timings: Json) -> None:

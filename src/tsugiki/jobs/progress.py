@@ -34,8 +34,6 @@ class JobProgress:
             self.check()
             return
         self._adaptations.report(self._id, self._attempt, phase, fraction, plan)
-        if phase != self._phase:
-            self._adaptations.add_event(self._id, "phase", {"phase": phase, "fraction": fraction})
         self._phase, self._reported = phase, now
 
     def metric(self, name: str, value: float) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
@@ -14,6 +16,7 @@ from tsugiki.storage.tables import AdaptationRow, EventRow, ProjectRow
 
 UNFINISHED = ("queued", "running")
 FENCED = "fenced"
+FIRST_PHASE = "validate"
 
 
 class Adaptations:
@@ -39,7 +42,7 @@ class Adaptations:
                 project_id=project_id,
                 idempotency_key=idempotency_key,
                 status="queued",
-                phase="validate",
+                phase=FIRST_PHASE,
                 request=request,
                 fraction=0.0,
                 attempts=0,
@@ -77,13 +80,17 @@ class Adaptations:
                 raise NotFound(f"There is no adaptation {adaptation_id!r}.")
             if row.status not in UNFINISHED:
                 raise Conflict(f"{adaptation_id} is {row.status} already.", code=FENCED)
-            row.status, row.attempts = "running", row.attempts + 1
+            row.status, row.attempts, row.phase, row.fraction = "running", row.attempts + 1, FIRST_PHASE, 0.0
+            entered = {"phase": FIRST_PHASE, "fraction": 0.0, "attempt": row.attempts}
+            _append(session, adaptation_id, self._database.now(), "phase", entered)
             return row.attempts
 
     def report(self, adaptation_id: str, attempt: int, phase: Phase, fraction: float, plan: Json | None = None) -> None:
-        """How far the job is, 0..1 of the whole. Writes no event. Raises Conflict `fenced`."""
+        """How far the job is, 0..1 of the whole; a phase entered is an event. Raises Conflict `fenced`."""
         with self._database.write() as session:
             row = _fenced(session, adaptation_id, attempt)
+            if phase != row.phase:
+                _append(session, adaptation_id, self._database.now(), "phase", {"phase": phase, "fraction": fraction})
             row.phase, row.fraction = phase, fraction
             if plan is not None:
                 row.plan = plan
@@ -93,6 +100,13 @@ class Adaptations:
         with self._database.write() as session:
             row = _fenced(session, adaptation_id, attempt)
             row.status, row.error, row.timings, row.finished_at = "failed", error, timings, self._database.now()
+
+    def set_timings(self, adaptation_id: str, timings: Json) -> None:
+        """What could not be known within the publishing transaction: how long that took itself."""
+        with self._database.write() as session:
+            row = session.get(AdaptationRow, adaptation_id)
+            if row is not None:
+                row.timings = timings
 
     def cancel(self, tenant_id: str, adaptation_id: str) -> Adaptation:
         """From now on nothing of it is published; the worker learns by `is_cancelled`. An ended one stays as it is."""
@@ -113,16 +127,20 @@ class Adaptations:
         with self._database.write() as session:
             if session.get(AdaptationRow, adaptation_id) is None:
                 raise NotFound(f"There is no adaptation {adaptation_id!r}.")
-            last = select(func.max(EventRow.seq)).where(EventRow.adaptation_id == adaptation_id)
-            seq = (session.scalar(last) or 0) + 1
-            row = EventRow(adaptation_id=adaptation_id, seq=seq, at=self._database.now(), type=type, data=data)
-            session.add(row)
+            row = _append(session, adaptation_id, self._database.now(), type, data)
         return read_event(row)
 
     def events(self, adaptation_id: str, after_seq: int = 0) -> list[Event]:
         query = select(EventRow).where(EventRow.adaptation_id == adaptation_id, EventRow.seq > after_seq)
         with self._database.read() as session:
             return [read_event(row) for row in session.scalars(query.order_by(EventRow.seq))]
+
+
+def _append(session: Session, adaptation_id: str, at: datetime, type: EventType, data: Json) -> EventRow:
+    last = select(func.max(EventRow.seq)).where(EventRow.adaptation_id == adaptation_id)
+    row = EventRow(adaptation_id=adaptation_id, seq=(session.scalar(last) or 0) + 1, at=at, type=type, data=data)
+    session.add(row)
+    return row
 
 
 def _owned(session: Session, tenant_id: str, adaptation_id: str) -> AdaptationRow:
