@@ -23,6 +23,7 @@ from tsugiki.export.bundle import build
 from tsugiki.jobs.adapting import Stores, Tools
 from tsugiki.jobs.exporting import Exporting, ExportStores
 from tsugiki.jobs.fast_lane import FastLane
+from tsugiki.jobs.upkeep import Upkeep
 from tsugiki.monitoring import Metrics
 from tsugiki.runtime.batcher import Limits
 from tsugiki.runtime.directory import Directory
@@ -46,6 +47,7 @@ from tsugiki.storage.tenants import Tenants, new_secret
 log = logging.getLogger("tsugiki")
 
 BOOTSTRAP_KEY_FILE = "bootstrap-key"
+STAGING = "staging"  # exports being made; empty between them
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,7 @@ class Core:
     predictor: Predictor
     fast_lane: FastLane
     exporting: Exporting
+    upkeep: Upkeep
     metrics: Metrics
     draining: threading.Event
 
@@ -97,6 +100,7 @@ class Core:
         self.draining.set()
         self.fast_lane.close()
         self.exporting.close()
+        self.upkeep.close()
         self.backbones.close()
         self.database.close()
 
@@ -149,7 +153,7 @@ def wire(settings: Settings) -> Core:
         lambda name: backbones.get(name).loaded,
         predictor.probabilities,
         build,
-        stage=root / "staging",
+        stage=root / STAGING,
     )
     core = Core(
         settings=settings,
@@ -169,6 +173,7 @@ def wire(settings: Settings) -> Core:
         predictor=predictor,
         fast_lane=fast_lane,
         exporting=exporting,
+        upkeep=Upkeep(database, blobs, idempotency, root / STAGING),
         metrics=metrics,
         draining=threading.Event(),
     )
