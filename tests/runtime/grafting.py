@@ -1,0 +1,53 @@
+"""Heads by the dozen, what they must answer, and a bank that is broken on purpose."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tsugiki.domain import Graft, Head, Version
+from tsugiki.runtime.heads import HeadBank
+from tsugiki.runtime.route import Route, Slot
+from tsugiki.storage.clock import utc_now
+
+if TYPE_CHECKING:
+    from tsugiki.domain import Floats
+
+SPACE = "fsp_tests"
+TOLERANCE = 1e-5  # design, I2: what another batch shape may change
+
+
+class BlindBank(HeadBank):
+    """The fault that must be found: answers from whatever is in the slot now."""
+
+    def _owns(self, page: object, slot: Slot) -> bool:
+        return True
+
+
+def graft(seed: int, classes: int = 3, dim: int = 8, space: str = SPACE) -> Graft:
+    random = np.random.default_rng(seed)
+    weight = random.standard_normal((classes, dim)).astype(np.float32)
+    bias = random.standard_normal(classes).astype(np.float32)
+    labels = tuple(f"{seed}/{number}" for number in range(classes))
+    return Graft("head", space, Head(weight, bias, float(random.uniform(0.3, 3)), labels))
+
+
+def expected(made: Graft, features: Floats) -> Floats:
+    """The head's probabilities in double precision: (rows, dim) -> (rows, classes)."""
+    head = made.head
+    logits = (features.astype(np.float64) @ head.weight.T.astype(np.float64) + head.bias) / head.temperature
+    raised = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return (raised / raised.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def features(rows: int, dim: int = 8, seed: int = 0) -> Floats:
+    return np.random.default_rng(seed).standard_normal((rows, dim)).astype(np.float32)
+
+
+def route(slot: Slot, space: str = SPACE) -> Route:
+    return Route("ten_a", "proj_a", 1, "digest", space, slot)
+
+
+def version(project: str, digest: str, labels: tuple[str, ...] = ("no", "yes")) -> Version:
+    return Version(project, 1, digest, "head", "tiny", SPACE, labels, "snp_a", {}, {}, utc_now())

@@ -1,0 +1,220 @@
+"""Which heads are in memory: leased ones stay, the least used go, and no failure sticks."""
+
+from __future__ import annotations
+
+import threading
+import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.runtime.grafting import SPACE, features, graft, route, version
+from tsugiki.domain import Graft, Version
+from tsugiki.errors import ArtifactCorrupt, Overloaded, WrongFeatureSpace
+from tsugiki.runtime.heads import HeadBank, StaleSlot
+from tsugiki.runtime.residency import HEAD_OVERHEAD_BYTES, Residency
+from tsugiki.runtime.route import Slot
+
+HEAD_BYTES = HEAD_OVERHEAD_BYTES + 2 * 8 * 4 + 2 * 4  # of a head of two classes in eight dimensions
+PROMISED_BYTES = 16 << 10  # the most a tenant with a two-class head may cost
+
+
+class Shelf:
+    """Grafts by version; remembers what was read, and can hold readers up."""
+
+    def __init__(self, dim: int = 8) -> None:
+        self.dim = dim
+        self.read: list[str] = []
+        self.corrupt: set[str] = set()
+        self.open = threading.Event()
+        self.open.set()
+        self.entered = threading.Semaphore(0)
+
+    def graft(self, wanted: Version) -> Graft:
+        self.read.append(wanted.digest)
+        self.entered.release()
+        self.open.wait()
+        if wanted.digest in self.corrupt:
+            raise ArtifactCorrupt("the bytes changed")
+        return graft(int(wanted.digest), classes=2, dim=self.dim)
+
+
+def residency(shelf: Shelf, heads: int) -> tuple[Residency, HeadBank]:
+    bank = HeadBank(SPACE, shelf.dim)
+    return Residency(lambda _: bank, shelf.graft, heads * HEAD_BYTES), bank
+
+
+def head(number: int, project: str = "proj_a") -> Version:
+    return version(project, str(number))
+
+
+def is_stale(bank: HeadBank, slot: Slot) -> bool:
+    (found,) = bank.probabilities([route(slot)], features(1))
+    return isinstance(found, StaleSlot)
+
+
+def test_a_head_is_read_once_and_then_in_memory() -> None:
+    shelf = Shelf()
+    heads, bank = residency(shelf, 4)
+    assert heads.lease_resident(head(1)) is None
+    with heads.lease(head(1)) as first, heads.lease(head(1)) as second:
+        assert first.slot == second.slot
+        assert not is_stale(bank, first.slot)
+    assert heads.lease_resident(head(1)) is not None
+    assert shelf.read == ["1"]
+
+
+def test_the_least_recently_used_head_goes_first() -> None:
+    shelf = Shelf()
+    heads, _ = residency(shelf, 2)
+    for number in (1, 2, 1, 3):
+        with heads.lease(head(number)):
+            pass
+    assert heads.resident_heads == 2
+    assert heads.resident_bytes == 2 * HEAD_BYTES
+    with heads.lease(head(1)):
+        assert shelf.read == ["1", "2", "3"], "1 was used after 2 and stayed"
+    with heads.lease(head(2)):
+        assert shelf.read == ["1", "2", "3", "2"]
+
+
+def test_a_leased_head_is_never_evicted() -> None:
+    shelf = Shelf()
+    heads, bank = residency(shelf, 1)
+    with heads.lease(head(1)) as pinned:
+        with pytest.raises(Overloaded, match="in use"):
+            heads.lease(head(2))
+        assert not is_stale(bank, pinned.slot)
+    with heads.lease(head(2)):
+        assert is_stale(bank, pinned.slot)
+
+
+def test_one_head_larger_than_the_whole_budget_is_still_served() -> None:
+    heads, bank = residency(Shelf(), 0)
+    with heads.lease(head(1)) as lease:
+        assert not is_stale(bank, lease.slot)
+
+
+def test_cold_loads_of_one_head_are_one_and_nobody_waits_for_another_head() -> None:
+    shelf = Shelf()
+    heads, _ = residency(shelf, 4)
+    with heads.lease(head(2)):
+        pass
+    shelf.open.clear()
+    shelf.entered = threading.Semaphore(0)
+
+    def slot() -> Slot:
+        with heads.lease(head(1)) as lease:
+            return lease.slot
+
+    with ThreadPoolExecutor(8) as pool:
+        cold = [pool.submit(slot) for _ in range(8)]
+        assert shelf.entered.acquire(timeout=30)
+        with heads.lease(head(2)):
+            assert not any(future.done() for future in cold)
+        shelf.open.set()
+        assert len({future.result(30) for future in cold}) == 1
+    assert shelf.read == ["2", "1"]
+
+
+@pytest.mark.parametrize("waiting", [1, 4])
+def test_a_corrupt_head_fails_those_who_ask_and_is_read_anew_once_mended(waiting: int) -> None:
+    shelf = Shelf()
+    heads, _ = residency(shelf, 4)
+    shelf.corrupt.add("1")
+    with ThreadPoolExecutor(waiting) as pool:
+        for future in [pool.submit(heads.lease, head(1)) for _ in range(waiting)]:
+            with pytest.raises(ArtifactCorrupt):
+                future.result(30)
+    assert (heads.resident_heads, heads.resident_bytes) == (0, 0)
+    with heads.lease(head(2)):
+        shelf.corrupt.clear()
+    with heads.lease(head(1)) as mended:
+        assert mended.slot.classes == 2
+
+
+def test_a_head_of_another_space_is_refused_and_leaves_nothing() -> None:
+    bank = HeadBank("fsp_other", 8)
+    heads = Residency(lambda _: bank, Shelf().graft, HEAD_BYTES)
+    with pytest.raises(WrongFeatureSpace):
+        heads.lease(head(1))
+    assert (heads.resident_heads, heads.resident_bytes) == (0, 0)
+
+
+def test_a_forgotten_project_is_out_of_memory_once_its_last_row_is_answered() -> None:
+    heads, bank = residency(Shelf(), 4)
+    with heads.lease(head(3, "proj_b")) as other:
+        with heads.lease(head(1)) as lease:
+            heads.forget("proj_a")
+            assert heads.resident_heads == 1
+            assert not is_stale(bank, lease.slot), "a row in flight keeps its head"
+        assert is_stale(bank, lease.slot)
+        assert not is_stale(bank, other.slot)
+
+
+def test_a_project_forgotten_while_its_head_is_read_is_not_kept() -> None:
+    shelf = Shelf()
+    heads, _ = residency(shelf, 4)
+    shelf.open.clear()
+    with ThreadPoolExecutor(1) as pool:
+        cold = pool.submit(heads.lease, head(1))
+        assert shelf.entered.acquire(timeout=30)
+        heads.forget("proj_a")
+        shelf.corrupt.add("1")  # its file is gone with the project
+        shelf.open.set()
+        with pytest.raises(ArtifactCorrupt):
+            cold.result(30)
+    assert heads.resident_heads == 0
+
+
+def test_leases_under_pressure_keep_their_slots() -> None:
+    shelf = Shelf()
+    heads, bank = residency(shelf, 3)
+    inputs = features(1)
+    wanted = {number: graft(number, classes=2) for number in range(9)}
+    wrong: list[object] = []
+
+    def client(me: int) -> None:
+        random = np.random.default_rng(me)
+        for number in random.integers(0, 9, size=150).tolist():
+            try:
+                with heads.lease(head(number)) as lease:
+                    (found,) = bank.probabilities([route(lease.slot)], inputs)
+                    logits = (inputs[0] @ wanted[number].head.weight.T + wanted[number].head.bias).argmax()
+                    if isinstance(found, StaleSlot) or int(found.argmax()) != int(logits):
+                        wrong.append(found)
+            except Overloaded:
+                continue  # all three are leased at this moment: the refusal is right
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(client, range(6)))
+    assert wrong == []
+    assert heads.resident_bytes <= 3 * HEAD_BYTES
+    assert heads.resident_bytes == heads.resident_heads * HEAD_BYTES
+
+
+def test_a_thousand_two_class_heads_cost_little_each() -> None:
+    made = graft(1, classes=2, dim=384)
+    bank = HeadBank(SPACE, 384)
+    # Every head has bytes and words of its own, as if it were read from a file.
+    heads = Residency(lambda _: bank, lambda asked: _copy(made, asked.digest), 1 << 30)
+    versions = [version(f"proj_{number}", str(number)) for number in range(1_000)]
+    tracemalloc.start()
+    before, _ = tracemalloc.get_traced_memory()
+    for one in versions:
+        with heads.lease(one):
+            pass
+    after, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    each = (after - before) / 1_000
+    assert heads.resident_heads == 1_000
+    assert each <= PROMISED_BYTES, f"{each:.0f} bytes a head"
+
+
+def _copy(made: Graft, name: str) -> Graft:
+    head = made.head
+    return replace(
+        made, head=replace(head, weight=head.weight.copy(), bias=head.bias.copy(), labels=(f"{name}/a", f"{name}/b"))
+    )
