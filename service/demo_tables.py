@@ -19,9 +19,8 @@ SHOWN_LABELS = 20  # rows of the table per label, the weakest first
 NUMERIC = frozenset(
     {"rows", "row", "value", "95 % interval", "score", "difference", "precision", "recall", "F1", "support"}
 )
-WIDEST: dict[str, int] = {
-    name: 28 for name in ("truth", "answer", "service", "export")
-}  # characters: most labels, and the text beside
+LABEL_WIDTH = 28  # characters: holds most labels, and leaves room for the text
+WIDEST: dict[str, int] = dict.fromkeys(("truth", "answer", "service", "export"), LABEL_WIDTH)
 
 
 def data(name: str, tickets: Tickets) -> Table:
