@@ -9,10 +9,12 @@ from dataclasses import dataclass
 import httpx
 import pytest
 
+from service.launch import free_port
 from tsugiki.client import Client, Predictions, TsugikiProblem
 from tsugiki.client import inputs as client_inputs
 from tsugiki.client.inputs import chunks, on_wire, sample_on_wire
 from tsugiki.client.problem import problem_of, refusal
+from tsugiki.client.transport import Call, Transport
 from tsugiki.client.waiting import until_finished
 
 PROBLEM = {
@@ -122,3 +124,15 @@ def test_the_client_imports_nothing_of_the_core() -> None:
     code = "import sys, tsugiki.client; print(*[m for m in sys.modules if m.startswith(('tsugiki', 'numpy', 'torch'))])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert all(name == "tsugiki" or name.startswith("tsugiki.client") for name in done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("method", "pauses_s"), [("GET", [0.25, 0.5, 1.0]), ("POST", [0.25, 0.5, 1.0]), ("DELETE", [])]
+)
+def test_a_service_out_of_reach_is_tried_again_only_where_twice_is_as_once(method: str, pauses_s: list[float]) -> None:
+    paused: list[float] = []
+    transport = Transport(f"http://127.0.0.1:{free_port()}", "key", timeout_s=5, pause=paused.append)
+    with pytest.raises(httpx.ConnectError):
+        transport.send(Call(method, "/v1/projects/p"))
+    transport.close()
+    assert paused == pauses_s
