@@ -1,0 +1,38 @@
+"""Each module has a tenant of its own on the shared service; nothing that one does is seen by another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from service.launch import Running
+from tests.service.asking import WEATHER, Tenant, new_tenant
+
+
+@pytest.fixture(scope="module")
+def tenant(server: Running) -> Iterator[Tenant]:
+    with new_tenant(server) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def stranger(server: Running) -> Iterator[Tenant]:
+    """Another tenant, which must see nothing of `tenant`."""
+    with new_tenant(server) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def http(tenant: Tenant) -> httpx.Client:
+    return tenant.http
+
+
+@pytest.fixture(scope="module")
+def support(tenant: Tenant) -> str:
+    """The path of a project with two versions that no test changes: the first knows two labels, the live one three."""
+    tenant.adapt("support")
+    tenant.adapt("support", WEATHER)
+    tenant.http.put("/v1/projects/support/aliases/live", json={"version": 2}).raise_for_status()
+    return "/v1/projects/support"

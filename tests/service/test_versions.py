@@ -1,0 +1,60 @@
+"""Versions: what was published, and what it was shown to be worth."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+from tests.service.asking import SAMPLES, Object, Tenant, good, listed, refused
+
+
+def test_a_version_has_every_field_of_the_contract(http: httpx.Client, support: str) -> None:
+    first, second = listed(http, f"{support}/versions")[:2]
+    assert (first["version"], second["version"]) == (1, 2)
+    assert second == good(http.get(f"{support}/versions/2"))
+    assert (second["object"], second["method"], second["backbone"]) == ("version", "head", "tiny")
+    assert second["labels"] == ["billing", "delivery", "weather"]
+    assert second["feature_space"].startswith("fsp_") and second["snapshot"].startswith("snp_")
+    assert len(second["digest"]) == 64 and second["created_at"].endswith("Z")
+    assert 0 <= second["metrics"]["accuracy"]["value"] <= 1
+    assert second["lineage"]["parent"] == 1 and second["lineage"]["adaptation"].startswith("adp_")
+
+
+def test_an_evaluation_says_how_sure_each_figure_is(http: httpx.Client, support: str) -> None:
+    report = good(http.get(f"{support}/versions/2/evaluation"))
+    for name in ("accuracy", "macro_f1", "log_loss", "ece"):
+        low, high = report[name]["ci95"]
+        assert low <= report[name]["value"] <= high
+    assert [row["label"] for row in report["per_class"]] == ["billing", "delivery", "weather"]
+    assert report["per_class"][0].keys() >= {"precision", "recall", "f1", "support", "recall_ci95"}
+    assert sum(map(sum, report["confusion"]["matrix"])) == report["held_out"]
+    assert report["confusion"]["labels"] == ["billing", "delivery", "weather"]
+    assert sum(bin["rows"] for bin in report["reliability"]) == report["held_out"]
+    assert all(point.keys() >= {"coverage", "accuracy", "threshold", "ci95"} for point in report["risk_coverage"])
+    assert {row["precision"] for row in report["thresholds"]} >= {0.9, 0.95}
+    assert 0 < report["majority_baseline"]["accuracy"]["value"] < 1
+    assert report["previous_version"]["version"] == 1
+    assert good(http.get(f"{support}/versions/1/evaluation"))["previous_version"] is None
+
+
+def test_an_audit_names_what_is_wrong_in_the_snapshot(tenant: Tenant) -> None:
+    twice: Object = {"input": SAMPLES[0]["input"], "label": "delivery"}
+    tenant.adapt("audited", [*SAMPLES, twice])
+    found = good(tenant.http.get("/v1/projects/audited/versions/1/audit"))
+    assert (found["object"], found["version"], found["samples"]) == ("audit", 1, len(SAMPLES) + 1)
+    assert [issue["code"] for issue in found["data"]] == ["duplicate_conflicting_label"] * 2
+    one, other = found["data"]
+    assert (one["evidence"], other["evidence"]) == ([other["sample"]], [one["sample"]])
+
+
+def test_a_card_tells_data_worth_and_limits_in_markdown(http: httpx.Client, support: str) -> None:
+    reply = http.get(f"{support}/versions/2/card")
+    assert reply.status_code == 200 and reply.headers["content-type"].startswith("text/markdown")
+    for part in ("# support, version 2", "## Data", "## Worth", "## Limits", "## Lineage", "| weather |"):
+        assert part in reply.text
+
+
+@pytest.mark.parametrize("part", ["", "/evaluation", "/audit", "/card"])
+def test_an_unknown_version_is_not_found(http: httpx.Client, support: str, part: str) -> None:
+    refused(http.get(f"{support}/versions/999{part}"), 404, "not_found")
+    refused(http.get(f"{support}/versions/0{part}"), 422)
