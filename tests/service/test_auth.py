@@ -1,0 +1,133 @@
+"""The doorkeeper by itself, on a clock of the test's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from service.auth import REMEMBERED_S, Doorkeeper, require, secret_of
+from tsugiki.errors import Forbidden, Overloaded, Unauthenticated
+from tsugiki.storage.database import Database
+from tsugiki.storage.tenants import Principal, Tenants
+
+
+@dataclass
+class Clock:
+    now: float = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def tenants(tmp_path: Path) -> Iterator[Tenants]:
+    database = Database(tmp_path)
+    database.migrate()
+    yield Tenants(database)
+    database.close()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def door(tenants: Tenants, clock: Clock) -> Doorkeeper:
+    return Doorkeeper(tenants, clock)
+
+
+@pytest.fixture
+def secret(tenants: Tenants) -> str:
+    return tenants.issue_key(tenants.create("acme").id, "k", ["predict"]).secret
+
+
+def test_a_key_is_remembered_for_a_moment_only(door: Doorkeeper, clock: Clock, secret: str) -> None:
+    assert door.remembered(secret) is None
+    principal = door.identify(secret)
+    assert door.remembered(secret) == principal
+    clock.now += REMEMBERED_S
+    assert door.remembered(secret) is None
+
+
+def test_a_revoked_key_lives_no_longer_than_the_memory(
+    door: Doorkeeper, clock: Clock, tenants: Tenants, secret: str
+) -> None:
+    principal = door.identify(secret)
+    tenants.revoke(principal.tenant.id, principal.key.id)
+    clock.now += REMEMBERED_S
+    assert door.remembered(secret) is None
+    with pytest.raises(Unauthenticated):
+        door.identify(secret)
+    assert REMEMBERED_S < 5  # what the interface promises for every process
+
+
+def test_a_change_is_seen_at_once_in_this_process(door: Doorkeeper, secret: str) -> None:
+    door.identify(secret)
+    door.forget()
+    assert door.remembered(secret) is None
+
+
+def test_unknown_expired_and_revoked_keys_are_told_the_same(door: Doorkeeper, tenants: Tenants, secret: str) -> None:
+    principal = door.identify(secret)
+    past = principal.key.created_at - timedelta(seconds=1)
+    expired = tenants.issue_key(principal.tenant.id, "old", ["predict"], past).secret
+    tenants.revoke(principal.tenant.id, principal.key.id)
+    told: set[str] = set()
+    for bad in ("tsk_unknown", expired, secret):
+        with pytest.raises(Unauthenticated) as refusal:
+            door.identify(bad)
+        told.add(refusal.value.detail)
+    assert len(told) == 1
+
+
+def test_a_rate_allows_a_burst_then_its_pace(door: Doorkeeper, clock: Clock, tenants: Tenants, secret: str) -> None:
+    tenants.set_quota(door.identify(secret).tenant.id, {"requests_per_second": 2})
+    principal = door.identify(secret)
+    assert [_admitted(door, principal) for _ in range(6)] == [True] * 4 + [False] * 2
+    clock.now += 0.5
+    assert [_admitted(door, principal) for _ in range(2)] == [True, False]
+    clock.now += 3_600
+    assert [_admitted(door, principal) for _ in range(6)] == [True] * 4 + [False] * 2
+
+
+def test_one_tenants_rate_is_not_anothers(door: Doorkeeper, tenants: Tenants, secret: str) -> None:
+    tenants.set_quota(door.identify(secret).tenant.id, {"requests_per_second": 0.5})
+    busy = door.identify(secret)
+    assert [_admitted(door, busy) for _ in range(2)] == [True, False]
+    quiet = door.identify(tenants.issue_key(tenants.create("quiet").id, "k", ["predict"]).secret)
+    assert all(_admitted(door, quiet) for _ in range(100))
+
+
+def test_admin_implies_the_other_scopes_and_no_other_does(tenants: Tenants) -> None:
+    tenant = tenants.create("acme")
+
+    def owner(*scopes: str) -> Principal:
+        issued = tenants.issue_key(tenant.id, "k", scopes)  # pyright: ignore[reportArgumentType]  # literals below
+        return Principal(tenant, issued.key)
+
+    for scope in ("predict", "annotate", "adapt", "admin"):
+        require(owner("admin"), scope)
+        require(owner(scope), scope)
+        for other in {"predict", "annotate", "adapt"} - {scope}:
+            with pytest.raises(Forbidden, match=scope):
+                require(owner(other), scope)
+
+
+@pytest.mark.parametrize("header", [None, "", "Bearer", "Basic !!", "Digest x", "tsk_abc"])
+def test_a_header_without_a_key_is_refused(header: str | None) -> None:
+    with pytest.raises(Unauthenticated, match="no API key"):
+        secret_of(header)
+
+
+def _admitted(door: Doorkeeper, principal: Principal) -> bool:
+    try:
+        door.admit(principal)
+    except Overloaded as refusal:
+        assert refusal.retry_after_s >= 1
+        return False
+    return True

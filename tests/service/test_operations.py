@@ -1,0 +1,118 @@
+"""Probes, docs and the contract itself."""
+
+from __future__ import annotations
+
+import re
+
+import httpx
+import pytest
+
+from service.routes import ROUTERS
+from tests.service.asking import Tenant, good, refused
+
+# Written from the interface's page, not from the code: what is promised must be there.
+PROMISED = """
+POST /adapt
+POST /predict
+POST GET /v1/projects
+GET PATCH DELETE /v1/projects/{p}
+GET /v1/backbones
+POST /v1/backbones/recommend
+GET /v1/me
+POST GET /v1/projects/{p}/samples
+GET DELETE /v1/projects/{p}/samples/{s}
+PUT /v1/projects/{p}/samples/{s}/label
+POST GET /v1/projects/{p}/adaptations
+GET /v1/adaptations/{a}
+POST /v1/adaptations/{a}/cancel
+GET /v1/adaptations/{a}/events
+GET /v1/projects/{p}/versions
+GET /v1/projects/{p}/versions/{v}
+GET /v1/projects/{p}/versions/{v}/evaluation
+GET /v1/projects/{p}/versions/{v}/audit
+GET /v1/projects/{p}/versions/{v}/card
+GET /v1/projects/{p}/aliases
+PUT /v1/projects/{p}/aliases/{name}
+GET /v1/projects/{p}/aliases/{name}/history
+POST /v1/projects/{p}/rollback
+POST /v1/projects/{p}/predict
+POST /v1/projects/{p}/versions/{v}/exports
+GET /v1/exports/{e}
+GET /v1/exports/{e}/content
+POST GET /admin/v1/tenants
+POST GET /admin/v1/tenants/{t}/keys
+DELETE /admin/v1/tenants/{t}/keys/{k}
+PUT /admin/v1/tenants/{t}/quota
+GET /livez
+GET /readyz
+GET /metrics
+"""
+UNGUARDED = ("/livez", "/readyz", "/metrics")
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/healthz"])
+def test_a_probe_needs_no_key_and_names_its_request(tenant: Tenant, path: str) -> None:
+    reply = httpx.get(tenant.url + path, headers={"X-Request-ID": "probe-1"})
+    assert (reply.status_code, reply.headers["x-request-id"]) == (200, "probe-1")
+    refused(httpx.post(tenant.url + path, headers={"Idempotency-Key": "k"}), 405, "method_not_allowed")
+
+
+def test_metrics_without_a_token_are_the_admins(tenant: Tenant) -> None:
+    exposed = tenant.http.get("/metrics")
+    assert exposed.status_code == 200 and exposed.headers["content-type"].startswith("text/plain")
+    assert 'tsugiki_requests_total{method="GET",route="/readyz",status="200"}' in exposed.text
+    reader = {"authorization": f"Bearer {tenant.issue(['predict'])['secret']}"}
+    refused(httpx.get(f"{tenant.url}/metrics", headers=reader), 403)
+    refused(httpx.get(f"{tenant.url}/metrics"), 401)
+
+
+def test_a_method_nobody_knows_makes_no_metric_of_its_own(http: httpx.Client) -> None:
+    refused(http.request("BREW", "/predict"), 405, "method_not_allowed")
+    exposed = http.get("/metrics").text
+    assert "BREW" not in exposed and 'method="other"' in exposed
+
+
+def test_the_contract_lists_every_promise(http: httpx.Client) -> None:
+    contract = good(http.get("/openapi.json"))
+    assert contract["openapi"].startswith("3.1")
+    lines = [line.split() for line in PROMISED.strip().splitlines()]
+    promised = {(method.lower(), words[-1]) for words in lines for method in words[:-1]}
+    assert {(method, path) for path, methods in contract["paths"].items() for method in methods} == promised
+
+
+def test_the_contract_documents_the_errors_of_every_route(http: httpx.Client) -> None:
+    for path, methods in good(http.get("/openapi.json"))["paths"].items():
+        for method, operation in methods.items():
+            errors = {status for status in operation["responses"] if status >= "400"}
+            if path in UNGUARDED:
+                assert errors, path
+                continue
+            needed = {"401", "403", "422", "429", "500", "503"}
+            needed |= {"404"} if re.search(r"\{\w+\}", path) else set()
+            needed |= {"413", "415"} if "requestBody" in operation else set()
+            assert errors >= needed, (method, path)
+            for status in errors:
+                assert "application/problem+json" in operation["responses"][status]["content"], (method, path)
+
+
+def test_no_route_is_hidden_but_pages(http: httpx.Client) -> None:
+    shown = set(good(http.get("/openapi.json"))["paths"])
+    declared = {getattr(route, "path", "") for router in ROUTERS for route in router.routes}
+    assert declared - shown == {"/", "/healthz", "/docs", "/docs/{name}"}
+
+
+def test_the_docs_load_nothing_from_elsewhere(http: httpx.Client) -> None:
+    page = http.get("/docs")
+    assert page.status_code == 200 and page.headers["content-type"].startswith("text/html")
+    assert "//" not in re.sub(r"<!--.*?-->", "", page.text).replace("</", "").replace("// ", "")
+    assets = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert assets and all(asset.startswith("/docs/") for asset in assets)
+    for asset in assets:
+        assert http.get(asset).status_code == 200
+    refused(http.get("/docs/..%2f..%2fetc%2fpasswd"), 404)
+    refused(http.get("/docs/index.html"), 404)
+
+
+def test_paths_left_free_for_other_protocols_are_not_found(http: httpx.Client) -> None:
+    for path in ("/hf/models/x", "/v2/health/ready", "/v1/embeddings", "/v1/models", "/label-studio/x/health"):
+        refused(http.get(path), 404, "not_found")
