@@ -19,6 +19,7 @@ from service.settings import Settings
 
 START_S = 180.0  # compiling a backbone's graph at the first start takes some 20 s on two slow cores
 POLL_S = 0.05
+END_S = 40.0  # longer than the default drain
 
 # One library's thread pool beside another's on the same cores makes both crawl: the engine has its own threads,
 # everything else gets one. Tracing and usage reports are off; an operator's own value wins.
@@ -81,6 +82,12 @@ def serving(
         _end(process)
 
 
+def family(pid: int) -> list[int]:
+    """A process and its children, as Linux tells: BentoML's supervisor and the workers that serve."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *(int(child) for child in children)]
+
+
 def free_port() -> int:
     """A loopback port that was free a moment ago."""
     with socket.socket() as probe:
@@ -102,11 +109,12 @@ def _wait_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ask the whole group to stop, wait, and only then insist."""
+    """Ask it to stop, wait, and only then insist: its workers are in groups of their own."""
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
     try:
-        process.wait(timeout=40)
+        process.wait(timeout=END_S)
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
+        for pid in family(process.pid):
+            os.kill(pid, signal.SIGKILL)
         process.wait()

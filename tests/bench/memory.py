@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 
-from service.launch import Running, serving
+from service.launch import Running, family, serving
 from tests.bench.figures import Figure
 from tsugiki.backbones import load
 from tsugiki.domain import LIVE, Graft, Head, NewSample, NewVersion, Snapshot
@@ -101,9 +101,8 @@ def _predict_all(running: Running, keys: Iterable[str]) -> None:
 
 
 def _resident_bytes(pid: int) -> int:
-    """Of the process that serves: the launcher's only child that holds the engine, or the launcher itself."""
-    family = [pid, *(int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
-    return max(_rss(member) for member in family)
+    """Of the service in all: supervisor and worker."""
+    return sum(_rss(member) for member in family(pid))
 
 
 def _rss(pid: int) -> int:

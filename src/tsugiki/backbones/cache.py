@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -81,15 +82,17 @@ def _build(source: Source, graph: Path) -> None:
 def _compile(source: Source, destination: Path) -> None:
     command = [sys.executable, "-m", "tsugiki.backbones.graph", str(destination)]
     try:
-        child = subprocess.run(
-            command,
-            input=encode(source),
-            capture_output=True,
-            text=True,
-            timeout=BUILD_TIMEOUT_S,
-            env=_environment(),
-            check=False,
-        )
+        # The compiler leaves caches where temporary files go: they end with it.
+        with tempfile.TemporaryDirectory() as scratch:
+            child = subprocess.run(
+                command,
+                input=encode(source),
+                capture_output=True,
+                text=True,
+                timeout=BUILD_TIMEOUT_S,
+                env=_environment() | {"TMPDIR": scratch},
+                check=False,
+            )
     except subprocess.TimeoutExpired as error:
         raise _failed(source, f"not done after {BUILD_TIMEOUT_S} s") from error
     if child.returncode != 0:
