@@ -153,6 +153,8 @@ class Batcher:
                 log.exception("a pass failed on a single row")
                 batch[0].ticket.deliver(batch[0].index, Unavailable("the engine failed on this row"))
                 return
+            replies = None
+        if replies is None:
             log.warning("a pass of %d rows failed and is halved", len(batch))
             middle = len(batch) // 2
             self._run(batch[:middle])

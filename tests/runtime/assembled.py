@@ -1,0 +1,127 @@
+"""The serving half of the core on a real store and the tiny backbone, with what a test may want to exchange."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tsugiki.backbones import Loaded
+from tsugiki.domain import LIVE, Graft, Head, NewVersion, Policy, Project, Snapshot, Version
+from tsugiki.ports import Engine
+from tsugiki.runtime.batcher import Limits
+from tsugiki.runtime.directory import Directory
+from tsugiki.runtime.engine import OnnxEngine
+from tsugiki.runtime.heads import HeadBank
+from tsugiki.runtime.predictor import Predictor
+from tsugiki.runtime.residency import Residency
+from tsugiki.runtime.served import ServedBackbones
+from tsugiki.storage.adaptations import Adaptations
+from tsugiki.storage.blobs import Blobs
+from tsugiki.storage.database import Database
+from tsugiki.storage.local_files import LocalFiles
+from tsugiki.storage.projects import Projects
+from tsugiki.storage.registry import Registry
+from tsugiki.storage.tenants import Tenants
+
+if TYPE_CHECKING:
+    from tsugiki.domain import Floats
+
+ROOMY_BYTES = 64 << 20
+MakeResidency = Callable[[Callable[[Version], HeadBank], Callable[[Version], Graft], int], Residency]
+
+
+@dataclass(frozen=True, slots=True)
+class Assembled:
+    """`engine` is the one that serves; asked alone it gives the reference for everything."""
+
+    tiny: Loaded
+    engine: Engine
+    tenants: Tenants
+    projects: Projects
+    adaptations: Adaptations
+    registry: Registry
+    database: Database
+    backbones: ServedBackbones
+    directory: Directory
+    residency: Residency
+    predictor: Predictor
+
+    def project(self, name: str, tenant: str, policy: Policy | None = None) -> Project:
+        known = {found.name: found.id for found in self.tenants.list().data}
+        tenant_id = known.get(tenant) or self.tenants.create(tenant).id
+        return self.projects.create(tenant_id, name, "text", "single_label", "tiny", policy=policy)
+
+    def publish(self, project: Project, labels: Sequence[str], seed: int, *, space: str | None = None) -> Version:
+        """A version whose head is drawn by the seed, made live."""
+        alias = self.registry.alias(project.id, LIVE)
+        live = None if alias is None else alias.version
+        job = self.adaptations.create(project.id, {})
+        attempt = self.adaptations.start(job.id)
+        targets = tuple(range(len(labels)))
+        snapshot = Snapshot(
+            self.database.ids.new("snp"), project.id, tuple(labels), tuple(labels), targets, (0,) * len(labels)
+        )
+        graft = drawn(tuple(labels), self.tiny.backbone.space.dim, space or self.tiny.backbone.space.id, seed)
+        # Held-out precision by threshold, as an evaluation tells it: 0.8 of all rows, all of those above 0.9.
+        points = [{"threshold": 0.0, "accuracy": 0.8}, {"threshold": 0.9, "accuracy": 1.0}]
+        new = NewVersion(graft, snapshot, "tiny", {"report": {"risk_coverage": points}, "held_out": {}}, {}, {})
+        return self.registry.publish(project.id, new, job.id, attempt, LIVE, live, {"reason": "drawn"}, {}, job.id)
+
+    def alone(self, version: Version, text: str) -> Floats:
+        """What the version answers to the text alone, (classes,): a pass of one row, the head in double precision."""
+        head = self.registry.graft(version).head
+        (prepared,) = self.tiny.backbone.prepare([text])
+        feature = self.engine.run([prepared.ids])[0].astype(np.float64)
+        logits = (head.weight.astype(np.float64) @ feature + head.bias) / head.temperature
+        raised = np.exp(logits - logits.max())
+        return (raised / raised.sum()).astype(np.float32)
+
+
+def drawn(labels: tuple[str, ...], dim: int, space: str, seed: int) -> Graft:
+    random = np.random.default_rng(seed)
+    weight = (3 * random.standard_normal((len(labels), dim))).astype(np.float32)
+    return Graft("head", space, Head(weight, random.standard_normal(len(labels)).astype(np.float32), 0.7, labels))
+
+
+@contextmanager
+def assembled(
+    home: Path,
+    tiny: Loaded,
+    *,
+    head_bytes: int = ROOMY_BYTES,
+    engine: Engine | None = None,
+    limits: Limits | None = None,
+    make_residency: MakeResidency = Residency,
+    make_predictor: Callable[[Directory, Residency, ServedBackbones], Predictor] = Predictor,
+) -> Generator[Assembled]:
+    database = Database(home)
+    database.migrate()
+    blobs = Blobs(LocalFiles(home / "blobs"))
+    projects = Projects(database, blobs)
+    registry = Registry(database, blobs, on_move=lambda project_id: directory.forget(project_id))
+    directory = Directory(projects, registry)
+    real = OnnxEngine(tiny.graph, dim=tiny.backbone.space.dim, threads=1)
+    backbones = ServedBackbones(
+        ["tiny"], lambda name: tiny, lambda files: engine or real, workers=2, limits=limits or Limits()
+    )
+    residency = make_residency(lambda version: backbones.get(version.backbone).bank, registry.graft, head_bytes)
+    yield Assembled(
+        tiny=tiny,
+        engine=real,
+        tenants=Tenants(database),
+        projects=projects,
+        adaptations=Adaptations(database),
+        registry=registry,
+        database=database,
+        backbones=backbones,
+        directory=directory,
+        residency=residency,
+        predictor=make_predictor(directory, residency, backbones),
+    )
+    backbones.close()
+    database.close()

@@ -1,0 +1,95 @@
+"""I2, I3, I5, I8: every answer is its named version's own, whatever moves meanwhile; and the judge can tell.
+
+Each control breaks one part on purpose and must be found out by the same judge in the same storm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.runtime.assembled import assembled
+from tests.runtime.grafting import BlindBank
+from tests.runtime.storm import TENANTS, Fragile, Judge, storm
+from tsugiki.backbones import Loaded
+from tsugiki.domain import Version
+from tsugiki.ports import Truncate
+from tsugiki.runtime.directory import Directory, Selector
+from tsugiki.runtime.engine import OnnxEngine
+from tsugiki.runtime.predictor import Answered, Predictor
+from tsugiki.runtime.residency import HEAD_OVERHEAD_BYTES, Lease, Residency
+from tsugiki.runtime.served import ServedBackbones
+
+FEW_BYTES = 6 * (HEAD_OVERHEAD_BYTES + 600)  # heads for less than the tenants there are: one comes, another goes
+
+
+class PerRow(Predictor):
+    """The fault that must be found: the alias is read anew for each row."""
+
+    async def predict(
+        self, tenant_id: str, ref: str, selector: Selector, inputs: Sequence[object], truncate: Truncate = "END"
+    ) -> Answered:
+        parts = [await super(PerRow, self).predict(tenant_id, ref, selector, [one], truncate) for one in inputs]
+        return Answered(parts[0].target, tuple(row for part in parts for row in part.rows))
+
+
+class Unpinned(Residency):
+    """The fault that must be found: a head may go while its rows are on their way."""
+
+    def lease_resident(self, version: Version) -> Lease | None:
+        lease = super().lease_resident(version)
+        if lease is None:
+            return None
+        with lease:
+            return Lease(lease.slot, lambda: None)
+
+
+class ByName(Predictor):
+    """The fault that must be found: a project is known by its name, whoever's it is."""
+
+    def __init__(self, directory: Directory, residency: Residency, backbones: ServedBackbones) -> None:
+        super().__init__(directory, residency, backbones)
+        self._owner: dict[str, str] = {}
+
+    async def predict(
+        self, tenant_id: str, ref: str, selector: Selector, inputs: Sequence[object], truncate: Truncate = "END"
+    ) -> Answered:
+        return await super().predict(self._owner.setdefault(ref, tenant_id), ref, selector, inputs, truncate)
+
+
+def fragile(tiny: Loaded) -> Fragile:
+    return Fragile(OnnxEngine(tiny.graph, dim=tiny.backbone.space.dim, threads=1), tiny)
+
+
+def test_every_answer_is_its_named_version_s_own(tmp_path: Path, tiny: Loaded) -> None:
+    with assembled(tmp_path, tiny, head_bytes=FEW_BYTES, engine=fragile(tiny)) as parts:
+        seen = storm(parts)
+        assert Judge(parts).faults(seen) == []
+        assert {one.tenant for one in seen} == {f"t{number}" for number in range(TENANTS)}
+        assert len({(one.tenant, one.answered.target.version.number) for one in seen}) > 2 * TENANTS
+        assert parts.residency.resident_bytes <= FEW_BYTES
+
+
+def test_without_pins_a_row_is_refused_and_never_answered_by_another_head(tmp_path: Path, tiny: Loaded) -> None:
+    with assembled(tmp_path, tiny, head_bytes=0, make_residency=Unpinned) as parts:
+        assert Judge(parts, frozenset({"stale_slot"})).faults(storm(parts)) == []
+
+
+def test_without_pins_and_generations_foreign_answers_are_found(
+    tmp_path: Path, tiny: Loaded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tsugiki.runtime.served.HeadBank", BlindBank)
+    with assembled(tmp_path, tiny, head_bytes=0, make_residency=Unpinned) as parts:
+        assert Judge(parts).faults(storm(parts)) != []
+
+
+def test_an_alias_read_for_each_row_is_found(tmp_path: Path, tiny: Loaded) -> None:
+    with assembled(tmp_path, tiny, make_predictor=PerRow) as parts:
+        assert Judge(parts).faults(storm(parts)) != []
+
+
+def test_projects_known_by_name_alone_are_found(tmp_path: Path, tiny: Loaded) -> None:
+    with assembled(tmp_path, tiny, make_predictor=ByName) as parts:
+        assert Judge(parts).faults(storm(parts)) != []
