@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from adapters.selection import MIN_LABELS, MIN_PER_LABEL
 from service import replies
 from service.schemas import SampleIn
 from tsugiki.data.text import RowRefused, check_sample
@@ -89,5 +90,18 @@ def batch_reply(checked: Checked, stored: Sequence[Stored], counts: Mapping[str,
         "quarantined": states.count("quarantined"),
         "rejected": states.count("rejected"),
         "data": data,
-        "readiness": replies.readiness(counts),
+        "readiness": readiness(counts),
+    }
+
+
+def readiness(counts: Mapping[str, int]) -> dict[str, Any]:
+    """What the labelled samples of a project allow, and what is needed before anything can run."""
+    least = min(counts.values(), default=0)
+    ready = len(counts) >= MIN_LABELS and least >= MIN_PER_LABEL
+    needs = f"at least {MIN_LABELS} labels with {MIN_PER_LABEL} samples each"
+    return {
+        "labels": len(counts),
+        "min_per_label": least,
+        "method_now": "head" if ready else None,
+        "next": None if ready else {"method": "head", "needs": needs},
     }

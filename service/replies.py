@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 Object = dict[str, Any]
 T = TypeVar("T")
 
-METHOD_STEPS = (("head", 2), ("lora", 40))  # rough least samples a label; the plan measures, this only guides
-
 
 class ListReply(TypedDict):
     object: Literal["list"]
@@ -208,22 +206,6 @@ def sample(item: Sample) -> SampleReply:
 
 def issue(item: Issue) -> Object:
     return {key: value for key, value in asdict(item).items() if value}
-
-
-def readiness(counts: Mapping[str, int]) -> Object:
-    """What the labelled samples of a project allow, and what the next method would need."""
-    least = min(counts.values(), default=0)
-    ready = len(counts) >= 2 and least >= METHOD_STEPS[0][1]
-    method, needed = METHOD_STEPS[1] if ready else METHOD_STEPS[0]
-    needs = (
-        f"≈{needed - least} more per label" if ready or len(counts) >= 2 else "at least 2 labels with 2 samples each"
-    )
-    return {
-        "labels": len(counts),
-        "min_per_label": least,
-        "method_now": "head" if ready else None,
-        "next": {"method": method, "needs": needs} if needed > least or not ready else None,
-    }
 
 
 def plan(item: Plan) -> Object:

@@ -23,6 +23,7 @@ class Settings(BaseSettings):
     bootstrap_key: SecretStr | None = Field(
         None, min_length=20, description="first admin key of an empty store; else one is generated"
     )
+    blobs_url: str | None = Field(None, description="where grafts and exports go, as an fsspec URL; else under home")
     metrics_token: SecretStr | None = Field(None, description="bearer token that may read /metrics; else an admin key")
     max_body_bytes: int = Field(16 * MIB, ge=1_024, description="largest request body")
     backbones: dict[str, Path] = Field(

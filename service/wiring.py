@@ -41,6 +41,7 @@ from tsugiki.storage.idempotency import Idempotency
 from tsugiki.storage.local_files import LocalFiles
 from tsugiki.storage.projects import Projects
 from tsugiki.storage.registry import Registry
+from tsugiki.storage.remote_files import RemoteFiles
 from tsugiki.storage.samples import Samples
 from tsugiki.storage.tenants import Tenants, new_secret
 
@@ -113,7 +114,8 @@ def wire(settings: Settings) -> Core:
     root.mkdir(parents=True, exist_ok=True)
     database = Database(root)
     database.migrate()
-    blobs = Blobs(LocalFiles(root / "blobs"))
+    # Local files are written by hand, because no library syncs the folder; what is elsewhere goes through fsspec.
+    blobs = Blobs(RemoteFiles(settings.blobs_url) if settings.blobs_url else LocalFiles(root / "blobs"))
     tenants, projects, samples = Tenants(database), Projects(database, blobs), Samples(database)
     adaptations, exports, idempotency = Adaptations(database), Exports(database), Idempotency(database)
     # The registry tells the directory of every move, and the directory reads the registry.
