@@ -1,0 +1,17 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from service.wiring import Core
+from tests.jobs.working import core_at
+from tsugiki.backbones import Loaded
+
+
+@pytest.fixture(scope="module")
+def core(make_home: Callable[[], Path], tiny: Loaded) -> Iterator[Core]:
+    """One for all tests of a module: each makes a project of its own."""
+    with core_at(make_home(), tiny.source.folder) as made:
+        yield made

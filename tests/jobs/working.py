@@ -1,0 +1,94 @@
+"""Adaptations in process on the tiny backbone: a wired core, samples by the dozen, and a lane that is watched."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from adapters import METHODS
+from adapters.selection import plan
+from service.settings import Settings
+from service.wiring import Core, wire
+from tsugiki.data.text import check_sample
+from tsugiki.domain import Adaptation, Json, NewSample, Policy, Project
+from tsugiki.jobs.adapting import Stores, Tools
+from tsugiki.jobs.fast_lane import FastLane
+from tsugiki.ports import Backbone, Embedder, Method
+from tsugiki.storage.features import Features
+
+if TYPE_CHECKING:
+    from tsugiki.domain import Floats
+
+SOON_S = 60  # a job that takes so long has hung
+WORDS = {"billing": "money refund pay charge price bill", "delivery": "parcel late arrive address order lost"}
+
+
+@contextmanager
+def core_at(home: Path, backbone: Path) -> Generator[Core]:
+    """The whole core as the service wires it, without HTTP."""
+    # Values given here win over the environment's.
+    values: dict[str, Any] = {"home": home, "backbones": {"tiny": backbone}, "text_backbone": "tiny"}
+    core = wire(Settings(**values, bootstrap_key="tsk_of-the-jobs-tests", engine_workers=2))  # pyright: ignore[reportArgumentType]
+    try:
+        yield core
+    finally:
+        core.close()
+
+
+@dataclass(slots=True)
+class Watched:
+    """The Embedder port, delegated; notes how many rows were embedded."""
+
+    embedder: Embedder
+    rows: list[str] = field(default_factory=list[str])
+
+    def backbone(self, name: str) -> Backbone:
+        return self.embedder.backbone(name)
+
+    def embed(self, tenant_id: str, name: str, contents: Sequence[str]) -> Floats:
+        self.rows.extend(contents)
+        return self.embedder.embed(tenant_id, name, contents)
+
+
+def lane_of(core: Core, *, embedder: Embedder | None = None, methods: Iterable[Method] = METHODS) -> FastLane:
+    """A fast lane of the core's own parts but for what is given. Close it before the core."""
+    stores = Stores(
+        core.adaptations, core.samples, Features(core.database), core.registry, partial(core.database.ids.new, "snp")
+    )
+    chosen = tuple(methods)
+    tools = Tools(embedder or core.backbones, {method.name: method for method in chosen}, partial(plan, chosen))
+    return FastLane(stores, tools, workers=2, on_end=core.metrics.adaptation)
+
+
+def project(core: Core, name: str = "support", policy: Policy | None = None) -> Project:
+    tenant = core.tenants.list().data[0]
+    return core.projects.create(tenant.id, name, "text", "single_label", "tiny", policy=policy)
+
+
+def samples(count: int = 12, first: int = 0) -> list[NewSample]:
+    """`count` of each label; every text is another one."""
+    return [
+        check_sample(
+            {"input": f"{words.split()[n % 6]} {words.split()[n // 6 % 6]} {n}", "label": label},
+            "",
+            label_required=True,
+        )
+        for label, words in WORDS.items()
+        for n in range(first, first + count)
+    ]
+
+
+def adapt(core: Core, lane: FastLane, to: Project, **request: object) -> Adaptation:
+    """Ask, wait, and tell what became of it."""
+    adaptation = ask(core, to, **request)
+    lane.submit(to, adaptation).result(SOON_S)
+    return core.adaptations.get(to.tenant_id, adaptation.id)
+
+
+def ask(core: Core, to: Project, **request: object) -> Adaptation:
+    wish: Json = {"method": "auto", "budget": None, "hyperparameters": None, "promote": "gate", **request}
+    return core.adaptations.create(to.id, wish)
