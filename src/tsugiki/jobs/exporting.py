@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+WORK = "work"  # the folder of an attempt's files within its export's own
 PARITY_ROWS = 200  # samples the export and the service are compared on
 
 Answers = Callable[["Project", "Version", Sequence[str]], "Floats"]
@@ -127,7 +128,7 @@ class Exporting:
     def _staged(self, export: Export) -> Generator[Path]:
         """A folder for one attempt's files. Only a process that was killed leaves it behind, and that is counted."""
         folder = self._stage / export.id
-        work = folder / "work"
+        work = folder / WORK
         try:
             shutil.rmtree(work, ignore_errors=True)
             work.mkdir(parents=True)

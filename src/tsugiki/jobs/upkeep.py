@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tsugiki.errors import TsugikiError
+from tsugiki.jobs.exporting import WORK
 from tsugiki.storage.references import referenced_blobs
 
 if TYPE_CHECKING:
@@ -28,8 +29,9 @@ class Upkeep:
         self._database = database
         self._blobs = blobs
         self._idempotency = idempotency
-        # Nothing of a former process is being staged any more.
-        shutil.rmtree(stage, ignore_errors=True)
+        # Nothing of a former process is being staged any more; how often an export was tried must stay known.
+        for work in stage.glob(f"*/{WORK}"):
+            shutil.rmtree(work, ignore_errors=True)
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, name="upkeep", daemon=True)
         self._thread.start()

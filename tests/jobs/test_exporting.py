@@ -1,0 +1,165 @@
+"""Exports run as jobs: what is delivered is certified, what is not leaves no file."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from service.wiring import Core
+from tests.jobs.working import SOON_S, adapt, core_at, project, samples
+from tsugiki.backbones import Loaded
+from tsugiki.domain import Export, Precision, Project, Version
+from tsugiki.errors import NotFound
+from tsugiki.export import build
+from tsugiki.jobs.exporting import Answers, Exporting, ExportStores
+
+if TYPE_CHECKING:
+    from tsugiki.domain import Floats
+
+
+@pytest.fixture(scope="module")
+def made(core: Core) -> Project:
+    """A project with one version."""
+    return adapted(core, "exported")
+
+
+def adapted(core: Core, name: str) -> Project:
+    found = project(core, name)
+    core.samples.add(found.id, samples())
+    assert adapt(core, core.fast_lane, found).status == "succeeded"
+    return found
+
+
+def exporting(core: Core, answers: Answers) -> Exporting:
+    """The core's own but for the reference it is compared with. Close it."""
+    stores = ExportStores(core.exports, core.registry, core.samples, core.blobs)
+    return Exporting(
+        stores, lambda name: core.backbones.get(name).loaded, answers, build, core.settings.root / "staging"
+    )
+
+
+def export(core: Core, of: Project, by: Exporting, precision: Precision = "fp32") -> Export:
+    asked = core.exports.create(of.id, 1, precision)
+    by.submit(of, asked).result(SOON_S)
+    return core.exports.get(of.tenant_id, asked.id)
+
+
+def content(core: Core, found: Export) -> bytes:
+    assert found.sha256 is not None
+    return b"".join(core.blobs.open(found.project_id, found.sha256))
+
+
+def files(core: Core, of: Project) -> list[str]:
+    return sorted(path.name for path in (core.settings.root / "blobs" / of.id).rglob("*") if path.is_file())
+
+
+def test_an_export_is_delivered_with_its_parity(core: Core, made: Project) -> None:
+    done = export(core, made, core.exporting)
+    assert (done.status, done.error) == ("succeeded", None)
+    assert done.parity is not None
+    assert done.parity["rows"] == 24
+    assert done.parity["reference"] == "service"
+    assert done.parity["max_abs_diff"] <= 1e-4
+    zipped = content(core, done)
+    assert len(zipped) == done.bytes
+    with zipfile.ZipFile(io.BytesIO(zipped)) as archive:
+        manifest = json.loads(archive.read("manifest.json"))
+        assert json.loads(archive.read("labels.json")) == ["billing", "delivery"]
+    assert manifest["version"]["digest"] == core.registry.get(made.id, 1).digest
+    assert manifest["parity"] == done.parity
+    assert list((core.settings.root / "staging").iterdir()) == []
+
+
+def test_an_export_made_before_is_found_again_by_its_precision(core: Core) -> None:
+    of = adapted(core, "again")
+    assert core.exports.find(of.id, 1, "fp32") is None
+    done = export(core, of, core.exporting)
+    assert core.exports.find(of.id, 1, "fp32") == done
+    assert core.exports.find(of.id, 1, "int8") is None
+    assert export(core, of, core.exporting).sha256 == done.sha256, "the same version gives the same bytes"
+
+
+def test_an_export_that_answers_otherwise_than_the_service_is_refused_and_leaves_no_file(core: Core) -> None:
+    of = adapted(core, "missed")
+    before = files(core, of)
+
+    def other_answers(asked: Project, version: Version, texts: Sequence[str]) -> Floats:
+        return np.roll(core.predictor.probabilities(asked, version, texts), 1, axis=1)
+
+    broken = exporting(core, other_answers)
+    done = export(core, of, broken)
+    broken.close()
+    assert (done.status, done.sha256, done.bytes, done.parity) == ("failed", None, None, None)
+    assert done.error is not None
+    assert done.error["code"] == "parity_missed"
+    assert files(core, of) == before
+    assert core.exports.find(of.id, 1, "fp32") is None
+    assert list((core.settings.root / "staging").iterdir()) == []
+    assert export(core, of, core.exporting).status == "succeeded"
+
+
+def test_a_bug_fails_the_export_without_telling_internals(core: Core, made: Project) -> None:
+    def bug(asked: Project, version: Version, texts: Sequence[str]) -> Floats:
+        raise ZeroDivisionError(texts[0])
+
+    broken = exporting(core, bug)
+    done = export(core, made, broken)
+    broken.close()
+    assert done.status == "failed"
+    assert done.error is not None
+    assert "money" not in str(done.error)
+
+
+def test_a_project_without_samples_cannot_be_compared(core: Core) -> None:
+    of = adapted(core, "emptied")
+    for sample in core.samples.list(of.id).data:
+        core.samples.delete(of.id, sample.id)
+    done = export(core, of, core.exporting)
+    assert (done.status, (done.error or {})["code"]) == ("failed", "conflict")
+
+
+def test_no_file_stays_of_a_project_that_is_erased_while_it_is_exported(
+    core: Core, caplog: pytest.LogCaptureFixture
+) -> None:
+    of = adapted(core, "erased-export")
+
+    def erase_first(asked: Project, version: Version, texts: Sequence[str]) -> Floats:
+        found = core.predictor.probabilities(asked, version, texts)
+        core.projects.delete(of)
+        return found
+
+    interrupted = exporting(core, erase_first)
+    asked = core.exports.create(of.id, 1, "fp32")
+    interrupted.submit(of, asked).result(SOON_S)
+    interrupted.close()
+    with pytest.raises(NotFound):
+        core.exports.get(of.tenant_id, asked.id)
+    assert files(core, of) == []
+    assert list((core.settings.root / "staging").iterdir()) == []
+    assert "without recording it" not in caplog.text
+
+
+def test_a_start_takes_up_exports_and_gives_up_one_that_kills_its_process(
+    make_home: Callable[[], Path], tiny: Loaded
+) -> None:
+    home = make_home()
+    with core_at(home, tiny.source.folder) as before:
+        of = adapted(before, "left")
+        left, deadly = (before.exports.create(of.id, 1, "fp32") for _ in range(2))
+    for attempt in (1, 2, 3):
+        (home / "staging" / deadly.id).mkdir(parents=True, exist_ok=True)
+        (home / "staging" / deadly.id / f"attempt-{attempt}").touch()
+    with core_at(home, tiny.source.folder) as after:
+        ended = partial(after.exports.get, of.tenant_id)
+        assert export(after, of, after.exporting).status == "succeeded"
+        assert ended(left.id).status == "succeeded"
+        assert (ended(deadly.id).status, (ended(deadly.id).error or {})["code"]) == ("failed", "attempts_exhausted")
+        assert list((home / "staging").iterdir()) == []
