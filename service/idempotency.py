@@ -84,5 +84,7 @@ def _checked(key: str) -> str:
 
 
 def _fingerprint(request: Request) -> str:
-    where = f"{request.method} {request.url.path}?{request.url.query}\0".encode()
+    # With the scopes: a reply is no way for another key of the tenant to see what it may not ask for.
+    scopes = " ".join(sorted(request.state.principal.key.scopes))
+    where = f"{request.method} {request.url.path}?{request.url.query} {scopes}\0".encode()
     return hashlib.sha256(where + request.state.body).hexdigest()

@@ -81,5 +81,6 @@ def test_unknown_tenants_and_keys_are_not_found(tenant: Tenant) -> None:
 
 def test_a_key_needs_known_scopes(tenant: Tenant) -> None:
     keys = f"/admin/v1/tenants/{tenant.id}/keys"
-    for body in ({"scopes": []}, {"scopes": ["root"]}, {"expires_in_seconds": 0}, {"name": ""}):
+    bodies: tuple[Object, ...] = ({"scopes": []}, {"scopes": ["root"]}, {"expires_in_seconds": 0}, {"name": ""})
+    for body in bodies:
         refused(tenant.operator.post(keys, json=body), 422)

@@ -1,0 +1,40 @@
+"""The service in the test's own process, for what a running one must never be: broken on purpose."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from starlette.testclient import TestClient
+
+from service.api import create_api
+from service.guard import App, Guard
+from service.settings import Settings
+from service.wiring import Core, wire
+
+
+@dataclass(frozen=True, slots=True)
+class InProcess:
+    core: Core
+    http: TestClient  # without a key: each request brings one
+
+
+@contextmanager
+def in_process(
+    home: Path, backbones: Mapping[str, Path], breaking: Callable[[Core], Core] = lambda core: core
+) -> Generator[InProcess]:
+    """The guard and the API around a core that `breaking` may change; ready when it yields."""
+    settings = Settings(home=home, backbones=dict(backbones), text_backbone=next(iter(backbones)), engine_workers=1)  # pyright: ignore[reportCallIssue]  # the rest has defaults
+    core = breaking(wire(settings))
+    api = create_api()
+    api.state.core = core
+    core.backbones.get(settings.text_backbone)
+    edge = cast(App, api)
+    try:
+        with TestClient(cast(App, Guard(edge, edge, lambda: core))) as http:
+            yield InProcess(core, http)
+    finally:
+        core.close()
