@@ -39,7 +39,7 @@ class App:
         self,
         ctx: bentoml.Context,
         project: str,
-        samples: list[dict[str, Any]],
+        samples: list[dict[str, Any]] | None = None,
         modality: str = "text",
         method: str = "auto",
         wait_seconds: float = 10,
@@ -47,7 +47,7 @@ class App:
         """POST labelled samples, get a classifier; as /adapt, for BentoML's clients."""
         body = {
             "project": project,
-            "samples": samples,
+            "samples": samples or [],
             "modality": modality,
             "method": method,
             "wait_seconds": wait_seconds,
@@ -55,9 +55,26 @@ class App:
         return await adapt_verb(core(), ctx, body)
 
     @bentoml.api(route="/bento/predict")
-    async def predict(self, ctx: bentoml.Context, project: str, inputs: list[Any], top_k: int = 1) -> dict[str, Any]:
+    async def predict(
+        self,
+        ctx: bentoml.Context,
+        project: str,
+        inputs: list[Any],
+        top_k: int = 1,
+        version: int | None = None,
+        alias: str = "live",
+        truncate: str = "END",
+    ) -> dict[str, Any]:
         """POST inputs, get answers; as /predict, for BentoML's clients."""
-        return await predict_verb(core(), ctx, {"project": project, "inputs": inputs, "top_k": top_k})
+        body = {
+            "project": project,
+            "inputs": inputs,
+            "top_k": top_k,
+            "version": version,
+            "alias": alias,
+            "truncate": truncate,
+        }
+        return await predict_verb(core(), ctx, body)
 
     def __is_ready__(self) -> bool:
         return core().why_not_ready() is None

@@ -13,6 +13,7 @@ import orjson
 
 from service.auth import secret_of
 from service.errors import problem, retry_after, status_of
+from service.verbs import check_bento_body
 from tsugiki.errors import TooLarge, TsugikiError, Unauthenticated, Unavailable, UnsupportedType
 
 if TYPE_CHECKING:
@@ -27,8 +28,8 @@ App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 log = logging.getLogger("tsugiki.guard")
 
 OPEN_PATHS = frozenset({"/livez", "/readyz", "/healthz"})
-BENTO_ROUTES = ("/bento/adapt", "/bento/predict", "/schema.json")
-BENTO_PATHS = ("/bento/", "/schema.json")  # BentoML's own routes; everything else is the edge's
+# BentoML's own routes; everything else is the edge's, other methods on these paths too.
+BENTO_ROUTES = frozenset({("POST", "/bento/adapt"), ("POST", "/bento/predict"), ("GET", "/schema.json")})
 TYPES = ("application/json", "application/x-ndjson", "text/plain")
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})  # others are no metric label
 BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})
@@ -82,8 +83,14 @@ class Guard:
             await self._identify(state, path, headers)
             if scope["method"] in BODY_METHODS:
                 receive = await self._body(scope, receive, headers, state)
-        target = self._app if path.startswith(BENTO_PATHS) else self._edge
-        await target(scope, receive, reply)
+        if (scope["method"], path) not in BENTO_ROUTES:
+            await self._edge(scope, receive, reply)
+            return
+        if scope["method"] == "POST":
+            if not headers.get(b"content-type", b"").lower().startswith(b"application/json"):
+                raise UnsupportedType("BentoML's verbs read JSON only", fix="send Content-Type: application/json")
+            check_bento_body(state["principal"], path, state["body"])
+        await self._app(scope, receive, reply)
 
     async def _identify(self, state: dict[str, Any], path: str, headers: dict[bytes, bytes]) -> None:
         core = self._core()
@@ -174,8 +181,8 @@ async def _read(receive: Receive, limit: int, headers: dict[bytes, bytes]) -> by
 
 def _template(scope: MutableMapping[str, Any]) -> str:
     """The route's path as declared: a raw path would be an unbounded metric label."""
-    if scope["path"].startswith(BENTO_PATHS):
-        return scope["path"] if scope["path"] in BENTO_ROUTES else "other"
+    if (scope["method"], scope["path"]) in BENTO_ROUTES:
+        return scope["path"]
     return getattr(scope.get("route"), "path", "other")
 
 

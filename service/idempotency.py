@@ -11,9 +11,9 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.edge import answer_problem
+from service.edge import PROBLEM, answer_problem
 from service.guard import App, Message, Receive, Send
-from tsugiki.errors import Invalid, TsugikiError
+from tsugiki.errors import Conflict, Invalid, TsugikiError
 from tsugiki.storage.idempotency import Replay
 
 if TYPE_CHECKING:
@@ -53,8 +53,8 @@ class IdempotentReplies:
             if kept.status in (0, 429) or kept.status >= 500:
                 await asyncio.to_thread(core.idempotency.abandon, tenant_id, key)
         if kept.status != 429 and kept.status < 500:
-            reply = (kept.status, kept.content_type, bytes(kept.body), scope["state"].get("project_id"))
-            await asyncio.to_thread(core.idempotency.finish, tenant_id, key, *reply)
+            reply = _shown_once(request) if kept.secret else (kept.status, kept.content_type, bytes(kept.body))
+            await asyncio.to_thread(core.idempotency.finish, tenant_id, key, *reply, scope["state"].get("project_id"))
         for message in kept.messages:
             await send(message)
 
@@ -66,12 +66,15 @@ class _Kept:
         self.messages: list[Message] = []
         self.status = 0
         self.content_type = ""
+        self.secret = False
         self.body = bytearray()
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            self.content_type = Headers(raw=message["headers"]).get("content-type", "")
+            headers = Headers(raw=message["headers"])
+            self.content_type = headers.get("content-type", "")
+            self.secret = headers.get("cache-control") == "no-store"
         elif message["type"] == "http.response.body":
             self.body += message.get("body", b"")
         self.messages.append(message)
@@ -81,6 +84,17 @@ def _checked(key: str) -> str:
     if not 0 < len(key) <= MAX_KEY_LENGTH:
         raise Invalid(f"the Idempotency-Key has {len(key)} characters, 1 to {MAX_KEY_LENGTH} are allowed")
     return key
+
+
+def _shown_once(request: Request) -> tuple[int, str, bytes]:
+    """What is kept instead of a reply with a secret: the database holds no secret, not for a day either."""
+    told = Conflict(
+        "this was done, and its reply is shown once",
+        code="reply_not_kept",
+        fix="look at the list; if the secret was lost, revoke the key and make another",
+    )
+    answer = answer_problem(request, told)
+    return answer.status_code, PROBLEM, bytes(answer.body)
 
 
 def _fingerprint(request: Request) -> str:

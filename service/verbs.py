@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import bentoml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json
 
 from service import replies
 from service.auth import require
@@ -16,8 +18,9 @@ from service.edge import PROBLEM, invalid
 from service.errors import problem, retry_after, status_of
 from service.intake import batch_reply, check_samples, quota_left
 from service.schemas import AdaptationIn, AdaptIn, PredictVerb
+from service.strict_json import read_json
 from service.wiring import Core
-from tsugiki.domain import Adaptation, Project
+from tsugiki.domain import Adaptation, Project, Scope
 from tsugiki.errors import Invalid, NotFound, TsugikiError
 from tsugiki.runtime.directory import Selector
 
@@ -25,6 +28,15 @@ if TYPE_CHECKING:
     from tsugiki.ports import Truncate
     from tsugiki.runtime.predictor import Answered
     from tsugiki.storage.tenants import Principal
+
+
+@dataclass(frozen=True, slots=True)
+class BentoVerb:
+    model: type[BaseModel]
+    scope: Scope
+
+
+BENTO_VERBS = {"/bento/adapt": BentoVerb(AdaptIn, "adapt"), "/bento/predict": BentoVerb(PredictVerb, "predict")}
 
 
 async def adapt(core: Core, principal: Principal, wish: AdaptIn, key: str | None) -> dict[str, Any]:
@@ -75,11 +87,24 @@ async def predict(
     return answered
 
 
+def check_bento_body(principal: Principal, path: str, body: bytes) -> None:
+    """Raises Forbidden, and Invalid for all that BentoML would refuse by itself: it would log what it was given."""
+    verb = BENTO_VERBS[path]
+    require(principal, verb.scope)
+    try:
+        verb.model.model_validate(read_json(body))
+        from_json(body)  # as BentoML reads it: less deep than we do, and no lone surrogate anywhere
+    except ValidationError as error:
+        raise invalid(list(error.errors(include_url=False, include_input=False)), 0) from None
+    except ValueError as error:
+        detail = f"the body is not JSON that BentoML reads: {error}"
+        raise Invalid(detail, code="json_invalid", fix="mend it there, or use /adapt and /predict") from None
+
+
 async def adapt_verb(core: Core, ctx: bentoml.Context, body: Mapping[str, Any]) -> dict[str, Any]:
     """`adapt` for a BentoML API: errors become problems in its reply."""
 
     async def run(principal: Principal) -> dict[str, Any]:
-        require(principal, "adapt")
         return await adapt(core, principal, AdaptIn.model_validate(body), None)
 
     return await _answer(ctx, run)
@@ -89,7 +114,6 @@ async def predict_verb(core: Core, ctx: bentoml.Context, body: Mapping[str, Any]
     """`predict` for a BentoML API."""
 
     async def run(principal: Principal) -> dict[str, Any]:
-        require(principal, "predict")
         wish = PredictVerb.model_validate(body)
         selector = Selector(wish.alias, wish.version)
         answered = await predict(core, principal.tenant.id, wish.project, selector, wish.inputs, wish.truncate)

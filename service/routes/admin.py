@@ -42,7 +42,8 @@ def issue_key(by: Operating, t: str, wish: KeyIn) -> Reply:
     lifetime = wish.expires_in_seconds
     expires_at = None if lifetime is None else by.core.database.now() + timedelta(seconds=lifetime)
     issued = by.core.tenants.issue_key(t, wish.name, wish.scopes, expires_at)
-    return Reply({**replies.key(issued.key), "secret": issued.secret})
+    # no-store: neither a proxy nor the store of idempotent replies may keep the secret.
+    return Reply({**replies.key(issued.key), "secret": issued.secret}, headers={"cache-control": "no-store"})
 
 
 @router.get("/{t}/keys", responses=documented(ListReply, 404))

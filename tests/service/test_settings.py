@@ -1,0 +1,54 @@
+"""A bad setting stops the start, naming key and value; a secret is named, never shown."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from service.settings import read_settings
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_a_bad_port_stops_the_start(tmp_path: Path) -> None:
+    environment = {**os.environ, "TSUGIKI_PORT": "70000", "TSUGIKI_HOME": str(tmp_path / "home")}
+    command = [sys.executable, "-m", "service"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode != 0
+    assert "TSUGIKI_PORT='70000'" in done.stderr and "65535" in done.stderr
+    assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PORT", "http"),
+        ("MAX_BODY_BYTES", "0"),
+        ("ENGINE_WORKERS", "-1"),
+        ("ADAPTATION_WORKERS", "many"),
+        ("DRAIN_SECONDS", "0"),
+    ],
+)
+def test_every_bad_value_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(f"TSUGIKI_{name}", value)
+    with pytest.raises(SystemExit, match=f"TSUGIKI_{name}='{value}'"):
+        read_settings()
+
+
+def test_a_bad_secret_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TSUGIKI_BOOTSTRAP_KEY", "too-short")
+    with pytest.raises(SystemExit, match=r"TSUGIKI_BOOTSTRAP_KEY=\(hidden\)") as stopped:
+        read_settings()
+    assert "too-short" not in str(stopped.value)
+
+
+def test_what_is_not_set_has_the_documented_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("TSUGIKI_")]:
+        monkeypatch.delenv(name)
+    settings = read_settings()
+    assert (settings.host, settings.port, settings.max_body_bytes) == ("127.0.0.1", 3000, 16 * 1024 * 1024)
+    assert settings.root == Path("~/.tsugiki").expanduser().resolve()
