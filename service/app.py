@@ -10,6 +10,7 @@ import bentoml
 from service.api import create_api
 from service.guard import Guard
 from service.settings import read_settings
+from service.supervision import end_with_supervisor
 from service.verbs import adapt_verb, predict_verb
 from service.wiring import Core, wire
 
@@ -32,6 +33,7 @@ class App:
 
     def __init__(self) -> None:
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+        end_with_supervisor()
         api.state.core = wire(read_settings())
 
     @bentoml.api(route="/bento/adapt")

@@ -1,0 +1,25 @@
+"""A worker whose supervisor was killed must not go on alone: nobody could stop it, and it would keep the port."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+
+log = logging.getLogger("tsugiki")
+
+LOOK_EVERY_S = 1.0  # as long as a restarted service may find its port taken
+
+
+def end_with_supervisor() -> None:
+    """From now on, stop this process as by SIGTERM once its parent is gone."""
+    threading.Thread(target=_watch, args=(os.getppid(),), name="supervision", daemon=True).start()
+
+
+def _watch(supervisor: int) -> None:
+    never = threading.Event()
+    while os.getppid() == supervisor:
+        never.wait(LOOK_EVERY_S)
+    log.warning("the supervisor is gone: stopping")
+    os.kill(os.getpid(), signal.SIGTERM)
