@@ -8,8 +8,11 @@ from service.settings import read_settings
 
 def main() -> None:
     """Become the server process, so that signals and exit status are its own."""
-    arguments = command(read_settings())
-    os.execve(arguments[0], arguments, {**ENVIRONMENT, **os.environ})
+    settings = read_settings()
+    arguments = command(settings)
+    # BentoML keeps files of its own while it runs: they belong where everything else is.
+    own = {**ENVIRONMENT, "BENTOML_HOME": str(settings.root / "bentoml")}
+    os.execve(arguments[0], arguments, {**own, **os.environ})
 
 
 if __name__ == "__main__":
