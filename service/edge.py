@@ -139,7 +139,11 @@ def invalid(errors: list[Any], skip: int) -> Invalid:
 def documented(reply: Any, *statuses: int, status: int = 200) -> dict[int | str, dict[str, Any]]:  # Any: FastAPI's
     """The `responses=` of a route: its reply type, and every error it may answer as a problem."""
     problems: dict[int | str, dict[str, Any]] = {
-        code: {"model": ProblemReply, "description": TITLES[code], "content": {PROBLEM: {}}}
+        code: {
+            "model": ProblemReply,
+            "description": TITLES[code],
+            "content": {PROBLEM: {"schema": {"$ref": "#/components/schemas/ProblemReply"}}},
+        }
         for code in sorted({*ALWAYS, *statuses})
     }
     return {status: {"model": reply}, **problems}

@@ -82,7 +82,8 @@ class _Kept:
 
 def _checked(key: str) -> str:
     if not 0 < len(key) <= MAX_KEY_LENGTH:
-        raise Invalid(f"the Idempotency-Key has {len(key)} characters, 1 to {MAX_KEY_LENGTH} are allowed")
+        detail = f"the Idempotency-Key has {len(key)} characters, 1 to {MAX_KEY_LENGTH} are allowed"
+        raise Invalid(detail, code="idempotency_key", fix="send a random one, such as a UUID")
     return key
 
 

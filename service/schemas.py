@@ -47,6 +47,7 @@ AliasName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 Wait = Annotated[float, Field(ge=0, le=60, description="seconds the reply may wait for the adaptation")]
 # An input is text, or {"base64": ...}; anything else is refused row by row, so that the others live.
 Input = Annotated[Any, Field(description="a string, or {'base64': '…'} for images and audio")]
+MethodWish = Literal["auto", MethodName]
 Inputs = Annotated[list[Input], Field(min_length=1, max_length=1024)]
 
 
@@ -112,7 +113,7 @@ class Hyperparameters(Wire):
 
 
 class AdaptationIn(Wire):
-    method: Literal["auto"] | MethodName = "auto"
+    method: MethodWish = "auto"
     budget: BudgetIn | None = None
     hyperparameters: Hyperparameters | None = None
     promote: Promotion = "gate"
@@ -127,7 +128,7 @@ class AdaptIn(Wire):
     project: Annotated[str, Field(pattern=r"^([a-z0-9][a-z0-9_-]{0,62}|proj_[0-9A-Z]{26})$")]
     modality: Modality = "text"
     samples: list[SampleIn] = Field(default_factory=list[SampleIn], max_length=10_000)
-    method: Literal["auto"] | MethodName = "auto"
+    method: MethodWish = "auto"
     wait_seconds: Wait = 10
 
 
