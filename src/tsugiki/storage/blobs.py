@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 from collections.abc import Collection, Generator, Iterable, Iterator
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from typing import BinaryIO, NamedTuple, Protocol
 
 from tsugiki.errors import ArtifactCorrupt
 from tsugiki.storage.clock import Clock, utc_now
+
+log = logging.getLogger(__name__)
 
 CHUNK_BYTES = 1 << 20  # read, hashed and sent at once: large enough for full disk speed, small in memory
 OWNER = re.compile(r"[A-Za-z0-9_]+")  # an id of ours: nothing that could climb out of the root
@@ -149,4 +152,5 @@ def _checked(pattern: re.Pattern[str], part: str) -> str:
 
 
 def _corrupt(owner: str, sha256: str, what: str) -> ArtifactCorrupt:
-    return ArtifactCorrupt(f"Blob {sha256} of {owner} is {what}.", fix="Restore it from a backup, or adapt again.")
+    log.error("blob %s of %s is %s", sha256, owner, what)
+    return ArtifactCorrupt(f"A stored file of this project is {what}.", fix="Restore it from a backup, or adapt again.")
