@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from fastapi import APIRouter
 
 from service.routes import ROUTERS
 
@@ -74,10 +76,10 @@ class Question:
     asked_for: str
 
 
-def object_routes() -> list[tuple[str, str]]:
+def object_routes(routers: Iterable[APIRouter] = ROUTERS) -> list[tuple[str, str]]:
     """(method, path template) of every route with a parameter that names an object. Raises for one without a rule."""
     found: list[tuple[str, str]] = []
-    for router in ROUTERS:
+    for router in routers:
         for route in router.routes:
             path = str(getattr(route, "path", ""))
             parameters = set(re.findall(r"\{(\w+)\}", path))

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from fastapi import APIRouter
 
 from service.wiring import Core
 from tests.service.asking import SAMPLES, Tenant, good
@@ -96,6 +97,14 @@ def test_a_store_that_forgets_the_tenant_is_caught(tiny: Loaded, make_home: Call
     caught = {line.split("proj_")[0] + line.split("/")[-1].split(" ")[0] for line in found if "answers 200" in line}
     assert caught >= {"POST /v1/projects/predict", "GET /v1/projects/samples", "GET /v1/projects/versions"}
     assert any("says" in line for line in found)
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "/v1/things/{thing}"), ("PUT", "/v1/projects/{p}/things")])
+def test_a_new_route_without_a_rule_is_noticed(method: str, path: str) -> None:
+    router = APIRouter()
+    router.add_api_route(path, lambda: None, methods=[method])
+    with pytest.raises(LookupError, match="add one"):
+        object_routes([router])
 
 
 def over(tenant: Tenant) -> Ask:
