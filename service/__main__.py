@@ -1,6 +1,8 @@
 """`python -m service`: serve with the settings of the environment."""
 
+import fcntl
 import os
+from pathlib import Path
 
 from service.launch import ENVIRONMENT, command
 from service.settings import read_settings
@@ -9,10 +11,24 @@ from service.settings import read_settings
 def main() -> None:
     """Become the server process, so that signals and exit status are its own."""
     settings = read_settings()
+    _own(settings.root)
     arguments = command(settings)
     # BentoML keeps files of its own while it runs: they belong where everything else is.
     own = {**ENVIRONMENT, "BENTOML_HOME": str(settings.root / "bentoml")}
     os.execve(arguments[0], arguments, {**own, **os.environ})
+
+
+def _own(home: Path) -> None:
+    """Be the only service of this home, for as long as this process and what it becomes live. Raises SystemExit."""
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    descriptor = os.open(home / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    os.set_inheritable(descriptor, True)  # the lock is the open file's, and must outlive becoming the server
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise SystemExit(
+            f"tsugiki: another service runs on TSUGIKI_HOME={home}: stop it, or use another home"
+        ) from None
 
 
 if __name__ == "__main__":

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import bentoml
@@ -13,6 +15,8 @@ from service.settings import read_settings
 from service.supervision import end_with_supervisor
 from service.verbs import adapt_verb, predict_verb
 from service.wiring import Core, wire
+
+BLOCKING_CALLS = 32  # most of them wait for the disk or for a fit, not for a core
 
 api = create_api()
 
@@ -80,6 +84,11 @@ class App:
 
     def __is_ready__(self) -> bool:
         return core().why_not_ready() is None
+
+    @bentoml.on_startup
+    async def widen(self) -> None:
+        """Threads for blocking work: asyncio's default of a few would make tenants wait for one another's."""
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(BLOCKING_CALLS, thread_name_prefix="work"))
 
     @bentoml.on_shutdown
     def stop(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import threading
 import time
 from base64 import b64decode
@@ -64,24 +65,27 @@ class Doorkeeper:
             return
         now = self._clock()
         with self._lock:
-            seen, left = self._allowance.get(principal.tenant.id, (now, rate * BURST_S))
-            left = min(rate * BURST_S, left + (now - seen) * rate)
+            burst = max(1.0, rate * BURST_S)
+            seen, left = self._allowance.get(principal.tenant.id, (now, burst))
+            left = min(burst, left + (now - seen) * rate)
             self._allowance[principal.tenant.id] = (now, left - 1 if left >= 1 else left)
             self._allowance.move_to_end(principal.tenant.id)
             while len(self._allowance) > REMEMBERED:
                 self._allowance.popitem(last=False)
         if left < 1:
             raise Overloaded(
-                f"the tenant may send {rate:g} requests a second", fix="slow down, or ask for a larger quota"
+                f"the tenant may send {rate:g} requests a second",
+                fix="slow down, or ask for a larger quota",
+                retry_after_s=math.ceil((1 - left) / rate),
             )
 
 
-def secret_of(authorization: str | None) -> str:
-    """The key in an Authorization header: Bearer, or for browsers reading the docs, Basic with the key as password."""
+def secret_of(authorization: str | None, *, basic: bool) -> str:
+    """The key in an Authorization header: Bearer, or where `basic`, Basic with the key as password."""
     scheme, _, value = (authorization or "").partition(" ")
     if scheme.lower() == "bearer" and value.strip():
         return value.strip()
-    if scheme.lower() == "basic":
+    if basic and scheme.lower() == "basic":
         try:
             return b64decode(value, validate=True).decode().partition(":")[2]
         except (NotBase64, UnicodeDecodeError):

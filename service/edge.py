@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
@@ -24,6 +25,7 @@ from tsugiki.storage.tenants import Principal
 
 PROBLEM = "application/problem+json"
 ALWAYS = (401, 403, 422, 429, 500, 503)  # what any route may answer
+INLINE_BYTES = 1 << 16  # read in a millisecond; a larger body would keep the event loop from everybody else
 MAX_PLACES = 50  # errors listed of one body; a thousand equal ones help nobody
 
 M = TypeVar("M", bound=BaseModel)
@@ -48,8 +50,12 @@ class Caller:
     def project(self, ref: str) -> Project:
         """The tenant's project by id or name; a reply kept for its Idempotency-Key goes with it. Raises NotFound."""
         project = self.core.projects.get(self.tenant_id, ref)
-        self.request.state.project_id = project.id
+        self.speak_of(project.id)
         return project
+
+    def speak_of(self, project_id: str) -> None:
+        """Say whose words the reply holds, so that a kept one is erased with that project."""
+        self.request.state.project_id = project_id
 
 
 def caller(scope: Scope) -> Any:  # Any: FastAPI's Depends is typed so
@@ -99,7 +105,8 @@ class StrictRoute(APIRoute):
 
 class _StrictRequest(Request):
     async def json(self) -> Any:  # Any: any JSON
-        return strict_json(await self.body())
+        body = await self.body()
+        return strict_json(body) if len(body) <= INLINE_BYTES else await asyncio.to_thread(strict_json, body)
 
 
 class Refused(HTTPException):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
+import logging
 from collections.abc import MutableMapping
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,10 @@ from tsugiki.storage.idempotency import Replay
 if TYPE_CHECKING:
     from service.wiring import Core
 
+log = logging.getLogger("tsugiki.idempotency")
+
 MAX_KEY_LENGTH = 255
+READING = ("/predict", "/recommend")  # POSTs that change nothing: doing them again is as good as telling again
 
 
 class IdempotentReplies:
@@ -31,14 +34,14 @@ class IdempotentReplies:
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         key = Headers(scope=scope).get("idempotency-key") if scope["type"] == "http" else None
         # The probes are open to all: who calls has no tenant that a reply could be kept for.
-        if key is None or scope["method"] != "POST" or "principal" not in scope.get("state", ()):
+        if key is None or scope["method"] != "POST" or "principal" not in scope.get("state", ()) or _reads(scope):
             await self._app(scope, receive, send)
             return
         request = Request(scope)
         core: Core = scope["app"].state.core
         tenant_id: str = request.state.principal.tenant.id
         try:
-            begun = await asyncio.to_thread(core.idempotency.begin, tenant_id, _checked(key), _fingerprint(request))
+            begun = await core.clerks.run(core.idempotency.begin, tenant_id, _checked(key), _fingerprint(request))
         except TsugikiError as error:
             await answer_problem(request, error)(scope, receive, send)
             return
@@ -51,10 +54,14 @@ class IdempotentReplies:
             await self._app(scope, receive, kept)
         finally:
             if kept.status in (0, 429) or kept.status >= 500:
-                await asyncio.to_thread(core.idempotency.abandon, tenant_id, key)
+                await core.clerks.run(core.idempotency.abandon, tenant_id, key)
         if kept.status != 429 and kept.status < 500:
             reply = _shown_once(request) if kept.secret else (kept.status, kept.content_type, bytes(kept.body))
-            await asyncio.to_thread(core.idempotency.finish, tenant_id, key, *reply, scope["state"].get("project_id"))
+            try:
+                await core.clerks.run(core.idempotency.finish, tenant_id, key, *reply, scope["state"].get("project_id"))
+            except TsugikiError as error:
+                # What was asked is done: the caller learns it, even if a repeat will not.
+                log.warning("a reply could not be kept: %s", error.reason)
         for message in kept.messages:
             await send(message)
 
@@ -78,6 +85,10 @@ class _Kept:
         elif message["type"] == "http.response.body":
             self.body += message.get("body", b"")
         self.messages.append(message)
+
+
+def _reads(scope: MutableMapping[str, Any]) -> bool:
+    return scope["path"].endswith(READING)
 
 
 def _checked(key: str) -> str:

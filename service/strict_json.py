@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, cast
 
 from tsugiki.errors import Invalid, Issue
 
 SHOWN_CHARS = 100  # of a key or a number in a message: more would be a payload
+PLACED_BYTES = 1 << 18  # naming the place reads the body again in Python: not of one that would take seconds
+UNUSUAL_NUMBER = re.compile(rb"\d{19}|\d[eE]")  # perhaps beyond 64 bits or infinite; in a string it only costs time
 INT64_DIGITS = 20  # the longest 64-bit integer with its sign; longer ones are refused before they are computed
 
 
@@ -24,9 +27,19 @@ class _Trouble:
     key: str | None = None
 
 
+class _Found(Exception):
+    """Ends the quick reading at the first trouble."""
+
+    def __init__(self, trouble: _Trouble) -> None:
+        super().__init__(trouble.code)
+        self.trouble = trouble
+
+
 @dataclass(frozen=True, slots=True)
 class _Reader:
-    troubles: list[_Trouble] = field(default_factory=list[_Trouble])
+    """What json calls back; `stop` ends the reading at the first trouble, else troubles stand in the tree."""
+
+    stop: bool
 
     def object(self, pairs: list[tuple[str, Any]]) -> Any:
         found = dict(pairs)
@@ -51,21 +64,21 @@ class _Reader:
 
     def _refuse(self, code: str, detail: str, fix: str, key: str | None = None) -> _Trouble:
         trouble = _Trouble(code, detail, fix, key)
-        self.troubles.append(trouble)
+        if self.stop:
+            raise _Found(trouble)
         return trouble
 
 
 def read_json(body: bytes) -> Any:  # Any: any JSON
     """What the body says. Raises Invalid with the place as line and column, or as a JSON pointer."""
-    reader = _Reader()
     try:
-        found = json.loads(
-            body.decode("utf-8-sig"),  # json alone would guess UTF-16 and let lone surrogates pass
-            object_pairs_hook=reader.object,
-            parse_constant=reader.constant,
-            parse_float=reader.real,
-            parse_int=reader.integer,
-        )
+        text = body.decode("utf-8-sig")  # json alone would guess UTF-16 and let lone surrogates pass
+        try:
+            return _quick(text, unusual=UNUSUAL_NUMBER.search(body) is not None)
+        except _Found as found:
+            if len(body) > PLACED_BYTES:
+                raise _refused("", found.trouble) from None
+            return _placing(text)
     except UnicodeDecodeError as error:
         raise Invalid(f"the body is not UTF-8 (byte {error.start})", code="json_invalid", fix="send UTF-8") from None
     except json.JSONDecodeError as error:
@@ -75,9 +88,25 @@ def read_json(body: bytes) -> Any:  # Any: any JSON
         ) from None
     except RecursionError:
         raise Invalid("the body is nested too deeply", code="json_invalid", fix="send a flatter one") from None
-    if reader.troubles:
-        raise _refusal(found)
-    return found
+
+
+def _quick(text: str, *, unusual: bool) -> Any:  # Any: any JSON
+    """Raises _Found at the first trouble. Numbers are left to C, unless one in the text may be out of range."""
+    reader = _Reader(stop=True)
+    numbers: dict[str, Any] = {"parse_float": reader.real, "parse_int": reader.integer} if unusual else {}
+    return json.loads(text, object_pairs_hook=reader.object, parse_constant=reader.constant, **numbers)
+
+
+def _placing(text: str) -> Any:  # never returns: what _quick found is found again, with its place
+    reader = _Reader(stop=False)
+    tree = json.loads(
+        text,
+        object_pairs_hook=reader.object,
+        parse_constant=reader.constant,
+        parse_float=reader.real,
+        parse_int=reader.integer,
+    )
+    raise _refusal(tree)
 
 
 def pointer(parts: Sequence[int | str]) -> str:
@@ -90,9 +119,13 @@ def _refusal(tree: object) -> Invalid:
     for path, node in _nodes(tree):
         if isinstance(node, _Trouble):
             place = pointer(path if node.key is None else [*path, node.key])
-            issue = Issue(node.code, place, node.detail, node.fix)
-            return Invalid(f"{place or 'the body'}: {node.detail}", code=node.code, fix=node.fix, issues=[issue])
+            return _refused(place, node)
     raise AssertionError("the outermost trouble always stands in the tree; this is a bug")
+
+
+def _refused(place: str, trouble: _Trouble) -> Invalid:
+    issue = Issue(trouble.code, place, trouble.detail, trouble.fix)
+    return Invalid(f"{place or 'the body'}: {trouble.detail}", code=trouble.code, fix=trouble.fix, issues=[issue])
 
 
 def _nodes(tree: object) -> Iterator[tuple[list[int | str], object]]:

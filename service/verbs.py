@@ -20,8 +20,8 @@ from service.intake import batch_reply, check_samples, quota_left
 from service.schemas import AdaptationIn, AdaptIn, PredictVerb
 from service.strict_json import read_json
 from service.wiring import Core
-from tsugiki.domain import Adaptation, Project, Scope
-from tsugiki.errors import Invalid, NotFound, TsugikiError
+from tsugiki.domain import Adaptation, NewSample, Project, Scope
+from tsugiki.errors import Conflict, Invalid, NotFound, TsugikiError
 from tsugiki.runtime.directory import Selector
 
 if TYPE_CHECKING:
@@ -140,18 +140,38 @@ def _take_samples(core: Core, principal: Principal, wish: AdaptIn) -> tuple[Proj
     checked = check_samples(wish.samples, label_required=True)
     if wish.samples and not checked.good:
         raise checked.refusal()
-    try:
-        project = core.projects.get(principal.tenant.id, wish.project)
-    except NotFound:
-        if wish.project.startswith("proj_"):
-            raise
-        project = None
+    project = _found(core, principal, wish.project)
     backbone = core.backbone_for(wish.modality, "auto") if project is None else project.backbone
+    fresh = _fresh(core, project, checked.good)
     counts = Counter(core.samples.counts(project.id) if project is not None else ())
-    counts.update(sample.label for sample in checked.good if sample.label is not None)
+    counts.update(sample.label for sample in fresh if sample.label is not None)
     core.fast_lane.plan(backbone, request_of(AdaptationIn(method=wish.method)), counts)
-    quota_left(core, principal.tenant, project, len(checked.good))
+    quota_left(core, principal.tenant, project, len(fresh))
     if project is None:
-        project = core.projects.create(principal.tenant.id, wish.project, wish.modality, "single_label", backbone)
+        project = _made(core, principal, wish, backbone)
     stored = core.samples.add(project.id, checked.good)
     return project, batch_reply(checked, stored, core.samples.counts(project.id))
+
+
+def _found(core: Core, principal: Principal, ref: str) -> Project | None:
+    """The project, or None where it is to be made."""
+    try:
+        return core.projects.get(principal.tenant.id, ref)
+    except NotFound:
+        if ref.startswith("proj_"):
+            raise
+        return None
+
+
+def _made(core: Core, principal: Principal, wish: AdaptIn, backbone: str) -> Project:
+    try:
+        return core.projects.create(principal.tenant.id, wish.project, wish.modality, "single_label", backbone)
+    except Conflict:
+        # Two first requests at once: the other one made it.
+        return core.projects.get(principal.tenant.id, wish.project)
+
+
+def _fresh(core: Core, project: Project | None, samples: Sequence[NewSample]) -> list[NewSample]:
+    """Those that would be stored: no duplicates of what is there, nor of one another."""
+    outcomes = core.samples.preview(project.id if project is not None else "", samples)
+    return [sample for sample, outcome in zip(samples, outcomes, strict=True) if outcome.status == "accepted"]

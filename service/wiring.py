@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_limits
 from adapters import METHODS
 from adapters.selection import plan
 from service.auth import Doorkeeper
+from service.clerks import Clerks
 from service.settings import Settings
 from tsugiki.backbones.catalog import names
 from tsugiki.backbones.loaded import load
@@ -48,6 +49,7 @@ from tsugiki.storage.tenants import Tenants, new_secret
 log = logging.getLogger("tsugiki")
 
 BOOTSTRAP_KEY_FILE = "bootstrap-key"
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 2.0, 60.0  # between attempts to load the default backbone
 STAGING = "staging"  # exports being made; empty between them
 
 
@@ -59,6 +61,7 @@ class Core:
     database: Database
     tenants: Tenants
     door: Doorkeeper
+    clerks: Clerks
     projects: Projects
     samples: Samples
     adaptations: Adaptations
@@ -102,6 +105,7 @@ class Core:
         self.fast_lane.close()
         self.exporting.close()
         self.upkeep.close()
+        self.clerks.close()
         self.backbones.close()
         self.database.close()
 
@@ -111,7 +115,7 @@ def wire(settings: Settings) -> Core:
     # The engine has its own threads; a solver that took all cores as well would stall every prediction.
     threadpool_limits(1)
     root = settings.root
-    root.mkdir(parents=True, exist_ok=True)
+    root.mkdir(parents=True, exist_ok=True, mode=0o700)
     database = Database(root)
     database.migrate()
     # Local files are written by hand, because no library syncs the folder; what is elsewhere goes through fsspec.
@@ -162,6 +166,7 @@ def wire(settings: Settings) -> Core:
         database=database,
         tenants=tenants,
         door=Doorkeeper(tenants),
+        clerks=Clerks(),
         projects=projects,
         samples=samples,
         adaptations=adaptations,
@@ -214,11 +219,18 @@ def _take_up(core: Core) -> None:
 
 
 def _warm(core: Core) -> None:
+    """Load the default backbone; what is in its way may be mended meanwhile, so it is tried until it works."""
     name = core.settings.text_backbone
-    try:
-        served = core.backbones.get(name)
-    except TsugikiError as error:
-        log.critical("backbone %s cannot be served: %s %s", name, error.detail, error.fix)
-        return
-    core.backbones.embed("warm-up", name, ["warm-up"])
-    log.info("ready: %s, %s", name, served.backbone.space.id)
+    pause_s = FIRST_PAUSE_S
+    while not core.draining.is_set():
+        try:
+            core.backbones.embed("warm-up", name, ["warm-up"])
+        except TsugikiError as error:
+            log.critical("backbone %s cannot be served: %s %s", name, error.detail, error.fix)
+        except Exception:
+            log.exception("backbone %s cannot be served", name)
+        else:
+            log.info("ready: %s, %s", name, core.backbones.backbone(name).space.id)
+            return
+        core.draining.wait(pause_s)
+        pause_s = min(2 * pause_s, LONGEST_PAUSE_S)

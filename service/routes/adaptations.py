@@ -49,7 +49,9 @@ def get(by: Predicting, a: str) -> Reply:
 @router.post("/adaptations/{a}/cancel", responses=documented(AdaptationReply, 404, 507))
 def cancel(by: Adapting, a: str) -> Reply:
     """From now on it publishes nothing. One that has ended stays as it is."""
-    return Reply(replies.adaptation(by.core.adaptations.cancel(by.tenant_id, a)))
+    cancelled = by.core.adaptations.cancel(by.tenant_id, a)
+    by.speak_of(cancelled.project_id)
+    return Reply(replies.adaptation(cancelled))
 
 
 @router.get("/adaptations/{a}/events", responses=documented(ListReply, 404))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 
 from service import replies, verbs
-from service.edge import Predicting, Reply, StrictRoute, documented, parse
+from service.edge import INLINE_BYTES, Predicting, Reply, StrictRoute, documented, parse
 from service.replies import PredictionList
 from service.schemas import PredictIn
 from tsugiki.errors import Invalid, TooLarge
@@ -34,7 +35,8 @@ async def predict(
     alias: Annotated[str, Query(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")] = "live",
 ) -> Reply:
     """Answer inputs by the live version, or by `?alias=` or `?version=`. A bad row fails alone."""
-    wish = _wish(request)
+    small = len(request.state.body) <= INLINE_BYTES
+    wish = _wish(request) if small else await asyncio.to_thread(_wish, request)
     selector = Selector(alias, version)
     answered = await verbs.predict(by.core, by.tenant_id, p, selector, wish.inputs, wish.truncate)
     return Reply(replies.predictions(answered, wish.top_k))
@@ -42,7 +44,7 @@ async def predict(
 
 def _wish(request: Request) -> PredictIn:
     body: bytes = request.state.body
-    if not request.headers.get("content-type", "").startswith("text/plain"):
+    if request.state.content_type != "text/plain":
         return parse(PredictIn, body)
     if len(body) > MAX_RAW_BYTES:
         raise TooLarge(f"the text is larger than {MAX_RAW_BYTES:,} bytes", fix="send the part that decides the label")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 from fastapi import APIRouter
 
 from service import replies
@@ -26,6 +29,7 @@ def create(by: Adapting, wish: ProjectIn) -> Reply:
     project = by.core.projects.create(
         by.tenant_id, wish.name, wish.modality, wish.task, backbone, _labels(wish.labels or []), _policy(wish.policy)
     )
+    by.speak_of(project.id)
     return Reply(replies.project(project))
 
 
@@ -44,11 +48,12 @@ def get(by: Predicting, p: str) -> Reply:
 @router.patch("/{p}", responses=documented(ProjectReply, 404, 409, 413, 415, 507))
 def change(by: Adapting, p: str, wish: ProjectPatch) -> Reply:
     """Change name, labels or policy; what is left out stays."""
+    project = by.project(p)
     project = by.core.projects.update(
-        by.project(p).id,
+        project.id,
         name=wish.name,
         labels=None if wish.labels is None else _labels(wish.labels),
-        policy=None if wish.policy is None else _policy(wish.policy),
+        policy=None if wish.policy is None else _policy(wish.policy, project.policy),
     )
     by.core.directory.forget(project.id)
     return Reply(replies.project(project))
@@ -58,9 +63,12 @@ def change(by: Adapting, p: str, wish: ProjectPatch) -> Reply:
 def erase(by: Adapting, p: str) -> Reply:
     """Erase samples, features, versions and files. The reply is the last that is told of it."""
     project = by.project(p)
-    by.core.projects.delete(project)
-    by.core.directory.forget(project.id)
-    by.core.residency.forget(project.id)
+    try:
+        by.core.projects.delete(project)
+    finally:
+        # Also when only its bytes could not be cleared yet: nothing of it may be answered any more.
+        by.core.directory.forget(project.id)
+        by.core.residency.forget(project.id)
     return Reply(replies.project(project), 202)
 
 
@@ -71,6 +79,9 @@ def _labels(given: list[LabelIn]) -> list[Label]:
     return labels
 
 
-def _policy(given: PolicyIn) -> Policy:
-    precision = None if given.abstain is None else given.abstain.target_precision
-    return Policy(given.adapt, given.promote, precision, given.capture)
+def _policy(given: PolicyIn, present: Policy | None = None) -> Policy:
+    """The present policy with what was given; what was left out stays."""
+    changes: dict[str, Any] = {name: getattr(given, name) for name in given.model_fields_set - {"abstain"}}
+    if "abstain" in given.model_fields_set:
+        changes["abstain_precision"] = None if given.abstain is None else given.abstain.target_precision
+    return replace(present or Policy(), **changes)

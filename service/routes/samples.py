@@ -103,7 +103,7 @@ def _delete(by: Caller, p: str, s: str) -> SampleReply:
 
 def _rows(request: Request) -> list[SampleIn]:
     body: bytes = request.state.body
-    if not request.headers.get("content-type", "").startswith("application/x-ndjson"):
+    if request.state.content_type != "application/x-ndjson":
         return parse(SamplesIn, body).samples
     lines = [line for line in body.split(b"\n") if line.strip()]
     if not 0 < len(lines) <= MAX_ROWS:

@@ -97,9 +97,12 @@ class Directory:
         return Target(project, alias, version, self._abstain_below(project, version))
 
     def _abstain_below(self, project: Project, version: Version) -> float | None:
-        """The lowest score whose held-out rows kept the precision the project asks for; ALWAYS if none."""
+        """The lowest score above which held-out rows were shown to keep the precision asked for; ALWAYS if none was.
+
+        Shown means: the lower end of the 95 % interval reaches it. The mere share of a few lucky rows promises nothing.
+        """
         wanted = project.policy.abstain_precision
         if wanted is None:
             return None
         points = self._registry.evaluation(version)["report"]["risk_coverage"]
-        return min((point["threshold"] for point in points if point["accuracy"] >= wanted), default=ALWAYS)
+        return min((point["threshold"] for point in points if point["ci95"][0] >= wanted), default=ALWAYS)
