@@ -173,5 +173,5 @@ def _made(core: Core, principal: Principal, wish: AdaptIn, backbone: str) -> Pro
 
 def _fresh(core: Core, project: Project | None, samples: Sequence[NewSample]) -> list[NewSample]:
     """Those that would be stored: no duplicates of what is there, nor of one another."""
-    outcomes = core.samples.preview(project.id if project is not None else "", samples)
+    outcomes = core.samples.preview(None if project is None else project.id, samples)
     return [sample for sample, outcome in zip(samples, outcomes, strict=True) if outcome.status == "accepted"]

@@ -47,10 +47,16 @@ class Samples:
             save(session, settled.updates.values())
         return settled.outcomes
 
-    def preview(self, project_id: str, samples: Sequence[NewSample]) -> list[Stored]:
-        """What `add` would answer, storing nothing: no ids for, and no evidence of, what would be new."""
-        with self._database.read() as session:
-            settled = self._settle(session, project_id, samples)
+    def preview(self, project_id: str | None, samples: Sequence[NewSample]) -> list[Stored]:
+        """What `add` would answer, storing nothing: no ids for, and no evidence of, what would be new.
+
+        None stands for a project that is yet to be made.
+        """
+        if project_id is None:
+            settled = settle({}, samples, self._new_id)
+        else:
+            with self._database.read() as session:
+                settled = self._settle(session, project_id, samples)
         return [_without(outcome, settled.inserts.keys()) for outcome in settled.outcomes]
 
     def list(
@@ -131,11 +137,14 @@ class Samples:
         with self._database.read() as session:
             return {label or "": count for label, count in session.execute(query)}
 
+    def _new_id(self) -> str:
+        return self._database.ids.new("smp")
+
     def _settle(self, session: Session, project_id: str, samples: Sequence[NewSample]) -> Settlement:
         if session.get(ProjectRow, project_id) is None:
             raise NotFound(f"There is no project {project_id!r}.")
         known = twins_of(session, project_id, {sample.content_sha for sample in samples})
-        settled = settle(known, samples, lambda: self._database.ids.new("smp"))
+        settled = settle(known, samples, self._new_id)
         stored = select(func.count()).select_from(SampleRow).where(SampleRow.project_id == project_id)
         total = session.execute(stored).scalar_one() + len(settled.inserts)
         if settled.inserts and total > self._max_samples:
