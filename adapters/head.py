@@ -50,6 +50,7 @@ class HeadMethod:
         found = fit_head(
             data.features, data.targets, data.folds, len(data.labels), effort, progress.phase, progress.check
         )
+        progress.metric("held_out_log_loss", min(found.losses))
         details = {
             "strength": found.strength,
             "steps": found.steps,

@@ -217,7 +217,11 @@ class Fitted:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """`seconds` of wall clock for the whole adaptation; None leaves it to the method."""
+    """`seconds` of wall clock to aim at; None leaves it to the method.
+
+    An adaptation's is for all of it: a method gets what embedding left, and plans by it how thoroughly it works. It
+    is no deadline: the least effort is always made.
+    """
 
     seconds: float | None = None
 

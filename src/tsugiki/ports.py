@@ -70,10 +70,16 @@ class Embedder(Protocol):
 class Progress(Protocol):
     """How a method reports, and how it learns that it must stop."""
 
-    def phase(self, phase: Phase, fraction: float) -> None: ...
-    def metric(self, name: str, value: float) -> None: ...
+    def phase(self, phase: Phase, fraction: float) -> None:
+        """`fraction` 0..1 of the phase; what that is of the whole is the job's to know."""
+        ...
+
+    def metric(self, name: str, value: float) -> None:
+        """A figure worth an event, a few times a job."""
+        ...
+
     def check(self) -> None:
-        """Raises Cancelled once the job was cancelled; called at least every second of work."""
+        """Raises what ends the work, as Cancelled once the job was; called at least every second of it."""
         ...
 
 

@@ -104,7 +104,9 @@ def _unstorable(text: str) -> str | None:
     # SQLite takes NUL, PostgreSQL does not; lone surrogates are not text in any encoding.
     if "\0" in text:
         return "a NUL character"
-    if any("\ud800" <= character <= "\udfff" for character in text):
+    try:
+        text.encode()
+    except UnicodeEncodeError:
         return "a lone surrogate"
     return None
 

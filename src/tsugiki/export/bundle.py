@@ -7,7 +7,7 @@ import json
 import tempfile
 import time
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from importlib.resources import files
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from tsugiki.domain import Floats
 
 PACKAGES = ("numpy", "onnxruntime", "tokenizers")  # all that predict.py imports
-PARITY_ROWS = 200  # rows compared at most: seconds of one core, and one wrong row in a hundred is still seen
 LATENCY_RUNS = 32  # single texts timed: enough for a median, too few for more than a rough 95th percentile
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the zip format's first moment: equal contents give equal bytes
 READABLE = 0o100644 << 16  # a plain file, rw-r--r--, where zip keeps Unix modes
@@ -59,11 +58,12 @@ def build(
     precision: Precision,
     texts: Sequence[str],
     reference: Floats,
+    check: Callable[[], None] = lambda: None,
 ) -> Bundle:
     """Writes the zip of a graft to `destination`, which the caller renames to where it is to be found.
 
-    `reference` (texts, classes) holds the service's own probabilities, columns in the order of `graft.head.labels`;
-    of more than `PARITY_ROWS` texts an even selection is compared. `facts` go into the manifest as they are.
+    `reference` (texts, classes) holds the service's own probabilities, columns in the order of `graft.head.labels`.
+    `facts` go into the manifest as they are. `check` is called between the steps, and raises to stop the work.
     Raises ParityMissed, WrongFeatureSpace; then no zip is left. Takes some three times the model's size in memory.
     """
     space = loaded.backbone.space.id
@@ -73,13 +73,15 @@ def build(
         folder = Path(stage)
         manifest = _stage(folder, loaded, graft, precision) | {"version": facts}
         _write_json(folder / "manifest.json", manifest)
+        check()
         classifier = Classifier(folder, threads=1)
-        chosen = _spread(len(texts), PARITY_ROWS)
         if tuple(classifier.labels) != graft.head.labels:
             raise ParityMissed("the export's labels are not the version's; this is a bug")
-        asked = [texts[i] for i in chosen]
-        parity = certify(classifier.probabilities(asked), reference[chosen], precision)
-        latency = _latency(classifier, asked)
+        check()
+        parity = certify(classifier.probabilities(texts), reference, precision)
+        check()
+        latency = _latency(classifier, texts)
+        check()
         _write_json(folder / "manifest.json", manifest | {"parity": asdict(parity)})
         digests = _zip(folder, destination)
     return Bundle(destination, destination.stat().st_size, _sha256(destination), parity, latency, digests)

@@ -14,17 +14,18 @@ from tsugiki.errors import Conflict
 from tsugiki.evaluation.gate import compare
 from tsugiki.evaluation.report import evaluate
 from tsugiki.jobs.pairing import common
-from tsugiki.jobs.progress import JobProgress, Stopwatch
+from tsugiki.jobs.progress import Stopwatch
 
 if TYPE_CHECKING:
     from tsugiki.domain import Adaptation, Fitted, Floats, Json, MethodName, Plan, Project, Promotion, Version
+    from tsugiki.jobs.progress import JobProgress
     from tsugiki.ports import Embedder, Method
     from tsugiki.storage.adaptations import Adaptations
     from tsugiki.storage.features import Features
     from tsugiki.storage.registry import Registry
     from tsugiki.storage.samples import LabelledSample, Samples
 
-EMBED_ROWS = 1_024  # fills the engine's length buckets; what a killed job loses is at most this much work
+EMBED_ROWS = 256  # some tens of passes: a second of work between two looks at whether to stop, and all a crash loses
 HEADLINE = ("held_out", "accuracy", "macro_f1", "log_loss", "ece", "majority_baseline")  # of the evaluation
 GATE_ATTEMPTS = 3  # the alias may move while a job runs; then the gate asks again, against the new live version
 
@@ -70,15 +71,16 @@ class Tools:
 
 
 class Attempt:
-    """The phases in order. `attempt` is the fencing token: a newer attempt's start makes this one's writes fail."""
+    """The phases in order. `progress.attempt` is the fencing token: a newer start makes this one's writes fail."""
 
-    def __init__(self, stores: Stores, tools: Tools, project: Project, adaptation: Adaptation, attempt: int) -> None:
+    def __init__(
+        self, stores: Stores, tools: Tools, project: Project, adaptation: Adaptation, progress: JobProgress
+    ) -> None:
         self._stores = stores
         self._tools = tools
         self._project = project
         self._adaptation = adaptation
-        self._attempt = attempt
-        self._progress = JobProgress(stores.adaptations, adaptation.id, attempt)
+        self._progress = progress
         self._wish = Wish.read(adaptation.request)
         self._watch = Stopwatch()
 
@@ -94,10 +96,10 @@ class Attempt:
         for row in rows:
             counts[row.label] = counts.get(row.label, 0) + 1
         plan = self._tools.plan(profile_of(counts, backbone.space.dim), wish.budget, wish.method)
-        self._progress.phase("embed", 0.05)
+        self._progress.phase("embed", 0.0)
         with self._watch.measure("embed_ms"):
             features = self._features(rows, backbone.space.id)
-        self._progress.phase("plan", 0.4, plan=asdict(plan))
+        self._progress.phase("plan", 0.0, plan=asdict(plan))
         snapshot = self._snapshot(rows, wish.seed)
         data = TrainingSet(
             feature_space=backbone.space.id,
@@ -107,13 +109,17 @@ class Attempt:
             labels=snapshot.labels,
             seed=wish.seed,
         )
-        self._progress.phase("train", 0.45)
+        self._progress.phase("train", 0.0)
         with self._watch.measure("fit_ms"):
-            fitted = self._tools.methods[plan.chosen].fit(backbone, data, wish.budget, self._progress)
-        self._progress.phase("evaluate", 0.9)
+            fitted = self._tools.methods[plan.chosen].fit(backbone, data, self._left(wish.budget), self._progress)
+        self._progress.phase("evaluate", 0.0)
         with self._watch.measure("evaluate_ms"):
             report = evaluate(fitted.held_out, data.targets, data.labels, seed=data.seed)
         return self._publish(snapshot, data, fitted, report)
+
+    def _left(self, budget: Budget) -> Budget:
+        """What embedding has left of it: perhaps nothing, and then a method does the least it can."""
+        return Budget(None if budget.seconds is None else max(0.0, budget.seconds - self._watch.elapsed_s))
 
     def _features(self, rows: Sequence[LabelledSample], space_id: str) -> Floats:
         """Features of the rows, in their order: stored ones read, new ones computed and stored slice by slice."""
@@ -128,7 +134,7 @@ class Attempt:
             self._stores.features.save(space_id, [row.id for row in part], fresh)
             index |= {row.id: len(index) + number for number, row in enumerate(part)}
             matrices.append(fresh)
-            self._progress.phase("embed", 0.05 + 0.35 * (start + len(part)) / len(missing))
+            self._progress.phase("embed", (start + len(part)) / len(missing))
         return np.concatenate(matrices)[[index[row.id] for row in rows]]
 
     def _snapshot(self, rows: Sequence[LabelledSample], seed: int) -> Snapshot:
@@ -158,9 +164,9 @@ class Attempt:
     def _publish_once(self, snapshot: Snapshot, data: TrainingSet, fitted: Fitted, report: Json) -> Version:
         alias = self._stores.registry.alias(self._project.id, LIVE)
         live = None if alias is None else alias.version
-        self._progress.phase("gate", 0.93)
+        self._progress.phase("gate", 0.0)
         decision = self._gate(live, snapshot, data, fitted)
-        self._progress.phase("promote", 0.97)
+        self._progress.phase("promote", 0.0)
         guesses = fitted.held_out.probabilities.argmax(axis=1).tolist()
         rows: list[int] = fitted.held_out.rows.tolist()
         held_out = {snapshot.sample_ids[row]: guess for row, guess in zip(rows, guesses, strict=True)}
@@ -182,7 +188,7 @@ class Attempt:
                 self._project.id,
                 new,
                 adaptation_id=self._adaptation.id,
-                attempt=self._attempt,
+                attempt=self._progress.attempt,
                 promote_to=LIVE if decision.promoted else None,
                 expected=live,
                 gate=asdict(decision),

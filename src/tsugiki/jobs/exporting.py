@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import logging
-import shutil
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from tsugiki.errors import Conflict, NotFound, TsugikiError
-from tsugiki.jobs.lane import MAX_ATTEMPTS, Lane
+from tsugiki.errors import Conflict, NotFound, StorageFull, TsugikiError, Unavailable
+from tsugiki.jobs.attempts import MAX_ATTEMPTS, PAUSES_S, TROUBLE, Stopped, stopped
+from tsugiki.jobs.lane import Lane
 from tsugiki.jobs.recorder import Recorder
+from tsugiki.jobs.staging import WORK, Stage
 
 if TYPE_CHECKING:
     from tsugiki.backbones.loaded import Loaded
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from tsugiki.storage.registry import Registry
     from tsugiki.storage.samples import Samples
 
+__all__ = ["WORK", "Exporting"]
 log = logging.getLogger(__name__)
 
-WORK = "work"  # the folder of an attempt's files within its export's own
-PARITY_ROWS = 200  # samples the export and the service are compared on
+PARITY_ROWS = 200  # compared at most: seconds of one core, and one wrong row in a hundred is still seen
 
 Answers = Callable[["Project", "Version", Sequence[str]], "Floats"]
 """The service's own probabilities (texts, classes) by one version."""
@@ -46,7 +46,7 @@ class Built(Protocol):
 
 
 class Build(Protocol):
-    """Writes the zip. Raises ParityMissed."""
+    """Writes the zip; `check` is called between its steps, and raises to stop it. Raises ParityMissed."""
 
     def __call__(
         self,
@@ -57,6 +57,7 @@ class Build(Protocol):
         precision: Precision,
         texts: Sequence[str],
         reference: Floats,
+        check: Callable[[], None],
     ) -> Built: ...
 
 
@@ -69,32 +70,70 @@ class ExportStores:
 
 
 class Exporting:
-    """Runs exports one at a time: each holds a few copies of a model in memory."""
+    """Runs exports one at a time: each holds a few copies of a model in memory.
+
+    What a moment's trouble ends is tried again after each of `pauses_s`; what the closing interrupts is queued again.
+    """
 
     def __init__(
-        self, stores: ExportStores, loaded_of: Callable[[str], Loaded], answers: Answers, build: Build, stage: Path
+        self,
+        stores: ExportStores,
+        loaded_of: Callable[[str], Loaded],
+        answers: Answers,
+        build: Build,
+        stage: Path,
+        pauses_s: Sequence[float] = PAUSES_S,
     ) -> None:
         self._stores = stores
         self._loaded_of = loaded_of
         self._answers = answers
         self._build = build
         self._stage = stage
+        self._pauses_s = pauses_s
         self._recorder = Recorder()
         self._lane = Lane("export", 1)
 
+    def admit(self, tenant_id: str) -> None:
+        """To be asked before an export is recorded. Raises Overloaded."""
+        self._lane.admit(tenant_id)
+
     def submit(self, project: Project, export: Export) -> Future[None]:
-        """Done when the export has succeeded or failed."""
+        """Done when the export has ended or, at shutdown, has been left for the next start."""
         return self._lane.submit(project.tenant_id, lambda: self._run(project, export))
 
     def close(self) -> None:
         self._recorder.close()
         self._lane.close()
 
-    def _run(self, project: Project, export: Export) -> None:
+    def _run(self, project: Project, export: Export) -> float | None:
+        """One attempt; the seconds to wait before another, None when there will be none in this process."""
+        stage = Stage(self._stage / export.id)
         try:
             self._recorder.insist(lambda: self._stores.exports.start(export.id))
-            with self._staged(export) as folder:
+            if stage.attempts >= MAX_ATTEMPTS:
+                stage.clear()
+                error = TsugikiError(f"the export ended its process {MAX_ATTEMPTS} times", code="attempts_exhausted")
+                self._fail(project, export, error)
+                return None
+            self._recorder.insist(stage.begin)
+            return self._attempt(project, export, stage)
+        except (Conflict, NotFound):
+            return None  # ended already, or erased with its project before it began
+        except (StorageFull, Unavailable) as error:
+            log.warning("export %s is left to the next start: %s", export.id, error.detail)
+            return None  # the recorder gives up only when it is closed
+
+    def _attempt(self, project: Project, export: Export, stage: Stage) -> float | None:
+        try:
+            with stage.attempt() as folder:
                 self._export(project, export, folder)
+        except Stopped:
+            self._put_back(export)
+        except TROUBLE as trouble:
+            if attempts := stage.attempts:
+                log.warning("attempt %d at export %s met trouble: %s", attempts, export.id, trouble.detail)
+                return self._put_back(export, self._pauses_s[attempts - 1])
+            self._fail(project, export, trouble)
         except TsugikiError as error:
             log.warning("export %s refused: %s", export.id, error.reason)
             self._fail(project, export, error)
@@ -102,6 +141,11 @@ class Exporting:
             log.exception("export %s failed", export.id)
             cause = TsugikiError(f"the export failed ({type(error).__name__}); the service's log has the reason")
             self._fail(project, export, cause)
+        return None
+
+    def _check(self) -> None:
+        if self._recorder.closed:
+            raise stopped()
 
     def _export(self, project: Project, export: Export, folder: Path) -> None:
         stores = self._stores
@@ -110,6 +154,8 @@ class Exporting:
         if not texts:
             raise Conflict("the project has no samples to compare the export with the service on", fix="add samples")
         texts = texts[:: -(-len(texts) // PARITY_ROWS)]
+        answers = self._answers(project, version, texts)
+        self._check()
         facts: Json = {"number": version.number, "digest": version.digest, "created_at": version.created_at.isoformat()}
         zipped = folder / "export.zip"
         built = self._build(
@@ -119,26 +165,18 @@ class Exporting:
             facts,
             export.precision,
             texts,
-            self._answers(project, version, texts),
+            answers,
+            self._check,
         )
         sha256 = stores.blobs.put_file(project.id, zipped)
         stores.exports.finish(export.id, built.bytes, sha256, built.certificate, built.latency)
 
-    @contextmanager
-    def _staged(self, export: Export) -> Generator[Path]:
-        """A folder for one attempt's files. Only a process that was killed leaves it behind, and that is counted."""
-        folder = self._stage / export.id
-        work = folder / WORK
+    def _put_back(self, export: Export, pause_s: float | None = None) -> float | None:
         try:
-            shutil.rmtree(work, ignore_errors=True)
-            work.mkdir(parents=True)
-            attempts = len(list(folder.glob("attempt-*"))) + 1
-            if attempts > MAX_ATTEMPTS:
-                raise TsugikiError(f"the export ended its process {MAX_ATTEMPTS} times", code="attempts_exhausted")
-            (folder / f"attempt-{attempts}").touch()
-            yield work
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            self._recorder.insist(lambda: self._stores.exports.put_back(export.id))
+        except (Conflict, NotFound):
+            return None  # erased with its project meanwhile
+        return pause_s
 
     def _fail(self, project: Project, export: Export, error: TsugikiError) -> None:
         problem: Json = {"code": error.reason, "detail": error.detail, "fix": error.fix}

@@ -1,23 +1,32 @@
-"""Worker threads with one running job a tenant; tenants take turns."""
+"""Worker threads with one running job a tenant; tenants take turns, and no queue grows without bound."""
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+
+from tsugiki.errors import Overloaded
 
 log = logging.getLogger(__name__)
 
-MAX_ATTEMPTS = 3  # a job that took the process down this often is given up
+TENANT_JOBS = 32  # waiting jobs of one tenant: more of them would only adapt to the same samples again
+TOTAL_JOBS = 10_000  # some MiB of memory, and hours of work already
+RETRY_AFTER_S = 10  # the time of a few jobs
+
+Run = Callable[[], "float | None"]
+"""One attempt at a job: None once the job has ended, else the seconds after which it wants another."""
 
 
 class Lane:
     """Runs jobs on `workers` threads. A tenant's jobs run in order and one at a time; tenants take turns job by job.
 
     A job is a callable that records its own outcome; what it lets escape is logged as a bug and ends only itself.
+    While a job waits for another attempt, its tenant's next ones wait behind it, and nobody else does.
     """
 
     def __init__(self, name: str, workers: int) -> None:
@@ -34,8 +43,28 @@ class Lane:
         with self._ready:
             return sum(len(jobs) for jobs in self._waiting.values())
 
-    def submit(self, tenant_id: str, run: Callable[[], None]) -> Future[None]:
-        """A future that is done once the job has run, whatever became of it, or once the lane has closed without."""
+    def admit(self, tenant_id: str) -> None:
+        """Asked before a job is recorded: what is recorded is always taken. Raises Overloaded.
+
+        Callers who ask at the same moment are all admitted, so a bound may be passed by as many as there are threads.
+        """
+        with self._ready:
+            own = len(self._waiting.get(tenant_id, ()))
+            if own >= TENANT_JOBS:
+                raise Overloaded(
+                    f"{own} jobs of this tenant are waiting already, the limit is {TENANT_JOBS}",
+                    retry_after_s=RETRY_AFTER_S,
+                    fix="wait for some of them to end, or cancel them",
+                )
+            if sum(len(jobs) for jobs in self._waiting.values()) >= TOTAL_JOBS:
+                raise Overloaded(
+                    "the service has as many jobs waiting as it may hold",
+                    retry_after_s=RETRY_AFTER_S,
+                    fix="try again later",
+                )
+
+    def submit(self, tenant_id: str, run: Run) -> Future[None]:
+        """A future that is done once the job has ended, whatever became of it, or once the lane has closed without."""
         job = _Job(run)
         job.done.set_running_or_notify_cancel()  # a caller that stops waiting does not stop the job
         with self._ready:
@@ -47,7 +76,7 @@ class Lane:
         return job.done
 
     def close(self) -> None:
-        """Let running jobs finish; waiting ones stay recorded as queued and are taken up at the next start."""
+        """Wait for what runs, which has to hear of it by itself; what waits is taken up at the next start."""
         with self._ready:
             self._closed = True
             left = [job for jobs in self._waiting.values() for job in jobs]
@@ -60,24 +89,34 @@ class Lane:
 
     def _work(self) -> None:
         while (taken := self._next()) is not None:
+            pause_s = None
             try:
-                taken.job.run()
+                pause_s = taken.job.run()
             except Exception:
                 log.exception("a job failed without recording it")
             with self._ready:
                 self._busy.discard(taken.tenant_id)
+                again = pause_s is not None and not self._closed
+                if again:
+                    self._put_back(taken, time.monotonic() + (pause_s or 0.0))
                 self._ready.notify_all()
-            taken.job.done.set_result(None)
+            if not again:
+                taken.job.done.set_result(None)
 
     def _next(self) -> _Taken | None:
         with self._ready:
             while not self._closed:
-                tenant_id = next((tenant_id for tenant_id in self._waiting if tenant_id not in self._busy), None)
+                now = time.monotonic()
+                free = {t: jobs[0].not_before for t, jobs in self._waiting.items() if t not in self._busy}
+                tenant_id = next((t for t, not_before in free.items() if not_before <= now), None)
                 if tenant_id is not None:
                     self._busy.add(tenant_id)
                     return _Taken(tenant_id, self._pop(tenant_id))
-                self._ready.wait()
+                self._ready.wait(min(free.values()) - now if free else None)
             return None
+
+    def _put_back(self, taken: _Taken, not_before: float) -> None:
+        self._waiting.setdefault(taken.tenant_id, deque()).appendleft(replace(taken.job, not_before=not_before))
 
     def _pop(self, tenant_id: str) -> _Job:
         jobs = self._waiting[tenant_id]
@@ -91,8 +130,9 @@ class Lane:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Job:
-    run: Callable[[], None]
+    run: Run
     done: Future[None] = field(default_factory=Future[None])
+    not_before: float = 0.0  # of the monotonic clock
 
 
 @dataclass(frozen=True, slots=True)

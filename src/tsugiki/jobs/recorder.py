@@ -33,6 +33,10 @@ class Recorder:
                 if self._closed.wait(self._retry_s):
                     raise
 
+    @property
+    def closed(self) -> bool:
+        return self._closed.is_set()
+
     def close(self) -> None:
         """From now on nothing is waited for: what is not recorded is taken up by the next start."""
         self._closed.set()

@@ -95,6 +95,17 @@ class Adaptations:
             if plan is not None:
                 row.plan = plan
 
+    def put_back(self, adaptation_id: str, attempt: int, why: str, *, counted: bool) -> None:
+        """Queue it again, with a message event. Not counted, the attempt's number is given to the next one.
+
+        Nothing of the attempt may write afterwards. Raises Conflict `fenced`.
+        """
+        with self._database.write() as session:
+            row = _fenced(session, adaptation_id, attempt)
+            row.status, row.phase, row.fraction = "queued", FIRST_PHASE, 0.0
+            row.attempts = attempt if counted else attempt - 1
+            _append(session, adaptation_id, self._database.now(), "message", {"text": why})
+
     def fail(self, adaptation_id: str, attempt: int, error: Json, timings: Json) -> None:
         """Raises Conflict `fenced`."""
         with self._database.write() as session:

@@ -69,6 +69,13 @@ class Exports:
             row.status = "running"
             return _export(row)
 
+    def put_back(self, export_id: str) -> Export:
+        """Queued again. Raises as `start`."""
+        with self._database.write() as session:
+            row = _unfinished(session, export_id)
+            row.status = "queued"
+            return _export(row)
+
     def finish(self, export_id: str, bytes: int, sha256: str, parity: Json, latency: Json) -> Export:
         """The file must be a blob of the project already. Raises as `start`."""
         with self._database.write() as session:
