@@ -56,10 +56,10 @@ def test_bottomless_nesting_is_refused(tenant: Tenant, opening: bytes) -> None:
 
 
 def test_a_fault_far_down_in_a_large_body_is_found(tenant: Tenant) -> None:
-    rows = b",".join([b'{"input":"pay","label":"a"}'] * 9_999)
+    rows = b",".join([b'{"input":"pay","label":"a"}'] * 4_999)
     body = b'{"project":"new","samples":[' + rows + b',{"input":"late","metadata":{"x":[1,NaN]}}]}'
     found = harmless(tenant, lambda http: http.post("/adapt", content=body, headers=JSON), 422, "json_not_finite")
-    assert found["errors"][0]["pointer"] == "/samples/9999/metadata/x/1"
+    assert found["errors"][0]["pointer"] == "/samples/4999/metadata/x/1"
 
 
 def test_a_bomb_in_gzip_is_not_opened(tenant: Tenant) -> None:
