@@ -21,6 +21,7 @@ from service.strict_json import pointer, read_json
 from service.wiring import Core
 from tsugiki.domain import Project, Scope
 from tsugiki.errors import Invalid, Issue, NotFound, TsugikiError, UnsupportedType
+from tsugiki.storage.idempotency import Once
 from tsugiki.storage.tenants import Principal
 
 PROBLEM = "application/problem+json"
@@ -44,8 +45,9 @@ class Caller:
         return self.principal.tenant.id
 
     @property
-    def idempotency_key(self) -> str | None:
-        return self.request.headers.get("idempotency-key")
+    def once(self) -> Once | None:
+        """What makes a repeat of this request known, if it brought an Idempotency-Key."""
+        return getattr(self.request.state, "once", None)
 
     def project(self, ref: str) -> Project:
         """The tenant's project by id or name; a reply kept for its Idempotency-Key goes with it. Raises NotFound."""

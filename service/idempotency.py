@@ -14,7 +14,7 @@ from starlette.responses import Response
 from service.edge import PROBLEM, answer_problem
 from service.guard import App, Message, Receive, Send
 from tsugiki.errors import Conflict, Invalid, TsugikiError
-from tsugiki.storage.idempotency import Replay
+from tsugiki.storage.idempotency import Once, Replay
 
 if TYPE_CHECKING:
     from service.wiring import Core
@@ -41,7 +41,8 @@ class IdempotentReplies:
         core: Core = scope["app"].state.core
         tenant_id: str = request.state.principal.tenant.id
         try:
-            begun = await core.clerks.run(core.idempotency.begin, tenant_id, _checked(key), _fingerprint(request))
+            once = Once(_checked(key), _fingerprint(request))
+            begun = await core.clerks.run(core.idempotency.begin, tenant_id, once.key, once.fingerprint)
         except TsugikiError as error:
             await answer_problem(request, error)(scope, receive, send)
             return
@@ -49,6 +50,7 @@ class IdempotentReplies:
             headers = {"idempotent-replayed": "true"}
             await Response(begun.body, begun.status, headers, begun.content_type)(scope, receive, send)
             return
+        request.state.once = once
         kept = _Kept()
         try:
             await self._app(scope, receive, kept)

@@ -27,6 +27,7 @@ from tsugiki.runtime.directory import Selector
 if TYPE_CHECKING:
     from tsugiki.ports import Truncate
     from tsugiki.runtime.predictor import Answered
+    from tsugiki.storage.idempotency import Once
     from tsugiki.storage.tenants import Principal
 
 
@@ -39,11 +40,11 @@ class BentoVerb:
 BENTO_VERBS = {"/bento/adapt": BentoVerb(AdaptIn, "adapt"), "/bento/predict": BentoVerb(PredictVerb, "predict")}
 
 
-async def adapt(core: Core, principal: Principal, wish: AdaptIn, key: str | None) -> dict[str, Any]:
+async def adapt(core: Core, principal: Principal, wish: AdaptIn, once: Once | None) -> dict[str, Any]:
     """Samples in, classifier out. Nothing is stored unless the adaptation can run with them. Raises Invalid."""
     project, batch = await asyncio.to_thread(_take_samples, core, principal, wish)
     request = AdaptationIn(method=wish.method, wait_seconds=wish.wait_seconds)
-    adaptation = await adapting(core, project, request, key)
+    adaptation = await adapting(core, project, request, once)
     return {
         "project": replies.project(project),
         "samples": batch,
@@ -51,9 +52,9 @@ async def adapt(core: Core, principal: Principal, wish: AdaptIn, key: str | None
     }
 
 
-async def adapting(core: Core, project: Project, wish: AdaptationIn, key: str | None) -> Adaptation:
+async def adapting(core: Core, project: Project, wish: AdaptationIn, once: Once | None) -> Adaptation:
     """Queue an adaptation and wait for it as long as the caller wishes."""
-    adaptation = await asyncio.to_thread(core.adaptations.create, project.id, request_of(wish), key)
+    adaptation = await asyncio.to_thread(core.adaptations.create, project.id, request_of(wish), once)
     if adaptation.status == "queued" and adaptation.attempts == 0:
         done = asyncio.wrap_future(core.fast_lane.submit(project, adaptation))
         await asyncio.wait([done], timeout=wish.wait_seconds)

@@ -121,7 +121,7 @@ def wire(settings: Settings) -> Core:
     # Local files are written by hand, because no library syncs the folder; what is elsewhere goes through fsspec.
     blobs = Blobs(RemoteFiles(settings.blobs_url) if settings.blobs_url else LocalFiles(root / "blobs"))
     tenants, projects, samples = Tenants(database), Projects(database, blobs), Samples(database)
-    adaptations, exports, idempotency = Adaptations(database), Exports(database), Idempotency(database)
+    adaptations, exports, idempotency = Adaptations(database), Exports(database, blobs), Idempotency(database)
     # The registry tells the directory of every move, and the directory reads the registry.
     registry = Registry(database, blobs, on_move=lambda project_id: directory.forget(project_id))
     directory = Directory(projects, registry)

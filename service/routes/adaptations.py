@@ -31,7 +31,7 @@ async def start(by: Adapting, p: str, wish: AdaptationIn) -> Reply:
     project, plan = await asyncio.to_thread(_planned, by, p, wish)
     if wish.dry_run:
         return Reply(_dry(project, plan))
-    adaptation = await verbs.adapting(by.core, project, wish, by.idempotency_key)
+    adaptation = await verbs.adapting(by.core, project, wish, by.once)
     return Reply(replies.adaptation(adaptation), 200 if adaptation.status in ENDED else 202)
 
 

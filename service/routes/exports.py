@@ -18,6 +18,8 @@ from tsugiki.errors import Conflict
 
 router = APIRouter(prefix="/v1", route_class=StrictRoute, tags=["exports"])
 
+UNFINISHED = ("queued", "running")  # asked for again, it is waited for as the first time
+
 
 @router.post(
     "/projects/{p}/versions/{v}/exports",
@@ -26,11 +28,11 @@ router = APIRouter(prefix="/v1", route_class=StrictRoute, tags=["exports"])
 async def start(by: Adapting, p: str, v: Number, wish: ExportIn) -> Reply:
     """Export a version. One that was exported with this precision before answers 200 at once."""
     project, export = await asyncio.to_thread(_begun, by, p, v, wish)
-    if export.status == "queued":
+    if export.status in UNFINISHED:
         done = asyncio.wrap_future(by.core.exporting.submit(project, export))
         await asyncio.wait([done], timeout=wish.wait_seconds)
         export = await asyncio.to_thread(by.core.exports.get, by.tenant_id, export.id)
-    return Reply(replies.export(export), 202 if export.status in ("queued", "running") else 200)
+    return Reply(replies.export(export), 202 if export.status in UNFINISHED else 200)
 
 
 @router.get("/exports/{e}", responses=documented(ExportReply, 404))
@@ -57,5 +59,4 @@ def content(by: Predicting, e: str) -> Any:  # a stream of the zip
 
 def _begun(by: Caller, p: str, v: int, wish: ExportIn) -> tuple[Project, Export]:
     project = by.project(p)
-    found = by.core.exports.find(project.id, v, wish.precision)
-    return project, found or by.core.exports.create(project.id, v, wish.precision)
+    return project, by.core.exports.begin(project.id, v, wish.precision)

@@ -18,7 +18,7 @@ router = APIRouter(route_class=StrictRoute, tags=["verbs"])
 @router.post("/adapt", responses=documented(dict[str, Any], 409, 413, 415, 507))
 async def adapt(by: Adapting, wish: AdaptIn) -> Reply:
     """POST labelled samples: the project is made if it is new, and a version is live within the wait."""
-    reply = await verbs.adapt(by.core, by.principal, wish, by.idempotency_key)
+    reply = await verbs.adapt(by.core, by.principal, wish, by.once)
     by.speak_of(reply["project"]["id"])
     return Reply(reply)
 

@@ -160,4 +160,4 @@ def test_the_quota_bounds_samples_and_projects(stranger: Tenant) -> None:
     refused(stranger.http.post(path, json={"samples": rows}), 413, "quota_exceeded")
     assert add(stranger.http, path, *rows[:3])["accepted"] == 3
     refused(stranger.http.post("/v1/projects", json={"name": "second"}), 413, "quota_exceeded")
-    assert stranger.usage() == {"projects": 1, "samples": 3, "versions": 0}
+    assert stranger.usage() == {"projects": 1, "samples": 3, "versions": 0, "bytes": 0}

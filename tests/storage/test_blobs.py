@@ -4,7 +4,8 @@ import errno
 import hashlib
 import os
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 
 from tests.storage.making import Stores
 from tsugiki.errors import ArtifactCorrupt, StorageFull, Unavailable
-from tsugiki.storage.blobs import CHUNK_BYTES, BlobName, Blobs, Files
+from tsugiki.storage.blobs import CHUNK_BYTES, BlobName, Blobs, Files, Found
 from tsugiki.storage.exports import Exports
 from tsugiki.storage.local_files import UNFINISHED, LocalFiles
 from tsugiki.storage.references import referenced_blobs
@@ -104,7 +105,7 @@ def test_a_sweep_takes_what_is_old_and_unnamed_only(files: Files) -> None:
 def test_rows_name_their_blobs(stores: Stores) -> None:
     project = stores.project()
     version = stores.publish(project)
-    exports = Exports(stores.database)
+    exports = Exports(stores.database, stores.blobs)
     export = exports.create(project.id, version.number, "fp32")
     zipped = stores.blobs.put(project.id, b"zip")
     exports.finish(export.id, 3, zipped, {}, {})
@@ -170,3 +171,106 @@ def test_a_root_that_is_no_folder_is_unavailable(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(Unavailable):
         LocalFiles(tmp_path / "file")
+
+
+class Interrupted(LocalFiles):
+    """Calls `between` after a listing found a file, and before what was found is told."""
+
+    def __init__(self, root: Path, between: Callable[[], object]) -> None:
+        super().__init__(root)
+        self._between = between
+
+    def listing(self) -> Iterator[Found]:
+        for found in super().listing():
+            self._between()
+            yield found
+
+
+def test_a_blob_that_is_put_again_while_it_is_swept_stays(tmp_path: Path) -> None:
+    blobs = Blobs(LocalFiles(tmp_path))
+    sha = blobs.put("proj_1", b"old")
+    (file,) = tmp_path.rglob(sha)
+    os.utime(file, (0, 0))
+    swept = Blobs(Interrupted(tmp_path, lambda: swept.put("proj_1", b"old")))
+    assert swept.sweep(()) == 0
+    assert swept.get("proj_1", sha) == b"old"
+    os.utime(file, (0, 0))
+    assert blobs.sweep(()) == 1  # nobody put it this time
+
+
+class Paused(LocalFiles):
+    """Calls `between` when a write has its bytes and has not returned yet."""
+
+    def __init__(self, root: Path, between: Callable[[], object]) -> None:
+        super().__init__(root)
+        self._between = between
+
+    def write(self, path: str, chunks: Iterable[bytes]) -> None:
+        super().write(path, chunks)
+        between, self._between = self._between, lambda: None
+        between()
+
+
+def test_a_slow_put_keeps_nobody_else_waiting(tmp_path: Path) -> None:
+    def others() -> None:
+        blobs.put("proj_1", b"quick")
+        blobs.put("proj_2", b"quick")
+        blobs.delete_owner("proj_2")
+        assert blobs.sweep((), older_than_s=0) == 0
+
+    files = Paused(tmp_path, others)
+    blobs = Blobs(files, lambda: datetime.fromtimestamp(1, UTC))
+    sha = blobs.put("proj_1", b"slow")
+    assert blobs.get("proj_1", sha) == b"slow"
+
+
+def test_a_blob_that_is_being_put_is_not_swept_however_old_it_looks(tmp_path: Path) -> None:
+    blobs = Blobs(Paused(tmp_path, lambda: blobs.sweep(())), lambda: datetime.now(UTC) + timedelta(hours=2))
+    sha = blobs.put("proj_1", b"data")
+    assert blobs.get("proj_1", sha) == b"data"
+    assert blobs.sweep(()) == 1
+
+
+def test_what_is_put_while_its_owner_is_erased_goes_as_well(tmp_path: Path) -> None:
+    blobs = Blobs(Paused(tmp_path, lambda: blobs.delete_owner("proj_1")))
+    late = Blobs(Paused(tmp_path, lambda: (late.delete_owner("proj_2"), late.put("proj_3", b"other"))))
+    sha = blobs.put("proj_1", b"data")
+    late.put("proj_2", b"data")
+    assert not blobs.has("proj_1", sha)
+    assert blobs.owners() == {"proj_3"}
+
+
+def test_a_blob_is_there_only_as_a_whole(blobs: Blobs, files: Files) -> None:
+    sha = blobs.put("proj_1", b"data")
+    assert blobs.has("proj_1", sha)
+    assert not blobs.has("proj_2", sha)
+    files.write(listed(files)[0], [b"dat"])
+    assert not blobs.has("proj_1", sha)
+
+
+def test_what_was_written_since_is_not_removed(files: Files) -> None:
+    files.write("proj_1/ab/abc", [b"data"])
+    (found,) = files.listing()
+    assert not files.remove(found.path, found.modified_s)
+    assert files.remove(found.path, found.modified_s + 1)
+    assert not files.remove(found.path, found.modified_s + 1)
+
+
+def test_a_disk_that_fails_while_reading_is_unavailable(tmp_path: Path) -> None:
+    path = tmp_path / "proj_1" / "00" / ("0" * 64)
+    path.parent.mkdir(parents=True)
+    path.symlink_to("/proc/self/mem")  # opens, and answers EIO at its beginning
+    blobs = Blobs(LocalFiles(tmp_path))
+    for read in (blobs.get, blobs.open):
+        with pytest.raises(Unavailable):
+            read("proj_1", path.name)
+
+
+def test_two_who_erase_the_same_do_not_trip_over_each_other(tmp_path: Path) -> None:
+    blobs = Blobs(LocalFiles(tmp_path))
+    for number in range(200):
+        blobs.put("proj_1", b"%d" % number)
+    with ThreadPoolExecutor(4) as pool:
+        for erased in [pool.submit(blobs.delete_owner, "proj_1") for _ in range(4)]:
+            erased.result()
+    assert blobs.owners() == frozenset()

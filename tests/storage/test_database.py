@@ -1,5 +1,6 @@
 import sqlite3
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from tests.storage.making import Stores, sample
 from tsugiki.errors import StorageFull, Unavailable
 from tsugiki.storage.database import FILE_NAME, Database
 from tsugiki.storage.tables import Base, EventRow, TenantRow
+from tsugiki.storage.tenants import Tenants
 
 
 @pytest.mark.parametrize(
@@ -46,7 +48,7 @@ def test_migrating_twice_changes_nothing(stores: Stores) -> None:
 def test_a_database_of_a_newer_release_is_refused_naming_both_revisions(stores: Stores) -> None:
     with stores.database.write() as session:
         session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    with pytest.raises(Unavailable, match=r"9999.*0001") as refused:
+    with pytest.raises(Unavailable, match=r"9999.*0002") as refused:
         stores.database.migrate()
     assert refused.value.reason == "database_too_new"
 
@@ -95,7 +97,7 @@ def test_a_database_held_by_another_process_is_unavailable_and_heals(stores: Sto
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(Unavailable), impatient.write() as session:
             session.execute(select(1))
-        impatient.check()  # readers go on
+        Tenants(impatient).count()  # readers go on
         other.execute("ROLLBACK")
         with impatient.write() as session:
             session.execute(select(1))
@@ -131,5 +133,63 @@ def test_a_damaged_file_is_unavailable(tmp_path: Path) -> None:
     (tmp_path / FILE_NAME).write_bytes(b"no database at all" * 1000)
     database = Database(tmp_path)
     with pytest.raises(Unavailable):
-        database.check()
+        Tenants(database).count()
+    with pytest.raises(Unavailable):
+        database.empty_log()
+    database.close()
+
+
+def test_a_log_that_is_read_is_emptied_later(stores: Stores) -> None:
+    impatient = Database(stores.home, stores.clock, busy_timeout_s=0.05)
+    stores.tenants.create("before")
+    with stores.database.read() as session:
+        session.execute(select(1)).scalar_one()
+        session.execute(select(TenantRow.id)).all()
+        stores.tenants.create("after")
+        assert not impatient.empty_log()
+    assert impatient.empty_log()
+    assert (stores.home / f"{FILE_NAME}-wal").stat().st_size == 0
+    impatient.close()
+
+
+def test_a_log_that_is_read_keeps_writers_out_no_longer_than_a_writer_waits(stores: Stores) -> None:
+    stores.tenants.create("before")
+    with stores.database.read() as session, ThreadPoolExecutor(1) as pool:
+        session.execute(select(TenantRow.id)).all()
+        stores.tenants.create("after")
+        emptied = pool.submit(stores.database.empty_log)
+        for number in range(20):  # some of them while the log is being waited for
+            stores.tenants.create(f"meanwhile {number}")
+        assert not emptied.result()
+    assert stores.database.empty_log()
+
+
+def test_an_error_tells_no_values(stores: Stores) -> None:
+    with pytest.raises(IntegrityError) as refused, stores.database.write() as session:
+        session.add(
+            EventRow(adaptation_id="adp_none", seq=1, at=stores.clock(), type="canary", data={"text": "canary"})
+        )
+    assert "events" in str(refused.value)
+    assert "canary" not in str(refused.value)
+
+
+def test_a_database_of_the_first_release_is_brought_up_with_its_rows(tmp_path: Path) -> None:
+    from alembic import command
+
+    class First(Database):
+        """Stops at the revision of the first release."""
+
+        def migrate(self) -> None:
+            with self._writer.begin() as connection:
+                self._alembic.attributes["connection"] = connection
+                command.upgrade(self._alembic, "0001")
+
+    first = First(tmp_path)
+    first.migrate()
+    with first.write() as session:
+        session.execute(text("INSERT INTO tenants VALUES ('ten_1', 'acme', 0, '{}', '2026-01-01 00:00:00')"))
+    first.close()
+    database = Database(tmp_path)
+    database.migrate()
+    assert Tenants(database).usage("ten_1") == {"projects": 0, "samples": 0, "versions": 0, "bytes": 0}
     database.close()

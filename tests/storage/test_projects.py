@@ -2,12 +2,17 @@ import base64
 
 import numpy as np
 import pytest
+from sqlalchemy import select
 
 from tests.storage.making import Stores, sample
 from tsugiki.domain import Label, Policy
 from tsugiki.errors import Conflict, NotFound
+from tsugiki.storage.database import Database
 from tsugiki.storage.features import Features
 from tsugiki.storage.idempotency import Idempotency
+from tsugiki.storage.projects import Projects
+from tsugiki.storage.references import erased_owners
+from tsugiki.storage.tables import ProjectRow
 
 
 def test_a_project_is_found_by_id_and_by_name(stores: Stores) -> None:
@@ -89,6 +94,37 @@ def test_deleting_again_is_harmless(stores: Stores) -> None:
     project = stores.project()
     stores.projects.delete(project)
     assert stores.projects.delete(project)
+
+
+def test_once_the_rows_are_gone_a_delete_raises_nothing_and_says_what_is_left(stores: Stores) -> None:
+    project = stores.project()
+    stores.publish(project)
+    (stores.home / "blobs").rename(stores.home / "kept")
+    (stores.home / "blobs").symlink_to(stores.home / "blobs")  # a loop: whatever is done with it fails
+    assert not stores.projects.delete(project)
+    with pytest.raises(NotFound):
+        stores.projects.get(project.tenant_id, project.id)
+    (stores.home / "blobs").unlink()
+    (stores.home / "kept").rename(stores.home / "blobs")
+    assert erased_owners(stores.database, stores.blobs.owners()) == {project.id}
+    assert stores.projects.delete(project)
+    assert _found(stores, project.id) == []
+
+
+def test_a_delete_that_a_reader_holds_up_says_so(stores: Stores) -> None:
+    project = stores.project()
+    impatient = Database(stores.home, stores.clock, busy_timeout_s=0.05)
+    with stores.database.read() as session:
+        session.execute(select(ProjectRow.id)).all()
+        assert not Projects(impatient, stores.blobs).delete(project)
+    impatient.close()
+    assert stores.database.empty_log()
+    assert _found(stores, project.id) == []
+
+
+def test_only_folders_of_erased_projects_are_told_as_such(stores: Stores) -> None:
+    project = stores.project()
+    assert erased_owners(stores.database, {project.id, "proj_gone", "somebody_elses"}) == {"proj_gone"}
 
 
 def _found(stores: Stores, canary: str) -> list[str]:

@@ -5,6 +5,7 @@ import pytest
 from tests.storage.making import Stores, sample
 from tsugiki.errors import Conflict, Invalid, NotFound
 from tsugiki.storage.database import FILE_NAME
+from tsugiki.storage.exports import Exports
 
 
 def test_a_tenant_is_found_again(stores: Stores) -> None:
@@ -113,4 +114,13 @@ def test_usage_counts_what_is_the_tenants_own(stores: Stores) -> None:
     stores.publish(project)
     foreign = stores.project(tenant="other")
     stores.samples.add(foreign.id, [sample("a", "x")])
-    assert stores.tenants.usage(project.tenant_id) == {"projects": 1, "samples": 2, "versions": 1}
+    stores.publish(foreign)
+    kept = sum(path.stat().st_size for path in (stores.home / "blobs" / project.id).rglob("*") if path.is_file())
+    expected = {"projects": 1, "samples": 2, "versions": 1, "bytes": kept}
+    assert stores.tenants.usage(project.tenant_id) == expected
+    exports = Exports(stores.database, stores.blobs)
+    zipped = stores.blobs.put(project.id, b"zip")
+    for _ in range(2):  # made anew, its file is the same
+        exports.finish(exports.create(project.id, 1, "fp32").id, 3, zipped, {}, {})
+    exports.create(project.id, 1, "int8")
+    assert stores.tenants.usage(project.tenant_id) == expected | {"bytes": kept + 3}

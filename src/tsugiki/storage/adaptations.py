@@ -11,6 +11,7 @@ from tsugiki.domain import Adaptation, Event, Json, Phase
 from tsugiki.errors import Conflict, NotFound
 from tsugiki.storage.adaptation_rows import EventType, read_adaptation, read_event
 from tsugiki.storage.database import Database
+from tsugiki.storage.idempotency import KEPT, Once, reused
 from tsugiki.storage.pages import Page, cut, one_more
 from tsugiki.storage.tables import AdaptationRow, EventRow, ProjectRow
 
@@ -25,22 +26,28 @@ class Adaptations:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def create(self, project_id: str, request: Json, idempotency_key: str | None = None) -> Adaptation:
-        """A queued one; the same key of the same tenant gives the one that was made with it. Raises NotFound."""
+    def create(self, project_id: str, request: Json, once: Once | None = None) -> Adaptation:
+        """A queued one; the same request of the same tenant under the same key gives the one it made before.
+
+        A key is good for 24 h, as the replies that are kept under it. Raises NotFound, and Invalid
+        `idempotency_key_reused` when the key was sent with another request or for another project.
+        """
         with self._database.write() as session:
             project = session.get(ProjectRow, project_id)
             if project is None:
                 raise NotFound(f"There is no project {project_id!r}.")
-            if idempotency_key is not None:
-                same = select(AdaptationRow).where(AdaptationRow.tenant_id == project.tenant_id)
-                row = session.scalar(same.where(AdaptationRow.idempotency_key == idempotency_key))
+            if once is not None:
+                row = _keyed(session, project.tenant_id, once.key, self._database.now() - KEPT)
+                if row is not None and (row.project_id, row.fingerprint) != (project_id, once.fingerprint):
+                    raise reused()
                 if row is not None:
                     return read_adaptation(row)
             row = AdaptationRow(
                 id=self._database.ids.new("adp"),
                 tenant_id=project.tenant_id,
                 project_id=project_id,
-                idempotency_key=idempotency_key,
+                idempotency_key=once and once.key,
+                fingerprint=once and once.fingerprint,
                 status="queued",
                 phase=FIRST_PHASE,
                 request=request,
@@ -145,6 +152,17 @@ class Adaptations:
         query = select(EventRow).where(EventRow.adaptation_id == adaptation_id, EventRow.seq > after_seq)
         with self._database.read() as session:
             return [read_event(row) for row in session.scalars(query.order_by(EventRow.seq))]
+
+
+def _keyed(session: Session, tenant_id: str, key: str, forgotten: datetime) -> AdaptationRow | None:
+    """The adaptation made under the key; one made at `forgotten` or before gives the key away."""
+    same = select(AdaptationRow).where(AdaptationRow.tenant_id == tenant_id)
+    row = session.scalar(same.where(AdaptationRow.idempotency_key == key))
+    if row is None or row.created_at > forgotten:
+        return row
+    row.idempotency_key = None
+    session.flush()
+    return None
 
 
 def _append(session: Session, adaptation_id: str, at: datetime, type: EventType, data: Json) -> EventRow:

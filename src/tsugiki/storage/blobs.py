@@ -6,6 +6,7 @@ import hashlib
 import logging
 import re
 from collections.abc import Collection, Generator, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -36,7 +37,7 @@ class Found:
 
 
 class Files(Protocol):
-    """Where blobs are kept. Paths are relative, with `/`. Raises StorageFull and Unavailable."""
+    """Where blobs are kept. Paths are relative, with `/`. Raises StorageFull and Unavailable; so does what is read."""
 
     def write(self, path: str, chunks: Iterable[bytes]) -> None:
         """All or nothing, and durable once it returned."""
@@ -46,7 +47,10 @@ class Files(Protocol):
         """Raises FileNotFoundError."""
         ...
 
-    def remove(self, path: str) -> None: ...
+    def remove(self, path: str, before_s: float) -> bool:
+        """Unless it was written since `before_s`, in seconds of the epoch; says whether it removed anything."""
+        ...
+
     def remove_folder(self, path: str) -> None: ...
     def listing(self) -> Iterator[Found]: ...
 
@@ -57,14 +61,17 @@ class Blobs:
     def __init__(self, files: Files, now: Clock = utc_now) -> None:
         self._files = files
         self._now = now
-        # A put of bytes that are here already must not meet a sweep which is just removing them.
-        self._publishing = Lock()
+        # A put of bytes that are here already must not meet a sweep which is just removing them. Puts are noted
+        # under the lock and written outside it: one tenant's slow upload keeps nobody else from publishing.
+        self._turn = Lock()
+        self._puts: set[_Put] = set()
+        self._erasing = Lock()  # two who remove one folder trip over each other
 
     def put(self, owner: str, data: bytes) -> str:
         """Durable when it returns the sha256; the same bytes again are the same blob. Raises StorageFull."""
         sha = hashlib.sha256(data).hexdigest()
-        with self._publishing:
-            self._files.write(_path(owner, sha), (data,))
+        with self._putting(owner, sha) as path:
+            self._files.write(path, (data,))
         return sha
 
     def put_file(self, owner: str, source: Path) -> str:
@@ -72,8 +79,8 @@ class Blobs:
         with source.open("rb") as file:
             sha = _digest(file)
             file.seek(0)
-            with self._publishing:
-                self._files.write(_path(owner, sha), _chunks(file))
+            with self._putting(owner, sha) as path:
+                self._files.write(path, _chunks(file))
         return sha
 
     def get(self, owner: str, sha256: str) -> bytes:
@@ -91,25 +98,57 @@ class Blobs:
                 raise _corrupt(owner, sha256, "changed")
         return self._stream(owner, sha256)
 
+    def has(self, owner: str, sha256: str) -> bool:
+        """Whether `get` would succeed; reads it all, for changed bytes are as good as none. Raises Unavailable."""
+        try:
+            self.open(owner, sha256)
+        except ArtifactCorrupt:
+            return False
+        return True
+
+    def owners(self) -> frozenset[str]:
+        return frozenset(found.path.partition("/")[0] for found in self._files.listing())
+
     def delete_owner(self, owner: str) -> None:
-        """Erase everything of one owner; nothing there is fine."""
-        with self._publishing:
-            self._files.remove_folder(_checked(OWNER, owner))
+        """Erase everything of one owner, for good: what is being put now goes when it has been. Nothing is fine."""
+        folder = _checked(OWNER, owner)
+        with self._turn:
+            for put in self._puts:
+                put.erased = put.erased or put.owner == owner
+        self._remove(folder)
 
     def sweep(self, referenced: Collection[BlobName], older_than_s: float = MIN_AGE_S) -> int:
         """Remove what no row names and what half-finished writes left; says how many files.
 
         `referenced` must have been read before the call: what is put meanwhile is younger than `older_than_s`.
         """
+        before_s = self._now().timestamp() - older_than_s
         removed = 0
         for found in self._files.listing():
-            if _name(found.path) in referenced:
+            if found.modified_s >= before_s or _name(found.path) in referenced:
                 continue
-            with self._publishing:
-                if self._now().timestamp() - found.modified_s > older_than_s:
-                    self._files.remove(found.path)
-                    removed += 1
+            # It may have been put again since it was listed: its age is asked again, and nobody puts it meanwhile.
+            with self._turn:
+                if all(put.path != found.path for put in self._puts):
+                    removed += self._files.remove(found.path, before_s)
         return removed
+
+    @contextmanager
+    def _putting(self, owner: str, sha256: str) -> Generator[str]:
+        put = _Put(owner, _path(owner, sha256))
+        with self._turn:
+            self._puts.add(put)
+        try:
+            yield put.path
+        finally:
+            with self._turn:
+                self._puts.discard(put)
+            if put.erased:
+                self._remove(owner)
+
+    def _remove(self, owner: str) -> None:
+        with self._erasing:
+            self._files.remove_folder(owner)
 
     def _opened(self, owner: str, sha256: str) -> BinaryIO:
         try:
@@ -120,6 +159,15 @@ class Blobs:
     def _stream(self, owner: str, sha256: str) -> Generator[bytes]:
         with self._opened(owner, sha256) as file:
             yield from _chunks(file)
+
+
+@dataclass(slots=True, eq=False)
+class _Put:
+    """A write that is under way. `erased` once its owner is gone: what it writes must go as well."""
+
+    owner: str
+    path: str
+    erased: bool = False
 
 
 def _digest(file: BinaryIO) -> str:

@@ -9,7 +9,6 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
@@ -39,7 +38,7 @@ class Database:
         self.ids = Ids(now)
         self._reader = sqlite.open_engine(home / FILE_NAME, busy_timeout_s)
         self._busy_timeout_s = busy_timeout_s
-        self._writer = self._reader.execution_options(**{sqlite.WRITES: True})
+        self._writer = self._reader.execution_options(**{sqlite.BEGIN: sqlite.WRITING})
         # Threads of this process queue here: SQLite's own waiting polls, and lets the unlucky starve.
         self._turn = Lock()
 
@@ -50,13 +49,13 @@ class Database:
 
     @contextmanager
     def write(self) -> Generator[Session]:
-        if not self._turn.acquire(timeout=self._busy_timeout_s):
-            raise Unavailable("The database is busy with other writes.")
-        try:
-            with _told_as_ours(), Session(self._writer, expire_on_commit=False) as session, session.begin():
-                yield session
-        finally:
-            self._turn.release()
+        with (
+            self._turn_taken(),
+            _told_as_ours(),
+            Session(self._writer, expire_on_commit=False) as session,
+            session.begin(),
+        ):
+            yield session
 
     def migrate(self) -> None:
         """Bring the tables to this code's revision. Raises Unavailable if the database is of a newer one."""
@@ -83,18 +82,25 @@ class Database:
         with _told_as_ours(), self._reader.connect() as connection:
             return MigrationContext.configure(connection).get_current_revision()
 
-    def check(self) -> None:
-        """Raises Unavailable unless the database answers: what readiness asks."""
-        with self.read() as session:
-            session.execute(text("SELECT 1"))
-
     def empty_log(self) -> bool:
-        """Remove erased bytes from the write-ahead log. False while a long read still needs it: call again."""
-        with _told_as_ours():
+        """Remove erased bytes from the write-ahead log. False while a long read still needs it: call again.
+
+        Raises Unavailable, StorageFull.
+        """
+        with self._turn_taken(), _told_as_ours():
             return sqlite.empty_log(self._reader)
 
     def close(self) -> None:
         self._reader.dispose()
+
+    @contextmanager
+    def _turn_taken(self) -> Generator[None]:
+        if not self._turn.acquire(timeout=self._busy_timeout_s):
+            raise Unavailable("The database is busy with other writes.")
+        try:
+            yield
+        finally:
+            self._turn.release()
 
     @cached_property
     def _alembic(self) -> Config:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import cast
 
 from sqlalchemy import select
@@ -9,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from tsugiki.domain import Export, JobStatus, Json, Precision
 from tsugiki.errors import Conflict, NotFound
+from tsugiki.storage.blobs import Blobs
 from tsugiki.storage.database import Database
 from tsugiki.storage.tables import ExportRow, ProjectRow, VersionRow
 
@@ -16,24 +18,29 @@ UNFINISHED = ("queued", "running")
 
 
 class Exports:
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, blobs: Blobs) -> None:
         self._database = database
+        self._blobs = blobs
+
+    def begin(self, project_id: str, version: int, precision: Precision) -> Export:
+        """The export that there is or will be, queued now if there is none: the same file is not made twice.
+
+        One whose file is lost or damaged is none: it is made again. `create` otherwise; raises as it does.
+        """
+        lost: list[str] = []
+        while True:
+            with self._database.write() as session:
+                row = _newest(session, project_id, version, precision, lost)
+                export = _export(row or self._queued(session, project_id, version, precision))
+            # Read outside the transaction: a large file far away must not keep everybody from writing.
+            if export.sha256 is None or self._blobs.has(project_id, export.sha256):
+                return export
+            lost.append(export.id)
 
     def create(self, project_id: str, version: int, precision: Precision) -> Export:
-        """A queued one. Raises NotFound for the version."""
-        row = ExportRow(
-            id=self._database.ids.new("exp"),
-            project_id=project_id,
-            version=version,
-            precision=precision,
-            status="queued",
-            created_at=self._database.now(),
-        )
+        """A queued one, whatever there is. Raises NotFound for the version."""
         with self._database.write() as session:
-            if session.get(VersionRow, (project_id, version)) is None:
-                raise NotFound(f"There is no version {version}.")
-            session.add(row)
-        return _export(row)
+            return _export(self._queued(session, project_id, version, precision))
 
     def get(self, tenant_id: str, export_id: str) -> Export:
         """Another tenant's is NotFound as an unknown one is."""
@@ -90,6 +97,34 @@ class Exports:
             row = _unfinished(session, export_id)
             row.status, row.error = "failed", error
             return _export(row)
+
+    def _queued(self, session: Session, project_id: str, version: int, precision: Precision) -> ExportRow:
+        if session.get(VersionRow, (project_id, version)) is None:
+            raise NotFound(f"There is no version {version}.")
+        row = ExportRow(
+            id=self._database.ids.new("exp"),
+            project_id=project_id,
+            version=version,
+            precision=precision,
+            status="queued",
+            created_at=self._database.now(),
+        )
+        session.add(row)
+        return row
+
+
+def _newest(
+    session: Session, project_id: str, version: int, precision: Precision, lost: Collection[str]
+) -> ExportRow | None:
+    """The newest that has succeeded or still may, but for the `lost`."""
+    query = select(ExportRow).where(
+        ExportRow.project_id == project_id,
+        ExportRow.version == version,
+        ExportRow.precision == precision,
+        ExportRow.status.in_((*UNFINISHED, "succeeded")),
+        ExportRow.id.not_in(lost),
+    )
+    return session.scalar(query.order_by(ExportRow.id.desc()).limit(1))
 
 
 def _unfinished(session: Session, export_id: str) -> ExportRow:

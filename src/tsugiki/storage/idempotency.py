@@ -15,6 +15,14 @@ KEPT = timedelta(hours=24)  # what the interface promises
 
 
 @dataclass(frozen=True, slots=True)
+class Once:
+    """What a repeat is known by: the caller's key, and the fingerprint of the one request it stands for."""
+
+    key: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
 class Fresh:
     """Do the work, then `finish`; or `abandon` if it failed and may be tried again."""
 
@@ -26,6 +34,14 @@ class Replay:
     status: int
     content_type: str
     body: bytes
+
+
+def reused() -> Invalid:
+    return Invalid(
+        "This Idempotency-Key was used for another request.",
+        fix="Use a new key for each new request.",
+        code="idempotency_key_reused",
+    )
 
 
 class Idempotency:
@@ -49,11 +65,7 @@ class Idempotency:
                 session.add(IdempotencyRow(tenant_id=tenant_id, key=key, fingerprint=fingerprint, created_at=now))
                 return Fresh()
             if row.fingerprint != fingerprint:
-                raise Invalid(
-                    "This Idempotency-Key was used for another request.",
-                    fix="Use a new key for each new request.",
-                    code="idempotency_key_reused",
-                )
+                raise reused()
             if row.status is None:
                 raise Conflict(
                     "The first request with this Idempotency-Key is still running.",

@@ -9,10 +9,11 @@ import shutil
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from tsugiki.errors import StorageFull, TsugikiError, Unavailable
 from tsugiki.storage.blobs import Found
+from tsugiki.storage.reading import Reading
 
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 UNFINISHED = ".unfinished-"  # a temporary file's prefix; whatever crash leaves one, the sweep takes it
@@ -49,25 +50,35 @@ class LocalFiles:
 
     def read(self, path: str) -> BinaryIO:
         try:
-            return (self._root / path).open("rb")
+            file = (self._root / path).open("rb", buffering=0)
         except FileNotFoundError:
             raise
         except OSError as error:
             raise _ours(error) from error
+        return cast(BinaryIO, Reading(cast(BinaryIO, file), _told_as_ours))
 
-    def remove(self, path: str) -> None:
+    def remove(self, path: str, before_s: float) -> bool:
+        target = self._root / path
         with _told_as_ours():
-            (self._root / path).unlink(missing_ok=True)
+            try:
+                if target.stat().st_mtime >= before_s:
+                    return False
+                target.unlink()
+            except FileNotFoundError:
+                return False  # its owner was erased meanwhile
+        return True
 
     def remove_folder(self, path: str) -> None:
         folder = self._root / path
         with _told_as_ours():
+            self._root.stat()  # raises when all blobs are away: that is not the same as gone
             if folder.exists():
                 shutil.rmtree(folder)
                 _sync_folder(self._root)
 
     def listing(self) -> Iterator[Found]:
         with _told_as_ours():
+            self._root.stat()  # as above: a glob finds nothing where there is nothing to look in
             for path in sorted(self._root.glob("*/*/*")):
                 try:
                     modified_s = path.stat().st_mtime

@@ -51,8 +51,8 @@ class Registry:
         without its blobs.
         """
         assert new.snapshot.project_id == project_id, "a snapshot of another project: this is a bug"
-        graft_sha = self._blobs.put(project_id, grafts.encode(new.graft))
-        evaluation_sha = self._blobs.put(project_id, _canonical(new.evaluation))
+        graft, evaluation = grafts.encode(new.graft), _canonical(new.evaluation)
+        graft_sha, evaluation_sha = self._blobs.put(project_id, graft), self._blobs.put(project_id, evaluation)
         now = self._database.now()
         try:
             with self._database.write() as session:
@@ -62,7 +62,9 @@ class Registry:
                 if session.get(SnapshotRow, new.snapshot.id) is None:
                     session.add(snapshot_row(new.snapshot, now))
                     session.flush()
-                row = version_row(new, number, adaptation_id, graft_sha, evaluation_sha, now)
+                row = version_row(
+                    new, number, adaptation_id, graft_sha, evaluation_sha, len(graft) + len(evaluation), now
+                )
                 session.add(row)
                 session.flush()
                 if promote_to is not None:

@@ -4,13 +4,17 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import BinaryIO, cast
 
-from tsugiki.errors import Unavailable
+from tsugiki.errors import TsugikiError, Unavailable
 from tsugiki.storage.blobs import CHUNK_BYTES, Found
+from tsugiki.storage.reading import Reading
+
+log = logging.getLogger(__name__)
 
 
 class RemoteFiles:
@@ -20,9 +24,20 @@ class RemoteFiles:
     """
 
     def __init__(self, root: str) -> None:
+        """Reaches nothing yet. Raises Unavailable `blobs_unreachable` for a URL that nothing here can speak to."""
         from fsspec.core import url_to_fs
 
-        self._files, self._root = url_to_fs(root)
+        try:
+            self._files, self._root = url_to_fs(root)
+        except (
+            Exception
+        ) as error:  # a package that is missing, a scheme nobody knows, or what a store's own code raises
+            # A URL may hold a password, and so may what is said of it: only the scheme is told.
+            raise Unavailable(
+                f"Blobs cannot be kept at a URL of scheme {root.partition('://')[0][:20]!r} ({type(error).__name__}).",
+                fix="Correct the URL, or install the fsspec package for its scheme: for s3:// that is s3fs.",
+                code="blobs_unreachable",
+            ) from error
 
     def write(self, path: str, chunks: Iterable[bytes]) -> None:
         sent = hashlib.sha256()
@@ -40,17 +55,20 @@ class RemoteFiles:
             raise Unavailable("The store of blobs gave back other bytes than it was given.")
 
     def read(self, path: str) -> BinaryIO:
-        try:
-            return cast(BinaryIO, self._files.open(self._at(path), "rb"))
-        except FileNotFoundError:
-            raise
-        except OSError as error:
-            raise Unavailable("The store of blobs cannot be reached.") from error
+        with _told_as_ours(missing=FileNotFoundError):
+            file = cast(BinaryIO, self._files.open(self._at(path), "rb"))
+        return cast(BinaryIO, Reading(file, _told_as_ours))
 
-    def remove(self, path: str) -> None:
-        with _told_as_ours():
-            if self._files.exists(self._at(path)):
+    def remove(self, path: str, before_s: float) -> bool:
+        try:
+            with _told_as_ours(missing=FileNotFoundError):
+                self._files.invalidate_cache()
+                if self._modified_s(self._at(path)) >= before_s:
+                    return False
                 self._files.rm_file(self._at(path))
+        except FileNotFoundError:
+            return False  # its owner was erased meanwhile
+        return True
 
     def remove_folder(self, path: str) -> None:
         with _told_as_ours():
@@ -59,18 +77,33 @@ class RemoteFiles:
 
     def listing(self) -> Iterator[Found]:
         with _told_as_ours():
-            for path in sorted(cast(list[str], self._files.find(self._root))):
-                modified = cast(datetime, self._files.modified(path))
-                aware = modified if modified.tzinfo else modified.replace(tzinfo=UTC)
-                yield Found(path[len(self._root) :].lstrip("/"), aware.timestamp())
+            paths = sorted(cast(list[str], self._files.find(self._root)))
+        for path in paths:
+            try:
+                with _told_as_ours(missing=FileNotFoundError):
+                    modified_s = self._modified_s(path)
+            except FileNotFoundError:
+                continue  # its owner was erased while we walked
+            yield Found(path[len(self._root) :].lstrip("/"), modified_s)
+
+    def _modified_s(self, path: str) -> float:
+        modified = cast(datetime, self._files.modified(path))
+        return (modified if modified.tzinfo else modified.replace(tzinfo=UTC)).timestamp()
 
     def _at(self, path: str) -> str:
         return f"{self._root}/{path}"
 
 
 @contextmanager
-def _told_as_ours() -> Generator[None]:
+def _told_as_ours(missing: type[Exception] | tuple[()] = ()) -> Generator[None]:
+    """`missing` passes as it is. Each store's library has errors of its own, and they share no base but Exception."""
     try:
         yield
-    except OSError as error:
+    except TsugikiError:
+        raise
+    except Exception as error:
+        if isinstance(error, missing):
+            raise
+        # By its kind only: what it says may quote an address with its password.
+        log.warning("the store of blobs failed: %s", type(error).__name__)
         raise Unavailable("The store of blobs cannot be reached.") from error

@@ -16,8 +16,6 @@ from tsugiki.storage.pages import Page, cut, one_more
 from tsugiki.storage.sample_rows import find, read_sample, save, twins_of, values
 from tsugiki.storage.tables import ProjectRow, SampleRow
 
-LOOKUP_ROWS = 500  # values in one IN (...): far below every database's limit on variables
-
 
 @dataclass(frozen=True, slots=True)
 class LabelledSample:

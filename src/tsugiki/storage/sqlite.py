@@ -13,9 +13,13 @@ from sqlalchemy.exc import DBAPIError
 from tsugiki.errors import StorageFull, TsugikiError, Unavailable
 
 BUSY_TIMEOUT_S = 5.0  # reliability: a writer waits so long for another process before it is told "unavailable"
+LOG_TIMEOUT_MS = 500  # how long emptying the log waits for readers, for nobody can write meanwhile
 POOL_SIZE = 8  # connections kept; a reader costs a page cache of 2 MB
 POOL_OVERFLOW = 24  # above them under load; more threads than both wait
-WRITES = "tsugiki_writes"  # execution option of the engine whose transactions take the write lock at once
+BEGIN = "tsugiki_begin"  # execution option: the statement a transaction begins with, READING unless it is given
+READING = "BEGIN"
+WRITING = "BEGIN IMMEDIATE"  # takes the write lock at once
+NOTHING = ""  # a checkpoint is refused within a transaction
 PRIMARY = 0xFF  # the low byte of an extended result code, https://www.sqlite.org/rescode.html
 
 
@@ -27,6 +31,7 @@ def open_engine(path: Path, busy_timeout_s: float) -> Engine:
         pool_size=POOL_SIZE,
         max_overflow=POOL_OVERFLOW,
         pool_timeout=busy_timeout_s,
+        hide_parameters=True,  # an error is logged with its statement, and the values may be anybody's texts
         json_serializer=partial(json.dumps, ensure_ascii=False, allow_nan=False),  # NaN is not JSON elsewhere
     )
     event.listen(engine, "connect", _configure)
@@ -36,12 +41,14 @@ def open_engine(path: Path, busy_timeout_s: float) -> Engine:
 
 def empty_log(engine: Engine) -> bool:
     """Write the log back and cut it to nothing, so that erased bytes are in no file. False while a reader holds it."""
-    raw = engine.raw_connection()
-    try:
-        busy, _, _ = raw.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    with engine.execution_options(**{BEGIN: NOTHING}).connect() as connection:
+        patience = connection.exec_driver_sql("PRAGMA busy_timeout").scalar_one()
+        connection.exec_driver_sql(f"PRAGMA busy_timeout = {LOG_TIMEOUT_MS}")
+        try:
+            busy, _, _ = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
+        finally:
+            connection.exec_driver_sql(f"PRAGMA busy_timeout = {patience}")
         return busy == 0
-    finally:
-        raw.close()
 
 
 def translated(error: DBAPIError) -> TsugikiError | None:
@@ -71,5 +78,5 @@ def _configure(connection: sqlite3.Connection, record: object) -> None:
 
 def _begin(connection: Connection) -> None:
     # A transaction that reads first and writes later cannot be made to wait: SQLite refuses the upgrade at once.
-    writes = connection.get_execution_options().get(WRITES, False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    if statement := connection.get_execution_options().get(BEGIN, READING):
+        connection.exec_driver_sql(statement)

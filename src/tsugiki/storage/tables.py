@@ -133,6 +133,7 @@ class AdaptationRow(Base):
     tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id", ondelete=CASCADE))
     project_id: Mapped[str] = mapped_column(ForeignKey("projects.id", ondelete=CASCADE))
     idempotency_key: Mapped[str | None]
+    fingerprint: Mapped[str | None]  # of the request that brought the key
     status: Mapped[str] = mapped_column(index=True)
     phase: Mapped[str]
     request: Mapped[Json]
@@ -163,6 +164,7 @@ class VersionRow(Base):
     adaptation_id: Mapped[str] = mapped_column(ForeignKey("adaptations.id", ondelete=CASCADE), unique=True)
     digest: Mapped[str]
     evaluation: Mapped[str]  # sha256 of the evaluation's blob
+    bytes: Mapped[int] = mapped_column(server_default="0")  # of both blobs; 0 if published before it was counted
     method: Mapped[str]
     backbone: Mapped[str]
     feature_space: Mapped[str]

@@ -18,7 +18,7 @@ from tsugiki.domain import Json, Key, Scope, Tenant
 from tsugiki.errors import Conflict, NotFound
 from tsugiki.storage.database import Database
 from tsugiki.storage.pages import Page, cut, one_more
-from tsugiki.storage.tables import KeyRow, ProjectRow, SampleRow, TenantRow, VersionRow
+from tsugiki.storage.tables import ExportRow, KeyRow, ProjectRow, SampleRow, TenantRow, VersionRow
 
 SECRET_BYTES = 32  # 256 bits: guessing is hopeless, so a fast digest is enough
 SHOWN = 12  # characters of a secret that may be shown: `tsk_` and 48 bits
@@ -135,12 +135,19 @@ class Tenants:
         return None if not same or expired or key.revoked_at is not None else Principal(tenant, key)
 
     def usage(self, tenant_id: str) -> Json:
-        """How many projects, samples and versions the tenant has."""
+        """How many projects, samples and versions the tenant has, and the bytes of its versions and exports.
+
+        Files of equal bytes are one: a version exported anew does not count again.
+        """
         mine = select(ProjectRow.id).where(ProjectRow.tenant_id == tenant_id)
+        versions = select(func.sum(VersionRow.bytes)).where(VersionRow.project_id.in_(mine)).scalar_subquery()
+        zips = select(ExportRow.project_id, ExportRow.sha256, ExportRow.bytes).where(ExportRow.project_id.in_(mine))
+        exports = select(func.sum(zips.distinct().subquery().c.bytes)).scalar_subquery()
         counts = {
             "projects": select(func.count()).select_from(ProjectRow).where(ProjectRow.tenant_id == tenant_id),
             "samples": select(func.count()).select_from(SampleRow).where(SampleRow.project_id.in_(mine)),
             "versions": select(func.count()).select_from(VersionRow).where(VersionRow.project_id.in_(mine)),
+            "bytes": select(func.coalesce(versions, 0) + func.coalesce(exports, 0)),
         }
         with self._database.read() as session:
             return {name: session.execute(query).scalar_one() for name, query in counts.items()}

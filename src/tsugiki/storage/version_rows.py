@@ -10,7 +10,7 @@ from tsugiki.storage.tables import SnapshotRow, VersionRow
 
 
 def version_row(
-    new: NewVersion, number: int, adaptation_id: str, graft_sha: str, evaluation_sha: str, now: datetime
+    new: NewVersion, number: int, adaptation_id: str, graft_sha: str, evaluation_sha: str, bytes: int, now: datetime
 ) -> VersionRow:
     return VersionRow(
         project_id=new.snapshot.project_id,
@@ -18,6 +18,7 @@ def version_row(
         adaptation_id=adaptation_id,
         digest=graft_sha,
         evaluation=evaluation_sha,
+        bytes=bytes,
         method=new.graft.method,
         backbone=new.backbone,
         feature_space=new.graft.feature_space,
