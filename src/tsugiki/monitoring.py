@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
 
 LATENCY_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
@@ -13,6 +13,9 @@ class Metrics:
     """Prometheus metrics of one process. `gauges` are read when scraped: name -> (help, value)."""
 
     def __init__(self, gauges: Mapping[str, tuple[str, Callable[[], float]]]) -> None:
+        # BentoML asks for values in mapped files, to be shared by workers. On a full disk the first write to a new
+        # page of one ends the process (SIGBUS); ours is one process, and its values need no file.
+        values.ValueClass = values.MutexValue
         self._registry = CollectorRegistry()
         self._requests = Counter(
             "tsugiki_requests", "HTTP requests", ["route", "method", "status"], registry=self._registry

@@ -97,7 +97,7 @@ def processes(running: Running) -> list[int]:
 
 
 def kill_while_busy(running: Running, told: Told, life: int, answers: int, victims: list[int]) -> None:
-    """kill -9 of the victims, some moment after so many answers."""
+    """Kill -9 of the victims, some moment after so many answers."""
     busy = Busy(running, told, life)
     for _ in range(answers):
         assert busy.answered.acquire(timeout=60)

@@ -1,0 +1,71 @@
+"""Runs a service on the little disk of its home, fills it, frees it: `python -m tests.faults.filling HOME`.
+
+Raises where the service does not do as it promises; in a mount namespace of its own, which ends with it.
+"""
+
+import errno
+import sys
+from pathlib import Path
+
+import httpx
+
+from service.launch import serving
+from tests.faults.lives import connect, teach
+
+ROOM = 64 << 10  # bytes at a time
+ASKED = {"project": "support", "inputs": ["parcel late arrive 1"]}
+
+
+def main(home: Path, log: Path) -> None:
+    with serving(home, log=log) as running, connect(running) as http:
+        teach(http, "support")
+        filler = home / "filler"
+        fill(filler)
+        refused = [until_refused(http), adapt(http), export(http)]
+        for reply in refused:
+            problem = reply.json()
+            assert reply.status_code == 507, reply.text
+            assert problem["code"] == "storage_full"
+            assert problem["fix"]
+        answered = http.post("/predict", json=ASKED)
+        assert (answered.status_code, answered.json()["data"][0]["label"]) == (200, "delivery"), answered.text
+        assert http.get("/readyz").status_code == 200
+        filler.unlink()
+        teach(http, "support", first=6)
+        jobs = http.get("/v1/projects/support/adaptations").json()["data"]
+        assert {job["status"] for job in jobs} <= {"succeeded", "failed"}, jobs
+        assert http.post("/predict", json=ASKED).json()["version"] == 2
+
+
+def fill(path: Path) -> None:
+    """To the last byte."""
+    with path.open("wb", buffering=0) as file:
+        while True:
+            try:
+                file.write(bytes(ROOM))
+            except OSError as error:
+                assert error.errno == errno.ENOSPC
+                return
+
+
+def until_refused(http: httpx.Client) -> httpx.Response:
+    """Batches of samples; the first ones may find room in what the database has kept free."""
+    for number in range(200):
+        rows = [{"input": f"filling {number} {row} " + "x" * 2_000, "label": "billing"} for row in range(20)]
+        reply = http.post("/v1/projects/support/samples", json={"samples": rows})
+        if reply.status_code != 200:
+            return reply
+    raise AssertionError("a full disk took everything")
+
+
+def adapt(http: httpx.Client) -> httpx.Response:
+    rows = [{"input": "x" * 60_000 + f" {row}", "label": "billing"} for row in range(20)]
+    return http.post("/adapt", json={"project": "support", "samples": rows})
+
+
+def export(http: httpx.Client) -> httpx.Response:
+    return http.post("/v1/projects", json={"name": "another", "labels": [{"name": "x", "description": "y" * 2_000}] * 1})
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
