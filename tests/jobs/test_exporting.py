@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
+import threading
 import zipfile
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -17,7 +19,7 @@ from service.wiring import Core
 from tests.jobs.working import SOON_S, adapt, core_at, project, samples
 from tsugiki.backbones import Loaded
 from tsugiki.domain import Export, Precision, Project, Version
-from tsugiki.errors import NotFound
+from tsugiki.errors import NotFound, Unavailable
 from tsugiki.export import build
 from tsugiki.jobs.exporting import Answers, Exporting, ExportStores
 
@@ -42,7 +44,12 @@ def exporting(core: Core, answers: Answers) -> Exporting:
     """The core's own but for the reference it is compared with. Close it."""
     stores = ExportStores(core.exports, core.registry, core.samples, core.blobs)
     return Exporting(
-        stores, lambda name: core.backbones.get(name).loaded, answers, build, core.settings.root / "staging"
+        stores,
+        lambda name: core.backbones.get(name).loaded,
+        answers,
+        build,
+        core.settings.root / "staging",
+        pauses_s=(0.0, 0.0),
     )
 
 
@@ -80,10 +87,9 @@ def test_an_export_is_delivered_with_its_parity(core: Core, made: Project) -> No
 
 def test_an_export_made_before_is_found_again_by_its_precision(core: Core) -> None:
     of = adapted(core, "again")
-    assert core.exports.find(of.id, 1, "fp32") is None
     done = export(core, of, core.exporting)
-    assert core.exports.find(of.id, 1, "fp32") == done
-    assert core.exports.find(of.id, 1, "int8") is None
+    assert core.exports.begin(of.id, 1, "fp32") == done
+    assert core.exports.begin(of.id, 1, "int8").status == "queued"
     assert export(core, of, core.exporting).sha256 == done.sha256, "the same version gives the same bytes"
 
 
@@ -101,7 +107,6 @@ def test_an_export_that_answers_otherwise_than_the_service_is_refused_and_leaves
     assert done.error is not None
     assert done.error["code"] == "parity_missed"
     assert files(core, of) == before
-    assert core.exports.find(of.id, 1, "fp32") is None
     assert list((core.settings.root / "staging").iterdir()) == []
     assert export(core, of, core.exporting).status == "succeeded"
 
@@ -163,3 +168,58 @@ def test_a_start_takes_up_exports_and_gives_up_one_that_kills_its_process(
         assert ended(left.id).status == "succeeded"
         assert (ended(deadly.id).status, (ended(deadly.id).error or {})["code"]) == ("failed", "attempts_exhausted")
         assert list((home / "staging").iterdir()) == []
+
+
+@pytest.mark.parametrize("trouble", [Unavailable("away"), OSError(errno.ENOSPC, "No space left on device")])
+def test_a_moment_s_trouble_is_outlasted(core: Core, made: Project, trouble: Exception) -> None:
+    troubles = [trouble, trouble]
+
+    def meet(asked: Project, version: Version, texts: Sequence[str]) -> Floats:
+        if troubles:
+            raise troubles.pop()
+        return core.predictor.probabilities(asked, version, texts)
+
+    troubled = exporting(core, meet)
+    assert export(core, made, troubled).status == "succeeded"
+    troubled.close()
+    assert list((core.settings.root / "staging").iterdir()) == []
+
+
+def test_lasting_trouble_is_given_up_and_told(core: Core, made: Project) -> None:
+    tried: list[int] = []
+
+    def away(asked: Project, version: Version, texts: Sequence[str]) -> Floats:
+        tried.append(len(texts))
+        raise Unavailable("the engine is away")
+
+    troubled = exporting(core, away)
+    done = export(core, made, troubled)
+    troubled.close()
+    assert (done.status, len(tried)) == ("failed", 3)
+    assert (done.error or {})["detail"] == "the engine is away"
+    assert list((core.settings.root / "staging").iterdir()) == []
+
+
+def test_closing_puts_a_running_export_back_as_if_it_had_not_begun(core: Core, made: Project) -> None:
+    entered, opened = threading.Semaphore(0), threading.Event()
+
+    def held(asked: Project, version: Version, texts: Sequence[str]) -> Floats:
+        entered.release()
+        assert opened.wait(SOON_S)
+        return core.predictor.probabilities(asked, version, texts)
+
+    closed = exporting(core, held)
+    running, waiting = (core.exports.create(made.id, 1, "fp32") for _ in range(2))
+    ran, waited = (closed.submit(made, one) for one in (running, waiting))
+    assert entered.acquire(timeout=SOON_S)
+    closing = threading.Thread(target=closed.close)
+    closing.start()
+    waited.result(SOON_S)  # closing lets go of it, so it has begun
+    opened.set()
+    ran.result(SOON_S)
+    closing.join(SOON_S)
+    assert core.exports.get(made.tenant_id, running.id).status == "queued"
+    assert list((core.settings.root / "staging").rglob("attempt-*")) == []
+    core.exporting.submit(made, running).result(SOON_S)
+    assert core.exports.get(made.tenant_id, running.id).status == "succeeded"
+    assert list((core.settings.root / "staging").iterdir()) == []

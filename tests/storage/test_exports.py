@@ -7,17 +7,15 @@ from tsugiki.errors import Conflict, NotFound
 from tsugiki.storage.exports import Exports
 
 
-def test_a_finished_export_is_found_instead_of_made_again(stores: Stores) -> None:
+def test_a_finished_export_is_found_by_its_id(stores: Stores) -> None:
     project = stores.project()
     stores.publish(project)
     exports = Exports(stores.database, stores.blobs)
     queued = exports.create(project.id, 1, "fp32")
-    assert exports.find(project.id, 1, "fp32") is None
     assert exports.start(queued.id).status == "running"
     done = exports.finish(queued.id, 10, "0" * 64, {"rows": 3}, {"p50_ms": 1.0})
     assert (done.status, done.bytes, done.parity) == ("succeeded", 10, {"rows": 3})
-    assert exports.find(project.id, 1, "fp32") == exports.get(project.tenant_id, queued.id) == done
-    assert exports.find(project.id, 1, "int8") is None
+    assert exports.get(project.tenant_id, queued.id) == done
 
 
 def test_an_ended_export_stays_as_it_is(stores: Stores) -> None:

@@ -51,18 +51,6 @@ class Exports:
                 raise NotFound(f"There is no export {export_id!r}.")
             return _export(row)
 
-    def find(self, project_id: str, version: int, precision: Precision) -> Export | None:
-        """The newest that succeeded, so that the same file is not made twice."""
-        query = select(ExportRow).where(
-            ExportRow.project_id == project_id,
-            ExportRow.version == version,
-            ExportRow.precision == precision,
-            ExportRow.status == "succeeded",
-        )
-        with self._database.read() as session:
-            row = session.scalar(query.order_by(ExportRow.id.desc()).limit(1))
-            return _export(row) if row else None
-
     def unfinished(self) -> list[Export]:
         """Of all tenants, oldest first: what a start has to take up again."""
         query = select(ExportRow).where(ExportRow.status.in_(UNFINISHED)).order_by(ExportRow.id)
