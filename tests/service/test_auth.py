@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -121,7 +122,14 @@ def test_admin_implies_the_other_scopes_and_no_other_does(tenants: Tenants) -> N
 @pytest.mark.parametrize("header", [None, "", "Bearer", "Basic !!", "Digest x", "tsk_abc"])
 def test_a_header_without_a_key_is_refused(header: str | None) -> None:
     with pytest.raises(Unauthenticated, match="no API key"):
-        secret_of(header)
+        secret_of(header, basic=True)
+
+
+def test_a_browsers_credentials_are_taken_only_where_they_cannot_do_harm() -> None:
+    header = "Basic " + b64encode(b"anybody:tsk_abc").decode()
+    assert secret_of(header, basic=True) == "tsk_abc"
+    with pytest.raises(Unauthenticated, match="no API key"):
+        secret_of(header, basic=False)
 
 
 def _admitted(door: Doorkeeper, principal: Principal) -> bool:

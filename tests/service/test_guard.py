@@ -53,8 +53,11 @@ def test_what_is_no_key_is_told_nothing(tenant: Tenant, authorization: str | Non
         assert reply.headers["www-authenticate"].startswith("Bearer")
 
 
-def test_a_browser_may_send_the_key_as_a_password(tenant: Tenant) -> None:
-    assert httpx.get(f"{tenant.url}/docs", auth=("anyone", tenant.key)).status_code == 200
+def test_a_browser_may_send_the_key_as_a_password_to_read_the_docs_only(tenant: Tenant) -> None:
+    password = ("anyone", tenant.key)
+    assert httpx.get(f"{tenant.url}/docs", auth=password).status_code == 200
+    refused(httpx.get(f"{tenant.url}/v1/me", auth=password), 401)
+    refused(httpx.post(f"{tenant.url}/v1/projects", auth=password, json={"name": "forged"}), 401)
 
 
 def test_every_reply_has_a_request_id_and_a_sane_one_is_kept(http: httpx.Client) -> None:

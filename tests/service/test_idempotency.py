@@ -41,7 +41,6 @@ def test_one_key_makes_one_version(tenant: Tenant, key: dict[str, str]) -> None:
     [
         ("/v1/projects", {"name": "other-body"}),
         ("/v1/projects", {"name": "first-body", "labels": []}),
-        ("/v1/backbones/recommend", {"name": "first-body"}),
         ("/v1/projects?x=1", {"name": "first-body"}),
     ],
 )
@@ -90,6 +89,7 @@ def test_a_reply_is_not_given_to_a_key_that_may_do_less(tenant: Tenant, key: dic
 def test_a_throttled_request_leaves_its_key_free(stranger: Tenant, key: dict[str, str]) -> None:
     quota = f"/admin/v1/tenants/{stranger.id}/quota"
     good(stranger.operator.put(quota, json={"requests_per_second": 0.001}))
+    good(stranger.http.get("/v1/me"))  # the one request that even this rate allows
     refused(stranger.http.post("/v1/projects", json={"name": "throttled"}, headers=key), 429)
     good(stranger.operator.put(quota, json={}))
     good(stranger.http.post("/v1/projects", json={"name": "throttled"}, headers=key))

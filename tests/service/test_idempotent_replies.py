@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from service.clerks import Clerks
 from service.guard import App, Message, Receive, Send
 from service.idempotency import IdempotentReplies
 from tsugiki.storage.database import Database
@@ -20,7 +21,7 @@ from tsugiki.storage.tenants import Principal, Tenants
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    store: Idempotency
+    core: SimpleNamespace
     principal: Principal
 
     async def post(self, app: App, body: bytes = b"{}", key: str = "k") -> int:
@@ -39,7 +40,7 @@ class Caller:
             "path": "/adapt",
             "query_string": b"",
             "headers": [(b"idempotency-key", key.encode())],
-            "app": SimpleNamespace(state=SimpleNamespace(core=SimpleNamespace(idempotency=self.store))),
+            "app": SimpleNamespace(state=SimpleNamespace(core=self.core)),
             "state": {"principal": self.principal, "request_id": "req_1", "body": body},
         }
         await IdempotentReplies(app)(scope, receive, send)
@@ -52,7 +53,10 @@ def caller(tmp_path: Path) -> Iterator[Caller]:
     database.migrate()
     tenants = Tenants(database)
     tenant = tenants.create("acme")
-    yield Caller(Idempotency(database), Principal(tenant, tenants.issue_key(tenant.id, "k", ["adapt"]).key))
+    # Of all the core, what the middleware uses.
+    core = SimpleNamespace(idempotency=Idempotency(database), clerks=Clerks())
+    yield Caller(core, Principal(tenant, tenants.issue_key(tenant.id, "k", ["adapt"]).key))
+    core.clerks.close()
     database.close()
 
 
@@ -99,10 +103,11 @@ def test_a_second_one_is_told_that_the_first_still_runs(caller: Caller) -> None:
             await leave.wait()
             await answer(scope, receive, send)
 
-        first = asyncio.create_task(caller.post(slow))
-        await entered.wait()
-        second = await caller.post(slow)
-        leave.set()
-        return [await first, second, await caller.post(slow)]
+        async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
+            first = tasks.create_task(caller.post(slow))
+            await entered.wait()
+            second = await caller.post(slow)
+            leave.set()
+        return [first.result(), second, await caller.post(slow)]
 
     assert asyncio.run(both()) == [200, 409, 200]

@@ -88,3 +88,10 @@ def test_an_erased_project_is_gone_with_all_that_was_in_it(stranger: Tenant) -> 
         refused(stranger.http.get(path), 404)
     refused(stranger.http.post("/predict", json={"project": "gone", "inputs": ["pay"]}), 404)
     refused(stranger.http.delete("/v1/projects/gone"), 404)
+
+
+def test_a_policy_patch_changes_what_it_names(http: httpx.Client) -> None:
+    good(http.post("/v1/projects", json={"name": "careful", "policy": {"promote": "manual"}}))
+    changed = good(http.patch("/v1/projects/careful", json={"policy": {"abstain": {"target_precision": 0.9}}}))
+    assert changed["policy"]["promote"] == "manual"
+    assert changed["policy"]["abstain"] == {"target_precision": 0.9}
