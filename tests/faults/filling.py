@@ -21,7 +21,7 @@ def main(home: Path, log: Path) -> None:
         teach(http, "support")
         filler = home / "filler"
         fill(filler)
-        refused = [until_refused(http), adapt(http), export(http)]
+        refused = [until_refused(http), adapt(http), create(http)]
         for reply in refused:
             problem = reply.json()
             assert reply.status_code == 507, reply.text
@@ -63,8 +63,9 @@ def adapt(http: httpx.Client) -> httpx.Response:
     return http.post("/adapt", json={"project": "support", "samples": rows})
 
 
-def export(http: httpx.Client) -> httpx.Response:
-    return http.post("/v1/projects", json={"name": "another", "labels": [{"name": "x", "description": "y" * 2_000}] * 1})
+def create(http: httpx.Client) -> httpx.Response:
+    labels = [{"name": f"label {number}", "description": "y" * 2_000} for number in range(20)]
+    return http.post("/v1/projects", json={"name": "another", "labels": labels})
 
 
 if __name__ == "__main__":

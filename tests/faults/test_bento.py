@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from service.launch import ENVIRONMENT, Running, free_port
-from tests.faults.lives import ready, teach
+from tests.faults.lives import processes, ready, teach
 
 ROOT = Path(__file__).parents[2]
 KEY = "tsk_of-the-bento-s-first-start"
@@ -94,10 +94,10 @@ def served(
 def test_the_project_cannot_be_imported_where_the_bento_is_served(bare_python: Path, tmp_path: Path) -> None:
     for name in ("tsugiki", "service", "adapters"):
         tried = subprocess.run(
-            [str(bare_python), "-c", f"import {name}"], cwd=tmp_path, capture_output=True, text=True, check=False
+            [str(bare_python), "-I", "-c", f"import {name}"], cwd=tmp_path, capture_output=True, text=True, check=False
         )
         assert f"No module named '{name}'" in tried.stderr
-    subprocess.run([str(bare_python), "-c", "import bentoml"], cwd=tmp_path, check=True)
+    subprocess.run([str(bare_python), "-I", "-c", "import bentoml"], cwd=tmp_path, check=True)
 
 
 def test_the_bento_holds_the_sources_and_nothing_else(bento: Bento) -> None:
@@ -126,15 +126,14 @@ def test_a_served_bento_adapts_and_predicts(served: Running) -> None:
 
 
 def test_bentoml_s_own_client_reaches_both_verbs(served: Running, bare_python: Path, tmp_path: Path) -> None:
-    asked = [str(bare_python), "-c", CLIENT, served.url, KEY]
+    asked = [str(bare_python), "-I", "-c", CLIENT, served.url, KEY]
     done = subprocess.run(asked, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == ["succeeded", "rain"]
 
 
 def test_sources_elsewhere_are_not_what_is_served(bento: Bento, served: Running) -> None:
-    workers = Path(f"/proc/{served.pid}/task/{served.pid}/children").read_text().split()
-    for pid in workers:
-        maps = Path(f"/proc/{pid}/cwd").resolve()
-        assert ROOT not in (maps, *maps.parents)
-    assert (bento.folder / "src" / "tsugiki" / "domain.py").is_file()
+    _, worker = processes(served)
+    folder = Path(f"/proc/{worker}/cwd").resolve()
+    assert folder == (bento.folder / "src").resolve()
+    assert ROOT not in folder.parents
