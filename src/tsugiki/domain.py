@@ -382,7 +382,7 @@ class Export:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """One row's answer. `scores` holds every label, best first."""
+    """One row's answer. `scores` holds as many labels as were asked for, best first."""
 
     outcome: Outcome
     label: str | None

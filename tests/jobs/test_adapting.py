@@ -16,7 +16,7 @@ from service.wiring import Core
 from tests.jobs.working import SOON_S, Watched, adapt, ask, core_at, lane_of, project, samples
 from tsugiki.backbones import Loaded
 from tsugiki.domain import LIVE, Budget, Fitted, MethodName, Policy, Profile, TrainingSet, Verdict, Version
-from tsugiki.errors import NotFound
+from tsugiki.errors import NotFound, Overloaded, StorageFull, TsugikiError, Unavailable
 from tsugiki.jobs.fast_lane import FastLane
 from tsugiki.ports import Backbone, Progress
 
@@ -51,6 +51,15 @@ class Interrupted:
         self.meanwhile()
         progress.check()
         return found
+
+
+class Endless(Interrupted):
+    """Never done: only a look at whether to stop ends it."""
+
+    def fit(self, backbone: Backbone, data: TrainingSet, budget: Budget, progress: Progress) -> Fitted:
+        self.meanwhile()
+        while True:
+            progress.check()
 
 
 class Careless(Interrupted):
@@ -294,3 +303,106 @@ def test_a_start_takes_up_what_was_left_once_and_gives_up_after_three_attempts(
         assert (ended[hopeless.id].error or {})["code"] == "attempts_exhausted"
         assert [version.number for version in after.registry.list(made.id).data] == [1, 2, 3]
         assert live(after, made.id) == 3
+
+
+def test_what_is_told_of_the_whole_never_falls(core: Core, lane: FastLane) -> None:
+    made = project(core, "progress")
+    core.samples.add(made.id, samples(24))
+    done = adapt(core, lane, made)
+    told = [event.data for event in core.adaptations.events(done.id) if event.type == "phase"]
+    fractions = [one["fraction"] for one in told]
+    assert fractions == sorted(fractions)
+    by_phase = {one["phase"]: one["fraction"] for one in told}
+    assert 0.45 == by_phase["train"] < 0.85 == by_phase["calibrate"] < 0.9 == by_phase["evaluate"]
+    metrics = [event.data for event in core.adaptations.events(done.id) if event.type == "metric"]
+    assert [metric["name"] for metric in metrics] == ["held_out_log_loss"]
+
+
+def test_a_method_gets_what_embedding_left_of_the_budget(core: Core) -> None:
+    budgets: list[float | None] = []
+
+    class Told(Interrupted):
+        def fit(self, backbone: Backbone, data: TrainingSet, budget: Budget, progress: Progress) -> Fitted:
+            budgets.append(budget.seconds)
+            return super().fit(backbone, data, budget, progress)
+
+    made = project(core, "budget")
+    core.samples.add(made.id, samples())
+    lane = lane_of(core, methods=[Told(lambda: None)])
+    for budget in (None, {"seconds": 50.0}, {"seconds": 1e-9}):
+        assert adapt(core, lane, made, budget=budget).status == "succeeded"
+    lane.close()
+    none, most, nothing = budgets
+    assert (none, nothing) == (None, 0.0)
+    assert most is not None
+    assert 0 < most < 50
+
+
+def test_closing_puts_a_running_adaptation_back_as_if_it_had_not_begun(core: Core) -> None:
+    made = project(core, "stopped")
+    core.samples.add(made.id, samples())
+    begun = threading.Semaphore(0)
+    lane = lane_of(core, methods=[Endless(begun.release)])
+    adaptation = ask(core, made)
+    for _ in range(4):  # more often than it would be tried
+        done = lane.submit(made, adaptation)
+        assert begun.acquire(timeout=SOON_S)
+        lane.close()
+        done.result(SOON_S)
+        found = core.adaptations.get(made.tenant_id, adaptation.id)
+        assert (found.status, found.phase, found.fraction, found.attempts) == ("queued", "validate", 0.0, 0)
+        lane = lane_of(core, methods=[Endless(begun.release)])
+    lane.close()
+    lane = lane_of(core)
+    lane.submit(made, adaptation).result(SOON_S)
+    lane.close()
+    found = core.adaptations.get(made.tenant_id, adaptation.id)
+    assert (found.status, found.attempts, found.version) == ("succeeded", 1, 1)
+
+
+@pytest.mark.parametrize("trouble", [Unavailable("away"), StorageFull("no room"), Overloaded("full")])
+def test_a_moment_s_trouble_is_outlasted(core: Core, trouble: TsugikiError) -> None:
+    troubles = [trouble, trouble]
+
+    def meet() -> None:
+        if troubles:
+            raise troubles.pop()
+
+    made = project(core, f"trouble-{next(names)}")
+    core.samples.add(made.id, samples())
+    lane = lane_of(core, methods=[Interrupted(meet)])
+    done = adapt(core, lane, made)
+    lane.close()
+    assert (done.status, done.attempts, done.version) == ("succeeded", 3, 1)
+    messages = [event.data["text"] for event in core.adaptations.events(done.id) if event.type == "message"]
+    assert messages == [f"{trouble.detail}; it is tried again"] * 2
+
+
+def test_lasting_trouble_is_given_up_and_told(core: Core) -> None:
+    def away() -> None:
+        raise Unavailable("the engine is away")
+
+    made = project(core, "lasting")
+    core.samples.add(made.id, samples())
+    method = Interrupted(away)
+    lane = lane_of(core, methods=[method])
+    done = adapt(core, lane, made)
+    lane.close()
+    assert (done.status, done.attempts, method.fitted) == ("failed", 3, 3)
+    assert (done.error or {})["detail"] == "the engine is away"
+
+
+def test_what_is_cancelled_while_in_trouble_stays_cancelled(core: Core) -> None:
+    made = project(core, "cancelled-in-trouble")
+    core.samples.add(made.id, samples())
+
+    def cancel() -> None:
+        for job in core.adaptations.list(made.id).data:
+            core.adaptations.cancel(made.tenant_id, job.id)
+        raise Unavailable("away")
+
+    method = Interrupted(cancel)
+    lane = lane_of(core, methods=[method])
+    assert adapt(core, lane, made).status == "cancelled"
+    assert method.fitted == 1
+    lane.close()

@@ -55,13 +55,13 @@ class Watched:
 
 
 def lane_of(core: Core, *, embedder: Embedder | None = None, methods: Iterable[Method] = METHODS) -> FastLane:
-    """A fast lane of the core's own parts but for what is given. Close it before the core."""
+    """A fast lane of the core's own parts but for what is given, without pauses. Close it before the core."""
     stores = Stores(
         core.adaptations, core.samples, Features(core.database), core.registry, partial(core.database.ids.new, "snp")
     )
     chosen = tuple(methods)
     tools = Tools(embedder or core.backbones, {method.name: method for method in chosen}, partial(plan, chosen))
-    return FastLane(stores, tools, workers=2, on_end=core.metrics.adaptation)
+    return FastLane(stores, tools, workers=2, on_end=core.metrics.adaptation, pauses_s=(0.0, 0.0))
 
 
 def project(core: Core, name: str = "support", policy: Policy | None = None) -> Project:

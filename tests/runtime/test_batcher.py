@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tests.runtime.passes import POISON, Passes, batcher, row
 from tsugiki.errors import Overloaded, TsugikiError, Unavailable
-from tsugiki.runtime.batcher import BUCKETS, Batcher, Lane, Limits, bucket_of
+from tsugiki.runtime.batcher import BUCKETS, BULK_TURN, Batcher, Lane, Limits, bucket_of
 
 if TYPE_CHECKING:
     from tsugiki.domain import Floats
@@ -161,6 +161,33 @@ def test_interactive_rows_go_before_bulk_and_bulk_passes_are_short(engine: Passe
     assert told(interactive) == list(range(1, 9))
     assert engine.seen[1] == list(range(1, 9))
     assert [len(one) for one in engine.seen[2:]] == [4, 4, 4]
+    assert told(plug) == [0]
+    work.close()
+
+
+def test_bulk_has_its_turn_however_much_others_ask(engine: Passes) -> None:
+    work = batcher(engine, limits=Limits(batch_tokens=8, bulk_batch_tokens=8))
+    plug = plugged(engine, work)
+    flood = ask(work, "b", *range(1, 4 * BULK_TURN))
+    bulk = ask(work, "a", 100, 101, lane=Lane.BULK)
+    engine.release()
+    assert told(bulk) == [100, 101]
+    assert told(flood) == list(range(1, 4 * BULK_TURN))
+    order = [one[0] for one in engine.seen]
+    assert (order.index(100), order.index(101)) == (BULK_TURN, 2 * BULK_TURN)
+    assert told(plug) == [0]
+    work.close()
+
+
+def test_bulk_s_turn_is_not_saved_up_while_it_waits_for_nothing(engine: Passes) -> None:
+    work = batcher(engine, limits=Limits(batch_tokens=8, bulk_batch_tokens=8))
+    assert told(ask(work, "b", *range(1, 3 * BULK_TURN))) == list(range(1, 3 * BULK_TURN))
+    plug = plugged(engine, work)
+    bulk, interactive = ask(work, "a", 100, lane=Lane.BULK), ask(work, "b", 200)
+    engine.release()
+    assert told(bulk) == [100]
+    assert told(interactive) == [200]
+    assert engine.seen[-2:] == [[200], [100]]
     assert told(plug) == [0]
     work.close()
 

@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from tests.runtime.assembled import Assembled, assembled
-from tests.runtime.grafting import TOLERANCE
+from tests.runtime.grafting import TOLERANCE, features, route
 from tsugiki.backbones import Loaded
-from tsugiki.domain import Policy, Prediction
-from tsugiki.errors import Invalid, NoVersion, TsugikiError, WrongFeatureSpace
+from tsugiki.domain import Graft, Policy, Prediction, Version
+from tsugiki.errors import Invalid, NoVersion, TsugikiError, Unavailable, WrongFeatureSpace
+from tsugiki.ports import Engine
 from tsugiki.runtime.batcher import Lane
 from tsugiki.runtime.directory import Selector
-from tsugiki.runtime.predictor import INLINE_CHARS
+from tsugiki.runtime.engine import OnnxEngine
+from tsugiki.runtime.heads import HeadBank, StaleSlot
+from tsugiki.runtime.predictor import INLINE_CHARS, INLINE_SCORES, Predictor
+from tsugiki.runtime.residency import Lease, Residency
+from tsugiki.runtime.route import Slot
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from tsugiki.domain import Floats
 
 LABELS = ("billing", "delivery", "other")
 TEXTS = ("the card", "where is my parcel", "i love it", "refund please " * 10)
@@ -149,3 +162,133 @@ def test_a_request_that_is_cancelled_leaves_its_head_free_to_go(parts: Assembled
     assert parts.residency.resident_heads == 0
     assert parts.residency.lease_resident(version) is None
     assert isinstance(predict(parts, project.tenant_id, "the card")[0], Prediction)
+
+
+def slot_of(parts: Assembled, version: Version) -> Slot:
+    with parts.residency.lease(version) as lease:
+        return lease.slot
+
+
+def is_right(parts: Assembled, version: Version, text: str, row: Prediction | TsugikiError) -> bool:
+    alone = parts.alone(version, text).tolist()
+    return isinstance(row, Prediction) and dict(row.scores) == pytest.approx(
+        dict(zip(version.labels, alone, strict=True)), abs=TOLERANCE
+    )
+
+
+def test_rows_whose_slot_was_given_to_another_head_are_asked_anew(parts: Assembled) -> None:
+    mine, theirs = (parts.project("support", tenant) for tenant in ("acme", "other"))
+    my_version, their_version = parts.publish(mine, LABELS, 1), parts.publish(theirs, LABELS, 2)
+    lost = slot_of(parts, my_version)
+    parts.backbones.get("tiny").bank.free(lost)
+    given = slot_of(parts, their_version)
+    assert (given.page, given.start) == (lost.page, lost.start)
+    assert all(
+        is_right(parts, my_version, text, row)
+        for text, row in zip(TEXTS, predict(parts, mine.tenant_id, *TEXTS), strict=True)
+    )
+    assert is_right(parts, their_version, TEXTS[0], predict(parts, theirs.tenant_id, TEXTS[0])[0])
+    assert slot_of(parts, their_version) == given
+
+
+class Losing(Residency):
+    """The fault: every slot is given away as soon as it is leased."""
+
+    def __init__(
+        self, bank_of: Callable[[Version], HeadBank], graft_of: Callable[[Version], Graft], budget: int
+    ) -> None:
+        super().__init__(bank_of, graft_of, budget)
+        self._bank = bank_of
+
+    def lease(self, version: Version) -> Lease:
+        lease = super().lease(version)
+        self._bank(version).free(lease.slot)
+        return lease
+
+
+def test_a_head_that_is_lost_again_is_refused_and_never_guessed(tmp_path: Path, tiny: Loaded) -> None:
+    with assembled(tmp_path, tiny, make_residency=Losing) as parts:
+        project = parts.project("support", "acme")
+        version = parts.publish(project, LABELS, 1)
+        (row,) = predict(parts, project.tenant_id, "the card")
+        assert isinstance(row, Unavailable)
+        with pytest.raises(Unavailable):
+            parts.predictor.probabilities(project, version, TEXTS)
+
+
+def test_a_request_that_leaves_during_a_cold_load_gives_the_head_back(tmp_path: Path, tiny: Loaded) -> None:
+    entered, opened = threading.Semaphore(0), threading.Event()
+
+    def slow(bank_of: Callable[[Version], HeadBank], graft_of: Callable[[Version], Graft], budget: int) -> Residency:
+        def held(version: Version) -> Graft:
+            entered.release()
+            assert opened.wait(30)
+            return graft_of(version)
+
+        return Residency(bank_of, held, budget)
+
+    async def leave(parts: Assembled, tenant_id: str) -> None:
+        asked = asyncio.create_task(parts.predictor.predict(tenant_id, "support", Selector(), TEXTS))
+        assert await asyncio.to_thread(entered.acquire, timeout=30)
+        asked.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asked
+        opened.set()
+
+    with assembled(tmp_path, tiny, make_residency=slow) as parts:
+        project = parts.project("support", "acme")
+        version = parts.publish(project, LABELS, 1)
+        asyncio.run(leave(parts, project.tenant_id))
+        slot = slot_of(parts, version)
+        parts.residency.forget(project.id)
+        space = tiny.backbone.space
+        (found,) = parts.backbones.get("tiny").bank.probabilities([route(slot, space.id)], features(1, space.dim))
+        assert isinstance(found, StaleSlot), "nobody holds it, so it was freed"
+
+
+class Gated:
+    """The Engine port over a real one: no pass begins before it is open."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.open = threading.Event()
+        self.passes = 0
+
+    def run(self, rows: Sequence[NDArray[np.int64]]) -> Floats:
+        assert self.open.wait(30)
+        self.passes += 1
+        return self._engine.run(rows)
+
+
+def test_a_request_that_takes_too_long_is_told_so_and_leaves_the_queue(tmp_path: Path, tiny: Loaded) -> None:
+    engine = Gated(OnnxEngine(tiny.graph, dim=tiny.backbone.space.dim, threads=1))
+    soon = partial(Predictor, deadline_s=0.2)
+    try:
+        with assembled(tmp_path, tiny, engine=engine, make_predictor=soon) as parts:
+            project = parts.project("support", "acme")
+            parts.publish(project, LABELS, 1)
+            with pytest.raises(Unavailable) as raised:
+                predict(parts, project.tenant_id, *[f"card {number}" for number in range(300)])
+            assert raised.value.reason == "deadline_exceeded"
+            assert raised.value.retry_after_s > 0
+            engine.open.set()
+    finally:
+        engine.open.set()
+    assert engine.passes <= 2, "what was on its way; closing found nothing else to answer"
+
+
+@pytest.mark.parametrize("rows", [1, INLINE_SCORES])
+def test_only_the_labels_asked_for_are_told_and_in_the_same_order(parts: Assembled, rows: int) -> None:
+    project = parts.project("support", "acme")
+    parts.publish(project, [f"label {number}" for number in range(40)], 1)
+    texts = [TEXTS[number % 3] for number in range(rows)]
+    whole = predict(parts, project.tenant_id, *texts[:3])
+    for top_k in (1, 7, 400):
+        asked = parts.predictor.predict(project.tenant_id, "support", Selector(), texts, top_k=top_k)
+        found = asyncio.run(asked).rows
+        assert len(found) == rows
+        for row, every in zip(found, whole, strict=False):
+            assert isinstance(row, Prediction)
+            assert isinstance(every, Prediction)
+            assert [label for label, _ in row.scores] == [label for label, _ in every.scores][:top_k]
+            assert row.label == every.label

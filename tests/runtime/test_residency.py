@@ -55,6 +55,24 @@ def is_stale(bank: HeadBank, slot: Slot) -> bool:
     return isinstance(found, StaleSlot)
 
 
+def test_a_disowned_slot_is_left_to_whose_it_is_and_the_head_loaded_anew() -> None:
+    shelf = Shelf()
+    heads, bank = residency(shelf, 4)
+    with heads.lease(head(1)) as lost:
+        bank.free(lost.slot)  # the fault: it was given away while in use
+        with heads.lease(head(2)) as other:
+            assert (other.slot.page, other.slot.start) == (lost.slot.page, lost.slot.start)
+            heads.disown(head(1), lost.slot)
+            heads.disown(head(2), lost.slot)  # not its slot: nothing happens
+            with heads.lease(head(1)) as found:
+                assert not is_stale(bank, found.slot)
+                assert not is_stale(bank, other.slot)
+    assert shelf.read == ["1", "2", "1"]
+    assert (heads.resident_heads, heads.resident_bytes) == (2, 2 * HEAD_BYTES)
+    heads.forget("proj_a")
+    assert (heads.resident_heads, heads.resident_bytes) == (0, 0)
+
+
 def test_a_head_is_read_once_and_then_in_memory() -> None:
     shelf = Shelf()
     heads, bank = residency(shelf, 4)

@@ -29,9 +29,15 @@ class PerRow(Predictor):
     """The fault that must be found: the alias is read anew for each row."""
 
     async def predict(
-        self, tenant_id: str, ref: str, selector: Selector, inputs: Sequence[object], truncate: Truncate = "END"
+        self,
+        tenant_id: str,
+        ref: str,
+        selector: Selector,
+        inputs: Sequence[object],
+        truncate: Truncate = "END",
+        top_k: int | None = None,
     ) -> Answered:
-        parts = [await super(PerRow, self).predict(tenant_id, ref, selector, [one], truncate) for one in inputs]
+        parts = [await super(PerRow, self).predict(tenant_id, ref, selector, [one], truncate, top_k) for one in inputs]
         return Answered(parts[0].target, tuple(row for part in parts for row in part.rows))
 
 
@@ -54,9 +60,15 @@ class ByName(Predictor):
         self._owner: dict[str, str] = {}
 
     async def predict(
-        self, tenant_id: str, ref: str, selector: Selector, inputs: Sequence[object], truncate: Truncate = "END"
+        self,
+        tenant_id: str,
+        ref: str,
+        selector: Selector,
+        inputs: Sequence[object],
+        truncate: Truncate = "END",
+        top_k: int | None = None,
     ) -> Answered:
-        return await super().predict(self._owner.setdefault(ref, tenant_id), ref, selector, inputs, truncate)
+        return await super().predict(self._owner.setdefault(ref, tenant_id), ref, selector, inputs, truncate, top_k)
 
 
 def fragile(tiny: Loaded) -> Fragile:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,19 +12,27 @@ import numpy as np
 
 from tsugiki.data.text import clean_text
 from tsugiki.domain import Prediction
-from tsugiki.errors import Invalid, Issue, TsugikiError
+from tsugiki.errors import Invalid, Issue, TsugikiError, Unavailable
 from tsugiki.runtime.batcher import Lane
 from tsugiki.runtime.directory import Target
+from tsugiki.runtime.heads import StaleSlot
+from tsugiki.runtime.ranking import best_first
 from tsugiki.runtime.route import Route
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from tsugiki.domain import Floats, Project, Version
     from tsugiki.ports import Prepared, Truncate
     from tsugiki.runtime.directory import Directory, Selector
     from tsugiki.runtime.residency import Lease, Residency
     from tsugiki.runtime.served import Served, ServedBackbones
 
+log = logging.getLogger(__name__)
+
+DEADLINE_S = 100.0  # the server's own limit is 120 s, and says nothing: it must never be met
 INLINE_CHARS = 4_096  # preparing less than this takes under a millisecond: cheaper than a thread hop
+INLINE_SCORES = 2_048  # ditto of building answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,60 +50,136 @@ class Answered:
 class Predictor:
     """Answers requests for all tenants. `predict` is for the event loop, `probabilities` for the threads of jobs."""
 
-    def __init__(self, directory: Directory, residency: Residency, backbones: ServedBackbones) -> None:
+    def __init__(
+        self,
+        directory: Directory,
+        residency: Residency,
+        backbones: ServedBackbones,
+        *,
+        deadline_s: float = DEADLINE_S,
+    ) -> None:
         self._directory = directory
         self._residency = residency
         self._backbones = backbones
+        self._deadline_s = deadline_s
 
     async def predict(
-        self, tenant_id: str, ref: str, selector: Selector, inputs: Sequence[object], truncate: Truncate = "END"
+        self,
+        tenant_id: str,
+        ref: str,
+        selector: Selector,
+        inputs: Sequence[object],
+        truncate: Truncate = "END",
+        top_k: int | None = None,
     ) -> Answered:
-        """Raises NotFound, NoVersion, Overloaded, Unavailable, ArtifactCorrupt; a bad row fails alone."""
+        """The `top_k` best labels of each input, None for all; a bad row fails alone.
+
+        Cancelled, it takes its rows out of the queue and lets go of the head. Raises NotFound, NoVersion, Overloaded,
+        Unavailable (also after `deadline_s`), ArtifactCorrupt.
+        """
+        deadline = asyncio.timeout(self._deadline_s)
+        try:
+            async with deadline:
+                return await self._predict(tenant_id, ref, selector, inputs, truncate, top_k)
+        except TimeoutError:
+            if not deadline.expired():
+                raise
+            raise Unavailable(
+                f"the inputs could not be answered within {self._deadline_s:g} s",
+                fix="send fewer at a time",
+                code="deadline_exceeded",
+            ) from None
+
+    async def _predict(
+        self,
+        tenant_id: str,
+        ref: str,
+        selector: Selector,
+        inputs: Sequence[object],
+        truncate: Truncate,
+        top_k: int | None,
+    ) -> Answered:
         target = self._directory.remembered(tenant_id, ref, selector)
         if target is None:
             target = await asyncio.to_thread(self._directory.resolve, tenant_id, ref, selector)
         served = self._backbones.ready(target.project.backbone)
         if served is None:
             served = await asyncio.to_thread(self._backbones.get, target.project.backbone)
+        if _characters(inputs) <= INLINE_CHARS:
+            rows = _prepare(served, inputs, truncate)
+        else:
+            rows = await asyncio.to_thread(_prepare, served, inputs, truncate)
+        good = [row.ids for row in rows if not isinstance(row, TsugikiError)]
+        replies = await self._replies(served, target, good)
+        classes = len(target.version.labels)
+        if len(replies) * min(top_k or classes, classes) <= INLINE_SCORES:
+            return _finish(target, rows, replies, top_k)
+        return await asyncio.to_thread(_finish, target, rows, replies, top_k)
+
+    async def _replies(
+        self, served: Served, target: Target, rows: Sequence[NDArray[np.int64]]
+    ) -> list[Floats | TsugikiError]:
+        """Rows whose slot turned out to be another head's are asked once more, at a new slot of the same version."""
+        replies = await self._ask(served, target, rows)
+        stale = [place for place, reply in enumerate(replies) if isinstance(reply, StaleSlot)]
+        if stale:
+            log.error("%d rows met a slot that is not their version's; this is a bug", len(stale))
+            again = await self._ask(served, target, [rows[place] for place in stale])
+            for place, reply in zip(stale, again, strict=True):
+                replies[place] = _lost() if isinstance(reply, StaleSlot) else reply
+        return replies
+
+    async def _ask(
+        self, served: Served, target: Target, rows: Sequence[NDArray[np.int64]]
+    ) -> list[Floats | TsugikiError]:
         lease = self._residency.lease_resident(target.version)
         if lease is None:
-            lease = await asyncio.to_thread(self._residency.lease, target.version)
+            lease = await self._lease(target.version)
         with lease:
-            if _characters(inputs) <= INLINE_CHARS:
-                pending = _submit(served, target, lease, inputs, truncate, Lane.INTERACTIVE)
-            else:
-                pending = await asyncio.to_thread(_submit, served, target, lease, inputs, truncate, Lane.INTERACTIVE)
-            return _finish(target, pending, await asyncio.wrap_future(pending.replies))
+            route = _route(target.project, target.version, lease)
+            replies = await asyncio.wrap_future(served.batcher.submit(route.tenant_id, rows, route, Lane.INTERACTIVE))
+        if any(isinstance(reply, StaleSlot) for reply in replies):
+            self._residency.disown(target.version, lease.slot)
+        return replies
+
+    async def _lease(self, version: Version) -> Lease:
+        """A thread cannot be cancelled: a lease that it takes for nobody is released when it has it."""
+        leasing = asyncio.get_running_loop().run_in_executor(None, self._residency.lease, version)
+        try:
+            return await asyncio.shield(leasing)
+        except asyncio.CancelledError:
+            leasing.add_done_callback(_release)
+            raise
 
     def probabilities(self, project: Project, version: Version, texts: Sequence[str]) -> Floats:
         """The same answers for a job's thread, in the bulk lane: (texts, classes), columns in label order."""
-        target = Target(project, None, version, None)
         served = self._backbones.get(project.backbone)
+        rows = _prepare(served, texts, "END")
+        good = [row.ids for row in rows if not isinstance(row, TsugikiError)]
         with self._residency.lease(version) as lease:
-            pending = _submit(served, target, lease, texts, "END", Lane.BULK)
-            replies = pending.replies.result()
-        for row in (*pending.rows, *replies):
+            route = _route(project, version, lease)
+            replies = served.batcher.submit(route.tenant_id, good, route, Lane.BULK).result()
+        if any(isinstance(reply, StaleSlot) for reply in replies):
+            self._residency.disown(version, lease.slot)
+            raise _lost()
+        for row in (*rows, *replies):
             if isinstance(row, TsugikiError):
                 raise row
         return np.stack([reply for reply in replies if not isinstance(reply, TsugikiError)])
 
 
-@dataclass(frozen=True, slots=True)
-class _Pending:
-    rows: list[Prepared | TsugikiError]
-    replies: Future[list[Floats | TsugikiError]]  # of the good rows, in order
+def _route(project: Project, version: Version, lease: Lease) -> Route:
+    return Route(project.tenant_id, project.id, version.number, version.digest, version.feature_space, lease.slot)
 
 
-def _submit(
-    served: Served, target: Target, lease: Lease, inputs: Sequence[object], truncate: Truncate, lane: Lane
-) -> _Pending:
-    version = target.version
-    route = Route(
-        target.project.tenant_id, target.project.id, version.number, version.digest, version.feature_space, lease.slot
-    )
-    rows = _prepare(served, inputs, truncate)
-    good = [row.ids for row in rows if not isinstance(row, TsugikiError)]
-    return _Pending(rows, served.batcher.submit(route.tenant_id, good, route, lane))
+def _release(leased: asyncio.Future[Lease]) -> None:
+    if not leased.cancelled() and leased.exception() is None:
+        leased.result().release()
+
+
+def _lost() -> Unavailable:
+    detail = "the version's head was not where it should be; the service's log has more"
+    return Unavailable(detail, fix="send it again", code=StaleSlot.code)
 
 
 def _prepare(served: Served, inputs: Sequence[object], truncate: Truncate) -> list[Prepared | TsugikiError]:
@@ -119,22 +203,27 @@ def _fitting(row: Prepared, index: int, truncate: Truncate) -> Prepared | Tsugik
     return Invalid(detail, code=issue.code, fix=issue.fix, issues=[issue])
 
 
-def _finish(target: Target, pending: _Pending, replies: Sequence[Floats | TsugikiError]) -> Answered:
+def _finish(
+    target: Target,
+    rows: Sequence[Prepared | TsugikiError],
+    replies: Sequence[Floats | TsugikiError],
+    top_k: int | None,
+) -> Answered:
+    """`replies` are of the good rows, in order."""
     answers = iter(replies)
-    rows: list[Prediction | TsugikiError] = []
-    for row in pending.rows:
+    found: list[Prediction | TsugikiError] = []
+    for row in rows:
         if isinstance(row, TsugikiError):
-            rows.append(row)
+            found.append(row)
             continue
         reply = next(answers)
-        rows.append(reply if isinstance(reply, TsugikiError) else _prediction(target, row, reply))
-    return Answered(target, tuple(rows))
+        found.append(reply if isinstance(reply, TsugikiError) else _prediction(target, row, reply, top_k))
+    return Answered(target, tuple(found))
 
 
-def _prediction(target: Target, row: Prepared, probabilities: Floats) -> Prediction:
+def _prediction(target: Target, row: Prepared, probabilities: Floats, top_k: int | None) -> Prediction:
     labels = target.version.labels
-    order: list[int] = (-probabilities).argsort(kind="stable").tolist()
-    scores = tuple((labels[index], float(probabilities[index])) for index in order)
+    scores = tuple((labels[index], float(probabilities[index])) for index in best_first(probabilities, top_k))
     label, score = scores[0]
     abstains = target.abstain_below is not None and score < target.abstain_below
     return Prediction(

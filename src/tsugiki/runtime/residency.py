@@ -24,13 +24,13 @@ HeadKey = tuple[str, str]  # (project id, graft digest)
 
 
 class Lease:
-    """A resident head that stays where it is until released; use as a context manager."""
+    """A resident head that stays where it is until released, once; use as a context manager."""
 
-    __slots__ = ("_release", "slot")
+    __slots__ = ("release", "slot")
 
     def __init__(self, slot: Slot, release: Callable[[], None]) -> None:
         self.slot = slot
-        self._release = release
+        self.release = release
 
     def __enter__(self) -> Lease:
         return self
@@ -38,7 +38,7 @@ class Lease:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._release()
+        self.release()
 
 
 class Residency:
@@ -94,6 +94,18 @@ class Residency:
             if mine:
                 self._load(version, key, loading)
             loading.result()
+
+    def disown(self, version: Version, slot: Slot) -> None:
+        """The bank says that the slot is not the version's any more: the next lease loads the head anew.
+
+        Nothing is freed, for the rows may be another head's by now.
+        """
+        key = (version.project_id, version.digest)
+        with self._lock:
+            head = self._heads.get(key)
+            if head is not None and head.slot == slot:
+                del self._heads[key]
+                self._bytes -= head.size
 
     def forget(self, project_id: str) -> None:
         """Drop a deleted project's heads; those in use go with their last lease."""

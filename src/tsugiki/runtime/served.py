@@ -61,6 +61,11 @@ class ServedBackbones:
         """Rows queued in all batchers."""
         return sum(served.batcher.waiting for name in self.names if (served := self.ready(name)) is not None)
 
+    @property
+    def bank_bytes(self) -> int:
+        """Memory of all banks' pages, used or not."""
+        return sum(served.bank.resident_bytes for name in self.names if (served := self.ready(name)) is not None)
+
     def get(self, name: str) -> Served:
         """Blocks while it loads; a failed load is tried anew by the next call. Raises NotFound, Unavailable."""
         if name not in self.names:

@@ -1,0 +1,25 @@
+"""Which labels an answer names: the most probable ones, best first."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from tsugiki.domain import Floats
+
+
+def best_first(probabilities: Floats, top_k: int | None) -> list[int]:
+    """Indices of the `top_k` highest of (classes,), all for None; equal ones in the order of the labels.
+
+    `[0.2, 0.4, 0.4], 2 -> [1, 2]`
+    """
+    classes = len(probabilities)
+    if top_k == 1:
+        return [int(probabilities.argmax())]
+    if top_k is None or top_k >= classes:
+        return (-probabilities).argsort(kind="stable").tolist()
+    least = np.partition(probabilities, classes - top_k)[classes - top_k]
+    candidates = np.flatnonzero(probabilities >= least)  # more than `top_k` where some equal the last of them
+    return candidates[(-probabilities[candidates]).argsort(kind="stable")[:top_k]].tolist()

@@ -1,0 +1,25 @@
+"""The best labels, as a full stable sort would name them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tsugiki.runtime.ranking import best_first
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=40), st.one_of(st.none(), st.integers(1, 45)))
+def test_the_best_are_the_first_of_all_in_order_and_equal_ones_keep_theirs(
+    tenths: list[int], top_k: int | None
+) -> None:
+    probabilities = np.array(tenths, np.float32) / 10
+    expected = sorted(range(len(tenths)), key=lambda index: (-tenths[index], index))
+    assert best_first(probabilities, top_k) == expected[:top_k]
+
+
+@pytest.mark.parametrize("top_k", [1, 3, 999])
+def test_a_thousand_labels_are_ranked_alike(top_k: int) -> None:
+    probabilities = np.random.default_rng(0).random(1_000, dtype=np.float32)
+    assert best_first(probabilities, top_k) == best_first(probabilities, None)[:top_k]
