@@ -6,16 +6,28 @@ from pathlib import Path
 
 from service.launch import ENVIRONMENT, command
 from service.settings import read_settings
+from tsugiki.errors import TsugikiError
+from tsugiki.storage.remote_files import RemoteFiles
 
 
 def main() -> None:
     """Become the server process, so that signals and exit status are its own."""
     settings = read_settings()
     _own(settings.root)
+    _reach(settings.blobs_url)
     arguments = command(settings)
     # BentoML keeps files of its own while it runs: they belong where everything else is.
     own = {**ENVIRONMENT, "BENTOML_HOME": str(settings.root / "bentoml")}
     os.execve(arguments[0], arguments, {**own, **os.environ})
+
+
+def _reach(blobs_url: str | None) -> None:
+    """Raises SystemExit when the blobs' URL leads nowhere."""
+    try:
+        if blobs_url is not None:
+            RemoteFiles(blobs_url)
+    except TsugikiError as error:
+        raise SystemExit(f"tsugiki: TSUGIKI_BLOBS_URL: {error.detail} {error.fix}") from None
 
 
 def _own(home: Path) -> None:

@@ -15,6 +15,7 @@ from service.settings import read_settings
 from service.supervision import end_with_supervisor
 from service.verbs import adapt_verb, predict_verb
 from service.wiring import Core, wire
+from tsugiki.errors import TsugikiError
 
 BLOCKING_CALLS = 32  # most of them wait for the disk or for a fit, not for a core
 
@@ -38,7 +39,10 @@ class App:
     def __init__(self) -> None:
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
         end_with_supervisor()
-        api.state.core = wire(read_settings())
+        try:
+            api.state.core = wire(read_settings())
+        except TsugikiError as error:
+            raise SystemExit(f"tsugiki: {error.detail} {error.fix}") from error
 
     @bentoml.api(route="/bento/adapt")
     async def adapt(

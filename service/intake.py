@@ -57,11 +57,14 @@ def check_samples(samples: Sequence[SampleIn], *, label_required: bool) -> Check
 
 
 def quota_left(core: Core, tenant: Tenant, project: Project | None, samples: int) -> None:
-    """Raises TooLarge when the tenant's quota does not hold what is about to be stored."""
-    if not tenant.quota.keys() & {"projects", "samples"}:
+    """Raises TooLarge when the tenant's quota does not hold what is about to be stored.
+
+    How many bytes a version or export takes is known only afterwards: at the limit the next one is refused.
+    """
+    if not tenant.quota.keys() & {"projects", "samples", "bytes"}:
         return
     usage = core.tenants.usage(tenant.id)
-    for name, more in (("projects", int(project is None)), ("samples", samples)):
+    for name, more in (("projects", int(project is None)), ("samples", samples), ("bytes", 1)):
         limit = tenant.quota.get(name)
         if limit is not None and usage[name] + more > limit:
             raise TooLarge(

@@ -11,6 +11,7 @@ from fastapi.responses import Response
 
 from service import replies, verbs
 from service.edge import Adapting, After, Caller, Limit, Predicting, Reply, StrictRoute, documented
+from service.intake import quota_left
 from service.replies import AdaptationReply, ListReply
 from service.schemas import AdaptationIn
 from tsugiki.domain import Adaptation, Plan, Project
@@ -87,6 +88,7 @@ def _planned(by: Caller, p: str, wish: AdaptationIn) -> tuple[Project, Plan]:
             code="backbone_fixed",
             fix="make another project for another backbone",
         )
+    quota_left(by.core, by.principal.tenant, project, 0)
     counts = by.core.samples.counts(project.id)
     return project, by.core.fast_lane.plan(project.backbone, verbs.request_of(wish), counts)
 

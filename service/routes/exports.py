@@ -10,6 +10,7 @@ from fastapi.responses import StreamingResponse
 
 from service import replies
 from service.edge import Adapting, Caller, Predicting, Reply, StrictRoute, documented
+from service.intake import quota_left
 from service.replies import ExportReply
 from service.routes.versions import Number
 from service.schemas import ExportIn
@@ -59,4 +60,5 @@ def content(by: Predicting, e: str) -> Any:  # a stream of the zip
 
 def _begun(by: Caller, p: str, v: int, wish: ExportIn) -> tuple[Project, Export]:
     project = by.project(p)
+    quota_left(by.core, by.principal.tenant, project, 0)
     return project, by.core.exports.begin(project.id, v, wish.precision)

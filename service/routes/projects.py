@@ -64,7 +64,8 @@ def erase(by: Adapting, p: str) -> Reply:
     """Erase samples, features, versions and files. The reply is the last that is told of it."""
     project = by.project(p)
     try:
-        by.core.projects.delete(project)
+        if not by.core.projects.delete(project):
+            by.core.upkeep.wake()
     finally:
         # Also when only its bytes could not be cleared yet: nothing of it may be answered any more.
         by.core.directory.forget(project.id)
