@@ -7,7 +7,7 @@ import pytest
 
 from tests.service.asking import SAMPLES, Tenant, good, refused
 
-PRECISION = 0.75  # what two dozen rows without a mistake are enough to show
+PRECISION = 0.6  # what a dozen rows without a mistake are enough to show, and guessing between two labels is not
 LONG = "order " * 100  # the tiny backbone reads 64 tokens
 
 
@@ -75,11 +75,15 @@ def test_a_row_is_answered_alike_in_any_company(http: httpx.Client, support: str
 
 
 def test_a_policy_of_precision_abstains_where_it_was_not_held(tenant: Tenant) -> None:
-    # Half of the labels say nothing about the text, so that no threshold keeps the precision for all of them.
-    noise = [{"input": f"how why what {n} {word}", "label": "ab"[n % 2]} for n in range(20) for word in ("who", "when")]
+    # Two labels that no linear head can tell apart, beside two that it can: only a threshold keeps the precision.
+    noise = [
+        {"input": f"how why what {n} {word}", "label": "ab"[(n + swap) % 2]}
+        for n in range(20)
+        for swap, word in enumerate(("who", "when"))
+    ]
     tenant.adapt("unsure", [*SAMPLES, *noise])
     path = "/v1/projects/unsure"
-    inputs = [str(row["input"]) for row in noise[:10]] + ["refund my money please"]
+    inputs = [str(row["input"]) for row in (*noise[:10], *SAMPLES)]
     before = good(tenant.http.post(f"{path}/predict", json={"inputs": inputs}))["data"]
     assert {row["outcome"] for row in before} == {"label"}
     good(tenant.http.patch(path, json={"policy": {"abstain": {"target_precision": PRECISION}}}))
@@ -89,7 +93,7 @@ def test_a_policy_of_precision_abstains_where_it_was_not_held(tenant: Tenant) ->
         row["label"] is None and row["score"] and row["scores"] for row in held_back
     )
     points = good(tenant.http.get(f"{path}/versions/1/evaluation"))["risk_coverage"]
-    below = min((point["threshold"] for point in points if point["ci95"][0] >= 0.99), default=1.1)
+    below = min(point["threshold"] for point in points if point["ci95"][0] >= PRECISION)
     assert [row["outcome"] for row in rows] == ["abstain" if row["score"] < below else "label" for row in rows]
     good(tenant.http.patch(path, json={"policy": {"abstain": None}}))
     assert good(tenant.http.post(f"{path}/predict", json={"inputs": inputs}))["data"] == before
