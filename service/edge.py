@@ -20,16 +20,18 @@ from service.replies import ProblemReply
 from service.strict_json import pointer, read_json
 from service.wiring import Core
 from tsugiki.domain import Project, Scope
-from tsugiki.errors import Invalid, Issue, NotFound, TsugikiError, UnsupportedType
+from tsugiki.errors import Invalid, Issue, NotFound, TsugikiError, Unavailable, UnsupportedType
 from tsugiki.storage.idempotency import Once
 from tsugiki.storage.tenants import Principal
 
 PROBLEM = "application/problem+json"
 ALWAYS = (401, 403, 422, 429, 500, 503)  # what any route may answer
+WATCH_AFTER_S = 0.05  # most answers are out before: only a caller who waits is looked after
 INLINE_BYTES = 1 << 16  # read in a millisecond; a larger body would keep the event loop from everybody else
 MAX_PLACES = 50  # errors listed of one body; a thousand equal ones help nobody
 
 M = TypeVar("M", bound=BaseModel)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,31 @@ Administering = Annotated[Caller, caller("admin")]
 
 After = Annotated[str | None, Query(max_length=64, description="the last id of the page before")]
 Limit = Annotated[int, Query(ge=1, le=100)]
+
+
+async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """What the work returns; it is cancelled once the caller has gone. The body must have been read."""
+    loop = asyncio.get_running_loop()
+    presence = asyncio.timeout(None)
+    watching: list[asyncio.Task[None]] = []
+
+    async def watch() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass  # the end of a body that the route has read elsewhere
+        presence.reschedule(loop.time())
+
+    soon = loop.call_later(WATCH_AFTER_S, lambda: watching.append(loop.create_task(watch())))
+    try:
+        async with presence:
+            return await work
+    except TimeoutError:
+        if not presence.expired():
+            raise
+        raise Unavailable("the caller left before the answer", fix="wait for it, or send fewer inputs") from None
+    finally:
+        soon.cancel()
+        for task in watching:
+            task.cancel()
 
 
 class Reply(Response):

@@ -23,8 +23,10 @@ from service.wiring import Core
 from tsugiki.domain import Adaptation, NewSample, Project, Scope
 from tsugiki.errors import Conflict, Invalid, NotFound, TsugikiError
 from tsugiki.runtime.directory import Selector
+from tsugiki.runtime.predictor import INLINE_SCORES
 
 if TYPE_CHECKING:
+    from service.replies import PredictionList
     from tsugiki.ports import Truncate
     from tsugiki.runtime.predictor import Answered
     from tsugiki.storage.idempotency import Once
@@ -53,7 +55,8 @@ async def adapt(core: Core, principal: Principal, wish: AdaptIn, once: Once | No
 
 
 async def adapting(core: Core, project: Project, wish: AdaptationIn, once: Once | None) -> Adaptation:
-    """Queue an adaptation and wait for it as long as the caller wishes."""
+    """Queue an adaptation and wait for it as long as the caller wishes. Raises Overloaded."""
+    core.fast_lane.admit(project.tenant_id)
     adaptation = await asyncio.to_thread(core.adaptations.create, project.id, request_of(wish), once)
     if adaptation.status == "queued" and adaptation.attempts == 0:
         done = asyncio.wrap_future(core.fast_lane.submit(project, adaptation))
@@ -67,10 +70,16 @@ def request_of(wish: AdaptationIn) -> dict[str, Any]:
 
 
 async def predict(
-    core: Core, tenant_id: str, ref: str, selector: Selector, inputs: Sequence[object], truncate: Truncate
+    core: Core,
+    tenant_id: str,
+    ref: str,
+    selector: Selector,
+    inputs: Sequence[object],
+    truncate: Truncate,
+    top_k: int,
 ) -> Answered:
     """Raises what the predictor raises; when no row at all is good, Invalid with each row's issues."""
-    answered = await core.predictor.predict(tenant_id, ref, selector, inputs, truncate)
+    answered = await core.predictor.predict(tenant_id, ref, selector, inputs, truncate, top_k)
     failed = [row for row in answered.rows if isinstance(row, TsugikiError)]
     outcomes = [row.outcome for row in answered.rows if not isinstance(row, TsugikiError)]
     for outcome in set(outcomes):
@@ -86,6 +95,13 @@ async def predict(
             f"no input could be read: {issues[0].detail}", code=issues[0].code, fix=issues[0].fix, issues=issues
         )
     return answered
+
+
+async def predictions_reply(answered: Answered, top_k: int) -> PredictionList:
+    """The reply's object, built in a thread where it is long."""
+    if len(answered.rows) * top_k <= INLINE_SCORES:
+        return replies.predictions(answered, top_k)
+    return await asyncio.to_thread(replies.predictions, answered, top_k)
 
 
 def check_bento_body(principal: Principal, path: str, body: bytes) -> None:
@@ -117,8 +133,10 @@ async def predict_verb(core: Core, ctx: bentoml.Context, body: Mapping[str, Any]
     async def run(principal: Principal) -> dict[str, Any]:
         wish = PredictVerb.model_validate(body)
         selector = Selector(wish.alias, wish.version)
-        answered = await predict(core, principal.tenant.id, wish.project, selector, wish.inputs, wish.truncate)
-        return dict(replies.predictions(answered, wish.top_k))
+        answered = await predict(
+            core, principal.tenant.id, wish.project, selector, wish.inputs, wish.truncate, wish.top_k
+        )
+        return dict(await predictions_reply(answered, wish.top_k))
 
     return await _answer(ctx, run)
 
@@ -138,6 +156,7 @@ async def _answer(ctx: bentoml.Context, run: Any) -> dict[str, Any]:  # Any: an 
 
 def _take_samples(core: Core, principal: Principal, wish: AdaptIn) -> tuple[Project, dict[str, Any]]:
     """Check everything first, then store: the project if it is new, and the samples."""
+    core.fast_lane.admit(principal.tenant.id)
     checked = check_samples(wish.samples, label_required=True)
     if wish.samples and not checked.good:
         raise checked.refusal()

@@ -143,6 +143,7 @@ def wire(settings: Settings) -> Core:
         {
             "resident_heads": ("heads in memory", lambda: residency.resident_heads),
             "resident_head_bytes": ("memory of resident heads", lambda: residency.resident_bytes),
+            "head_bank_bytes": ("memory of the banks that hold them, used or not", lambda: backbones.bank_bytes),
             "waiting_rows": ("rows queued for the engine", lambda: backbones.waiting),
             "waiting_adaptations": ("adaptations queued", lambda: sum(lane.waiting for lane in lanes)),
         }

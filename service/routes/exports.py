@@ -60,5 +60,6 @@ def content(by: Predicting, e: str) -> Any:  # a stream of the zip
 
 def _begun(by: Caller, p: str, v: int, wish: ExportIn) -> tuple[Project, Export]:
     project = by.project(p)
+    by.core.exporting.admit(by.tenant_id)
     quota_left(by.core, by.principal.tenant, project, 0)
     return project, by.core.exports.begin(project.id, v, wish.precision)

@@ -7,8 +7,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 
-from service import replies, verbs
-from service.edge import INLINE_BYTES, Predicting, Reply, StrictRoute, documented, parse
+from service import verbs
+from service.edge import INLINE_BYTES, Predicting, Reply, StrictRoute, documented, parse, while_connected
 from service.replies import PredictionList
 from service.schemas import PredictIn
 from tsugiki.errors import Invalid, TooLarge
@@ -38,8 +38,8 @@ async def predict(
     small = len(request.state.body) <= INLINE_BYTES
     wish = _wish(request) if small else await asyncio.to_thread(_wish, request)
     selector = Selector(alias, version)
-    answered = await verbs.predict(by.core, by.tenant_id, p, selector, wish.inputs, wish.truncate)
-    return Reply(replies.predictions(answered, wish.top_k))
+    work = verbs.predict(by.core, by.tenant_id, p, selector, wish.inputs, wish.truncate, wish.top_k)
+    return Reply(await verbs.predictions_reply(await while_connected(by.request, work), wish.top_k))
 
 
 def _wish(request: Request) -> PredictIn:

@@ -6,8 +6,8 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from service import replies, verbs
-from service.edge import Adapting, Predicting, Reply, StrictRoute, documented
+from service import verbs
+from service.edge import Adapting, Predicting, Reply, StrictRoute, documented, while_connected
 from service.replies import PredictionList
 from service.schemas import AdaptIn, PredictVerb
 from tsugiki.runtime.directory import Selector
@@ -27,5 +27,5 @@ async def adapt(by: Adapting, wish: AdaptIn) -> Reply:
 async def predict(by: Predicting, wish: PredictVerb) -> Reply:
     """POST inputs: each is answered by the project's live version, or by the alias or version named."""
     selector = Selector(wish.alias, wish.version)
-    answered = await verbs.predict(by.core, by.tenant_id, wish.project, selector, wish.inputs, wish.truncate)
-    return Reply(replies.predictions(answered, wish.top_k))
+    work = verbs.predict(by.core, by.tenant_id, wish.project, selector, wish.inputs, wish.truncate, wish.top_k)
+    return Reply(await verbs.predictions_reply(await while_connected(by.request, work), wish.top_k))

@@ -14,7 +14,7 @@ from tsugiki.runtime.ranking import best_first
 def test_the_best_are_the_first_of_all_in_order_and_equal_ones_keep_theirs(
     tenths: list[int], top_k: int | None
 ) -> None:
-    probabilities = np.array(tenths, np.float32) / 10
+    probabilities = np.array(tenths, np.float32) / np.float32(10)
     expected = sorted(range(len(tenths)), key=lambda index: (-tenths[index], index))
     assert best_first(probabilities, top_k) == expected[:top_k]
 
