@@ -121,12 +121,13 @@ class Predictor:
     ) -> list[Floats | TsugikiError]:
         """Rows whose slot turned out to be another head's are asked once more, at a new slot of the same version."""
         replies = await self._ask(served, target, rows)
+        if StaleSlot not in map(type, replies):
+            return replies
         stale = [place for place, reply in enumerate(replies) if isinstance(reply, StaleSlot)]
-        if stale:
-            log.error("%d rows met a slot that is not their version's; this is a bug", len(stale))
-            again = await self._ask(served, target, [rows[place] for place in stale])
-            for place, reply in zip(stale, again, strict=True):
-                replies[place] = _lost() if isinstance(reply, StaleSlot) else reply
+        log.error("%d rows met a slot that is not their version's; this is a bug", len(stale))
+        again = await self._ask(served, target, [rows[place] for place in stale])
+        for place, reply in zip(stale, again, strict=True):
+            replies[place] = _lost() if isinstance(reply, StaleSlot) else reply
         return replies
 
     async def _ask(
@@ -138,7 +139,7 @@ class Predictor:
         with lease:
             route = _route(target.project, target.version, lease)
             replies = await asyncio.wrap_future(served.batcher.submit(route.tenant_id, rows, route, Lane.INTERACTIVE))
-        if any(isinstance(reply, StaleSlot) for reply in replies):
+        if StaleSlot in map(type, replies):
             self._residency.disown(target.version, lease.slot)
         return replies
 
@@ -159,7 +160,7 @@ class Predictor:
         with self._residency.lease(version) as lease:
             route = _route(project, version, lease)
             replies = served.batcher.submit(route.tenant_id, good, route, Lane.BULK).result()
-        if any(isinstance(reply, StaleSlot) for reply in replies):
+        if StaleSlot in map(type, replies):
             self._residency.disown(version, lease.slot)
             raise _lost()
         for row in (*rows, *replies):
