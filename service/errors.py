@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -74,6 +75,20 @@ def problem(
     if request_id is not None:
         document["request_id"] = request_id
     return document
+
+
+def job_problem(ended: Mapping[str, str]) -> dict[str, Any]:
+    """The problem a job ended by, from `TsugikiError.as_data`."""
+    status = next((status for kind, status in STATUS.items() if kind.code == ended["kind"]), 500)
+    return {
+        "type": f"urn:tsugiki:problem:{ended['code']}",
+        "title": TITLES.get(status, "Error"),
+        "status": status,
+        "detail": ended["detail"],
+        "code": ended["code"],
+        "fix": ended["fix"],
+        "errors": [],
+    }
 
 
 def retry_after(error: errors.TsugikiError) -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from typing_extensions import TypedDict
 
-from service.errors import problem
+from service.errors import job_problem, problem
 from tsugiki.domain import Prediction
 from tsugiki.errors import Issue, TsugikiError
 
@@ -223,7 +223,7 @@ def adaptation(item: Adaptation, queue_position: int | None = None) -> Adaptatio
         "plan": item.plan,
         "gate": item.gate,
         "version": item.version,
-        "error": item.error,
+        "error": None if item.error is None else job_problem(item.error),
         "timings": item.timings,
         "created_at": _time(item.created_at),
         "finished_at": _time(item.finished_at),
@@ -296,7 +296,7 @@ def export(item: Export) -> ExportReply:
         "sha256": item.sha256,
         "parity": item.parity,
         "latency": item.latency,
-        "error": item.error,
+        "error": None if item.error is None else job_problem(item.error),
         "created_at": _time(item.created_at),
     }
 

@@ -44,7 +44,9 @@ def list_adaptations(by: Predicting, p: str, after: After = None, limit: Limit =
 
 @router.get("/adaptations/{a}", responses=documented(AdaptationReply, 404))
 def get(by: Predicting, a: str) -> Reply:
-    return Reply(replies.adaptation(_found(by, a)))
+    adaptation = _found(by, a)
+    ahead = by.core.adaptations.ahead(adaptation) if adaptation.status == "queued" else None
+    return Reply(replies.adaptation(adaptation, ahead))
 
 
 @router.post("/adaptations/{a}/cancel", responses=documented(AdaptationReply, 404, 507))

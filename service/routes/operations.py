@@ -22,8 +22,10 @@ ASSET_NAMES = ("swagger-ui-bundle.js", "swagger-ui.css", "favicon-light-32x32.pn
 
 @router.get("/livez", responses={503: {"description": TITLES[503]}})
 @router.get("/healthz", responses={503: {"description": TITLES[503]}}, include_in_schema=False)
-def livez() -> PlainTextResponse:
-    """The process answers. It depends on no store: one that is away is no reason to be restarted."""
+def livez(request: Request) -> PlainTextResponse:
+    """The process answers and its engines run. No store is asked: one that is away is no reason to be restarted."""
+    if not request.app.state.core.backbones.alive:
+        raise Unavailable("an engine's worker has ended", code="engine_dead", fix="restart the service")
     return PlainTextResponse("alive\n")
 
 

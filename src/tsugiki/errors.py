@@ -45,6 +45,10 @@ class TsugikiError(Exception):
         self.fix = fix
         self.reason = code or self.code
 
+    def as_data(self) -> dict[str, str]:
+        """For the row of a job that ended by it; `kind` says which branch of the tree."""
+        return {"kind": self.code, "code": self.reason, "detail": self.detail, "fix": self.fix}
+
 
 class Invalid(TsugikiError):
     code: ClassVar[str] = "invalid"

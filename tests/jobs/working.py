@@ -14,7 +14,7 @@ from adapters.selection import plan
 from service.settings import Settings
 from service.wiring import Core, wire
 from tsugiki.data.text import check_sample
-from tsugiki.domain import Adaptation, Json, NewSample, Policy, Project
+from tsugiki.domain import LIVE, Adaptation, Json, NewSample, Policy, Project
 from tsugiki.jobs.adapting import Stores, Tools
 from tsugiki.jobs.fast_lane import FastLane
 from tsugiki.ports import Backbone, Embedder, Method
@@ -92,3 +92,8 @@ def adapt(core: Core, lane: FastLane, to: Project, **request: object) -> Adaptat
 def ask(core: Core, to: Project, **request: object) -> Adaptation:
     wish: Json = {"method": "auto", "budget": None, "hyperparameters": None, "promote": "gate", **request}
     return core.adaptations.create(to.id, wish)
+
+
+def live(core: Core, project_id: str) -> int | None:
+    alias = core.registry.alias(project_id, LIVE)
+    return None if alias is None else alias.version

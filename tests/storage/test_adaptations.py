@@ -143,3 +143,14 @@ def test_a_foreign_adaptation_is_not_found(stores: Stores) -> None:
         with pytest.raises(NotFound):
             call(other.id, job.id)
     assert not stores.adaptations.is_cancelled(job.id)
+
+
+def test_what_waits_knows_how_many_jobs_of_its_tenant_are_before_it(stores: Stores) -> None:
+    project, first = made(stores)
+    theirs = stores.project(tenant="other")
+    stores.adaptations.create(theirs.id, {})
+    second, third = (stores.adaptations.create(project.id, {}) for _ in range(2))
+    stores.adaptations.start(first.id)
+    assert [stores.adaptations.ahead(job) for job in (first, second, third)] == [0, 1, 2]
+    stores.adaptations.cancel(project.tenant_id, second.id)
+    assert stores.adaptations.ahead(third) == 1

@@ -10,7 +10,7 @@ import numpy as np
 
 from tsugiki.data.folds import assign_folds
 from tsugiki.domain import LIVE, Budget, GateDecision, NewVersion, Profile, Snapshot, TrainingSet
-from tsugiki.errors import Conflict
+from tsugiki.errors import ArtifactCorrupt, Conflict
 from tsugiki.evaluation.gate import compare
 from tsugiki.evaluation.report import evaluate
 from tsugiki.jobs.pairing import common
@@ -206,7 +206,11 @@ class Attempt:
         if live is None:
             return compare(np.zeros(0, np.bool_), None, data.targets[:0], data.labels)
         version = self._stores.registry.get(self._project.id, live)
-        answers: dict[str, int] = self._stores.registry.evaluation(version)["held_out"]
+        try:
+            answers: dict[str, int] = self._stores.registry.evaluation(version)["held_out"]
+        except ArtifactCorrupt:
+            # Held back for it, the project could never get rid of the damaged version.
+            return GateDecision(True, f"the evaluation of version {live} cannot be read: nothing to compare with")
         pairs = common(answers, version.labels, snapshot, data.targets, fitted)
         return compare(pairs.candidate, pairs.live, pairs.targets, data.labels)
 

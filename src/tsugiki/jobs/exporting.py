@@ -179,9 +179,8 @@ class Exporting:
         return pause_s
 
     def _fail(self, project: Project, export: Export, error: TsugikiError) -> None:
-        problem: Json = {"code": error.reason, "detail": error.detail, "fix": error.fix}
         try:
-            self._recorder.insist(lambda: self._stores.exports.fail(export.id, problem))
+            self._recorder.insist(lambda: self._stores.exports.fail(export.id, error.as_data()))
         except NotFound:
             # An export's row goes only with its project, and then no file of it may stay.
             self._stores.blobs.delete_owner(project.id)

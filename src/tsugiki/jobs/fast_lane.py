@@ -117,9 +117,9 @@ class FastLane:
 
     def _fail(self, adaptation: Adaptation, attempt: int, error: TsugikiError, timings: Json) -> None:
         log.warning("adaptation %s failed: %s", adaptation.id, error.reason)
-        problem = {"code": error.reason, "detail": error.detail, "fix": error.fix}
+        adaptations = self._stores.adaptations
         try:
-            self._recorder.insist(lambda: self._stores.adaptations.fail(adaptation.id, attempt, problem, timings))
+            self._recorder.insist(lambda: adaptations.fail(adaptation.id, attempt, error.as_data(), timings))
         except Conflict:
             self._on_end("cancelled", "none")  # or erased with its project, while it was failing
         else:

@@ -100,6 +100,11 @@ class Batcher:
         return ticket.future
 
     @property
+    def alive(self) -> bool:
+        """Whether every worker still runs; a dead one is a bug that only a restart mends."""
+        return all(thread.is_alive() for thread in self._threads)
+
+    @property
     def waiting(self) -> int:
         """Rows queued and not yet in a pass."""
         with self._ready:

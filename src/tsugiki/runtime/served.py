@@ -57,6 +57,10 @@ class ServedBackbones:
         self._served: dict[str, Future[Served]] = {}
 
     @property
+    def alive(self) -> bool:
+        return all(served.batcher.alive for name in self.names if (served := self.ready(name)) is not None)
+
+    @property
     def waiting(self) -> int:
         """Rows queued in all batchers."""
         return sum(served.batcher.waiting for name in self.names if (served := self.ready(name)) is not None)

@@ -70,6 +70,15 @@ class Adaptations:
             rows = session.scalars(query.order_by(AdaptationRow.id).limit(one_more(limit))).all()
             return cut(rows, limit, read_adaptation)
 
+    def ahead(self, adaptation: Adaptation) -> int:
+        """How many jobs of the same tenant are before it, the running one included."""
+        mine = select(AdaptationRow.tenant_id).where(AdaptationRow.id == adaptation.id).scalar_subquery()
+        query = select(func.count()).where(
+            AdaptationRow.tenant_id == mine, AdaptationRow.status.in_(UNFINISHED), AdaptationRow.id < adaptation.id
+        )
+        with self._database.read() as session:
+            return session.execute(query).scalar_one()
+
     def unfinished(self) -> list[Adaptation]:
         """Of all tenants, oldest first: what a start has to take up again."""
         query = select(AdaptationRow).where(AdaptationRow.status.in_(UNFINISHED)).order_by(AdaptationRow.id)
