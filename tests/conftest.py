@@ -16,7 +16,10 @@ from safetensors.numpy import save_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 from service.launch import Running, serving
+from tests.unpickling import forbid_unpickling
 from tsugiki.backbones import Loaded, Source, load
+
+forbid_unpickling()
 
 DIM, LAYERS, HEADS, INNER, POSITIONS = 32, 2, 4, 64, 64
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
