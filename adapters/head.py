@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from tsugiki.domain import (
     MAX_LABELS,
     MAX_SAMPLES,
+    MIN_LABELS,
+    MIN_PER_LABEL,
     Budget,
     Fitted,
     Graft,
@@ -24,8 +26,6 @@ from tsugiki.training.effort import estimate_peak_bytes, plan_effort
 if TYPE_CHECKING:
     from tsugiki.domain import Floats
 
-MIN_LABELS = 2
-MIN_PER_LABEL = 2  # one sample to learn from while the other is held out
 LARGEST_FEATURE = 1e15  # beyond it float32 squares overflow; no backbone yields such numbers but by a fault
 
 

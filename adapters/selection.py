@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from tsugiki.domain import MAX_LABELS, MAX_SAMPLES, Budget, MethodName, Plan, Profile, Verdict
+from tsugiki.domain import (
+    MAX_LABELS,
+    MAX_SAMPLES,
+    MIN_LABELS,
+    MIN_PER_LABEL,
+    Budget,
+    MethodName,
+    Plan,
+    Profile,
+    Verdict,
+)
 from tsugiki.errors import Invalid, Issue
 from tsugiki.ports import Method
-
-MIN_LABELS = 2
-MIN_PER_LABEL = 2
 
 
 def plan(methods: Sequence[Method], profile: Profile, budget: Budget, wanted: MethodName | Literal["auto"]) -> Plan:

@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from adapters.selection import MIN_LABELS, MIN_PER_LABEL
 from service import replies
 from service.schemas import SampleIn
 from tsugiki.data.text import RowRefused, check_sample
-from tsugiki.domain import NewSample
+from tsugiki.domain import MIN_LABELS, MIN_PER_LABEL, NewSample
 from tsugiki.errors import Invalid, TooLarge
 
 if TYPE_CHECKING:

@@ -29,6 +29,8 @@ Outcome = Literal["label", "abstain", "out_of_scope"]
 Json = dict[str, Any]  # a JSON object as the wire and the database hold it; Any because JSON is untyped
 
 LIVE = "live"
+MIN_LABELS = 2
+MIN_PER_LABEL = 2  # one sample to learn from while the other is held out
 MAX_LABELS = 1_000  # what the head solver and the bank are tested to
 MAX_SAMPLES = 100_000  # per project, ditto
 

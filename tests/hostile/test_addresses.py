@@ -104,7 +104,12 @@ def test_an_odd_idempotency_key_is_refused(tenant: Tenant, given: bytes) -> None
     harmless(tenant, lambda http: http.post("/v1/projects", content=body, headers=headers), 422, "idempotency_key")
 
 
-@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "GET", "HEAD", "OPTIONS", "TRACE", "BREW"])
+def test_what_is_no_method_of_http_is_refused_by_the_server_itself(tenant: Tenant) -> None:
+    assert tenant.http.request("BREW", "/adapt").status_code == 400
+    harmless(tenant, lambda http: http.get("/v1/projects/none"), 404)
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "GET", "HEAD", "OPTIONS", "TRACE", "PROPFIND"])
 def test_a_method_that_a_path_has_not_is_told_so(tenant: Tenant, method: str) -> None:
     reply = tenant.http.request(method, "/adapt")
     assert reply.status_code == 405 and reply.headers["allow"] == "POST"
