@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-BUCKETS = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)  # tokens; steps of ≤ 1.5 keep padding under a third
+BUCKETS = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)  # tokens; from 8 on, steps of ≤ 1.5 keep padding under a third
 BULK_TURN = (
     8  # while both wait, this pass is BULK's: at 256 of 1024 tokens it costs interactive rows 1/29 of the engine
 )
@@ -40,7 +40,7 @@ class Lane(IntEnum):
 class Limits:
     """Bounds of one batcher. Token budgets count padding, because the engine does."""
 
-    batch_tokens: int = 1024  # the engine's rate is flat from here on, a larger pass only adds latency
+    batch_tokens: int = 512  # 128 to 512 gave 214-231 texts/s, 1,024 gave 197-206 and passes twice as long
     bulk_batch_tokens: int = 256  # what an interactive row may have to wait for behind a job's pass
     tenant_rows: int = 4_096  # waiting rows of one tenant before it is told 429
     total_rows: int = 32_768

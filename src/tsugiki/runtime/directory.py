@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tsugiki.storage.projects import Projects
     from tsugiki.storage.registry import Registry
 
-REMEMBERED = 20_000  # about 1 KiB each
+REMEMBERED = 20_000  # each holds its project, version and headline metrics; the bound keeps names from piling up
 ALWAYS = 2.0  # above every score
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 DEADLINE_S = 100.0  # the server's own limit is 120 s, and says nothing: it must never be met
-INLINE_CHARS = 4_096  # preparing less than this takes under a millisecond: cheaper than a thread hop
+INLINE_CHARS = 1_024  # prepared in 0.5 to 0.6 ms; 4,096 take up to 2.3 ms, too long for the event loop
 INLINE_SCORES = 2_048  # ditto of building answers
 
 
