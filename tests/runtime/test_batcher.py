@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError, Future
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from tests.runtime.passes import POISON, Passes, batcher, row
 from tsugiki.errors import Overloaded, TsugikiError, Unavailable
-from tsugiki.runtime.batcher import BULK_TURN, Batcher, Lane, Limits
+from tsugiki.runtime.batcher import BULK_TURN, Batcher, Lane, Limits, Passed
+from tsugiki.runtime.mending import EngineLost
 from tsugiki.runtime.queueing import Replies
+from tsugiki.runtime.route import Route
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 SOON_S = 30  # a test that waits so long has hung
 
@@ -244,3 +250,44 @@ def test_many_threads_get_their_own_answers(engine: Passes) -> None:
     assert not any(thread.is_alive() for thread in threads)
     work.close()
     assert work.waiting == 0
+
+
+def test_a_row_of_another_tenant_does_not_wait_for_passes_that_one_owns(engine: Passes) -> None:
+    work = batcher(engine, workers=2, limits=Limits(batch_tokens=64), express=True)
+    engine.hold()
+    flood = ask(work, "flood", *range(100, 132))
+    assert engine.entered.acquire(timeout=SOON_S)
+    assert engine.entered.acquire(timeout=SOON_S)
+    more = ask(work, "flood", *range(200, 216))
+    quiet = ask(work, "quiet", 1, 2)
+    assert engine.entered.acquire(timeout=SOON_S), "a third pass began, beside two workers"
+    assert work.waiting == 16 + 16 + 1, "with a single row of the quiet tenant"
+    engine.release()
+    assert told(quiet) == [1, 2]
+    assert [told(flood), told(more)] == [list(range(100, 132)), list(range(200, 216))]
+    work.close()
+
+
+def test_without_an_owner_nobody_runs_beside_the_workers(engine: Passes) -> None:
+    work = batcher(engine, workers=1, limits=Limits(batch_tokens=64), express=True)
+    plug = plugged(engine, work)
+    mixed = [ask(work, f"t{number}", number) for number in range(8)]
+    # The plug's pass is owned by its tenant, so the first of the others runs beside it.
+    assert engine.entered.acquire(timeout=SOON_S)
+    engine.release()
+    assert [told(one) for one in mixed] == [[number] for number in range(8)]
+    assert told(plug) == [0]
+    work.close()
+
+
+def test_a_lost_engine_fails_the_whole_pass_at_once() -> None:
+    passes: list[int] = []
+
+    def lost(rows: Sequence[NDArray[np.int64]], routes: Sequence[Route | None]) -> Passed:
+        passes.append(len(rows))
+        raise EngineLost
+
+    work = Batcher(lost, workers=1, limits=Limits(batch_tokens=512))
+    assert set(told(ask(work, "a", *range(20)))) == {"engine_fault"}
+    assert sum(passes) == 20, "no row was tried twice"
+    work.close()

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,13 +12,19 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from tsugiki.backbones.sites import WRAPPED, linear_sites
+from tsugiki.backbones.sites import module_of
 from tsugiki.errors import ArtifactCorrupt
 
 if TYPE_CHECKING:
     from tsugiki.domain import Floats, WeightsDelta
 
-WEIGHT = ".weight"
+# Where the operators of a module read its parameters: operator -> input -> parameter. An Add's bias may be either.
+READS = {
+    "MatMul": {1: "weight"},
+    "Add": {0: "bias", 1: "bias"},
+    "Gather": {0: "weight"},
+    "LayerNormalization": {1: "weight", 2: "bias"},
+}
 
 
 def write_replaced(graph: Path, destination: Path, delta: WeightsDelta) -> None:
@@ -26,20 +33,39 @@ def write_replaced(graph: Path, destination: Path, delta: WeightsDelta) -> None:
     Raises ArtifactCorrupt for a tensor that the graph has not, or has in another shape.
     """
     model = onnx.load(graph, load_external_data=False)
-    constants = {tensor.name: tensor for tensor in model.graph.initializer}
-    sites = linear_sites(model)
+    shapes = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
+    readers = _readers(model, shapes)
     for name, values in delta.tensors.items():
-        module = name.removesuffix(WEIGHT)
-        if name.endswith(WEIGHT) and module in sites:
-            _replace(constants[sites[module].weight], values.T, name)  # the exporter folds the transposition
-        elif WRAPPED + name in constants:
-            _replace(constants[WRAPPED + name], values, name)
-        else:
+        if name not in readers:
             raise ArtifactCorrupt(f"The graft replaces {name}, which the backbone does not have.")
+        node, place = readers[name]
+        # The exporter folds the transposition of a linear module's weight, and keeps equal tensors once for several
+        # modules: so the reader gets a tensor of its own, and the others' stays.
+        own = values.T if node.op_type == "MatMul" else values
+        if shapes[node.input[place]] != own.shape:
+            raise ArtifactCorrupt(f"The graft's {name} is {own.shape}, the backbone's {shapes[node.input[place]]}.")
+        node.input[place] = f"replaced.{name}"
+        model.graph.initializer.append(_tensor(own, node.input[place]))
+    _drop_unread(model)
     destination.write_bytes(model.SerializeToString(deterministic=True))
 
 
-def _replace(tensor: onnx.TensorProto, values: Floats, name: str) -> None:
-    if tuple(tensor.dims) != values.shape:
-        raise ArtifactCorrupt(f"The graft's {name} is {values.shape}, the backbone's {tuple(tensor.dims)}.")
-    tensor.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(values, np.float32), tensor.name))
+def _readers(model: onnx.ModelProto, constants: Container[str]) -> dict[str, tuple[onnx.NodeProto, int]]:
+    """Parameter name -> the node that reads it, and as which input."""
+    found: dict[str, tuple[onnx.NodeProto, int]] = {}
+    for node in model.graph.node:
+        for place, kind in READS.get(node.op_type, {}).items():
+            if node.input[place] in constants and (module := module_of(node)):
+                found[f"{module}.{kind}"] = (node, place)
+    return found
+
+
+def _drop_unread(model: onnx.ModelProto) -> None:
+    read = {name for node in model.graph.node for name in node.input}
+    kept = [tensor for tensor in model.graph.initializer if tensor.name in read]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(kept)
+
+
+def _tensor(values: Floats, name: str) -> onnx.TensorProto:
+    return numpy_helper.from_array(np.ascontiguousarray(values, np.float32), name)

@@ -36,7 +36,7 @@ def linear_sites(model: onnx.ModelProto) -> dict[str, Site]:
     found: dict[str, Site] = {}
     for node in model.graph.node:
         if node.op_type == "MatMul" and len(shape := shapes.get(node.input[1], ())) == 2:
-            module = _module(node)
+            module = module_of(node)
             found[module] = Site(module, node, node.input[1], int(shape[0]), int(shape[1]))
     return found
 
@@ -58,8 +58,13 @@ def covering(known: Sequence[str], wanted: Sequence[str]) -> tuple[str, ...]:
     return small if set(wanted) <= set(small) else tuple(known)
 
 
-def _module(node: onnx.NodeProto) -> str:
-    """`["", "encoder", ..., "encoder.encoder.layer.0.output.dense", "linear_5"] -> "encoder.layer.0.output.dense"`"""
-    scopes = next(entry.value for entry in node.metadata_props if entry.key == SCOPES)
-    named: str = ast.literal_eval(scopes)[-2]
-    return named.removeprefix(WRAPPED)
+def module_of(node: onnx.NodeProto) -> str:
+    """The module whose operator a node is; empty where none is known.
+
+    `["", "encoder", ..., "encoder.encoder.layer.0.output.dense", "linear_5"] -> "encoder.layer.0.output.dense"`
+    """
+    for entry in node.metadata_props:
+        if entry.key == SCOPES:
+            scopes: list[str] = ast.literal_eval(entry.value)
+            return scopes[-2].removeprefix(WRAPPED) if len(scopes) > 1 else ""
+    return ""

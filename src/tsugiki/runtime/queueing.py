@@ -107,7 +107,6 @@ class FairQueue:
         Rows whose caller has left are dropped.
         """
         while (lead := self._lead()) is not None:
-            self._now = self._lines[lead].first().virtual
             batch: list[Row] = []
             kin, longest = lead.kin, lead.length
             for place in self._near(lead):
@@ -146,6 +145,7 @@ class FairQueue:
             if not tenant.rows:
                 del self._tenants[tenant.id]
             if not row.ticket.future.cancelled():
+                self._now = max(self._now, tenant.virtual)
                 tenant.virtual += place.length
                 rows.append(row)
         if not line.rows:

@@ -19,6 +19,7 @@ from tsugiki.backbones.graph import features_module
 from tsugiki.backbones.source import Source
 from tsugiki.backbones.text import pad
 from tsugiki.domain import EngineName
+from tsugiki.errors import ArtifactCorrupt
 from tsugiki.ports import Adapters, BankType
 
 if TYPE_CHECKING:
@@ -61,9 +62,7 @@ class TorchEngine:
         self._device = torch.device(device)
         module = features_module(source, "sdpa")
         encoder = module.get_submodule(ENCODER)
-        encoder.load_state_dict(
-            {name: torch.from_numpy(values.copy()) for name, values in weights.items()}, strict=False
-        )
+        _replace(encoder, weights)
         self._module = module.to(self._device, self._dtype)
         self._mirror = _Mirror(self._device)
         self._here = threading.local()  # the adapters and the stream of this thread's pass
@@ -104,6 +103,18 @@ class TorchEngine:
         x = inputs[0].reshape(len(adapters.slots), -1, inputs[0].shape[-1])
         delta = (x @ down[adapters.slots]) @ up[adapters.slots]
         return output + delta.reshape(output.shape)
+
+
+def _replace(encoder: torch.nn.Module, weights: Mapping[str, Floats]) -> None:
+    """Raises ArtifactCorrupt for a tensor that the network has not, or has in another shape."""
+    import torch
+
+    parameters = dict(encoder.named_parameters())
+    with torch.no_grad():
+        for name, values in weights.items():
+            if name not in parameters or tuple(parameters[name].shape) != values.shape:
+                raise ArtifactCorrupt(f"The graft replaces {name} {values.shape}, which the backbone does not have.")
+            parameters[name].copy_(torch.from_numpy(values.copy()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,114 @@
+"""Which engine serves: the fastest that does not drift, and the same one at the next start."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from tests.runtime.wrapping import Wrapping
+from tsugiki.backbones import Loaded
+from tsugiki.domain import EngineName
+from tsugiki.errors import Unavailable
+from tsugiki.ports import Adapters, Engine
+from tsugiki.runtime.engines.choice import Candidate, choose
+from tsugiki.runtime.engines.onnx import OnnxEngine
+from tsugiki.runtime.engines.probe import PROBE_TEXTS
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from tsugiki.domain import Floats
+
+
+class Altered(Wrapping):
+    """A real engine under another name, slower or less exact."""
+
+    def __init__(self, engine: Engine, name: EngineName, *, slower_s: float = 0.0, noise: float = 0.0) -> None:
+        super().__init__(engine)
+        self.name: EngineName = name
+        self._slower_s, self._noise = slower_s, noise
+
+    def run(self, rows: Sequence[NDArray[np.int64]], adapters: Adapters | None = None) -> Floats:
+        features = super().run(rows, adapters)
+        time.sleep(self._slower_s)  # what makes it slower, not a wait for anything
+        random = np.random.default_rng(0).standard_normal(features.shape).astype(np.float32)
+        return features + np.float32(self._noise) * random
+
+
+@pytest.fixture
+def rows(tiny: Loaded) -> list[NDArray[np.int64]]:
+    return [row.ids for row in tiny.backbone.prepare(PROBE_TEXTS)]
+
+
+def candidate(engine: Engine, why_not: str | None = None) -> Candidate:
+    return Candidate(engine.name, lambda: why_not, lambda: engine)
+
+
+def slow_reference(tiny: Loaded) -> Candidate:
+    return candidate(Altered(OnnxEngine(tiny, threads=1), "onnxruntime", slower_s=0.05))
+
+
+def other(tiny: Loaded, *, noise: float = 0.0, slower_s: float = 0.0) -> Engine:
+    return Altered(OnnxEngine(tiny, threads=1), "openvino", noise=noise, slower_s=slower_s)
+
+
+def test_the_fastest_serves_and_stays_though_it_be_slow_the_next_time(
+    tiny: Loaded, rows: list[NDArray[np.int64]], tmp_path: Path
+) -> None:
+    kept = tmp_path / "engine.json"
+    choice = choose("auto", [slow_reference(tiny), candidate(other(tiny))], rows, kept)
+    assert choice.name == "openvino"
+    assert {trial.name for trial in choice.trials} == {"onnxruntime", "openvino"}
+    assert json.loads(kept.read_text())["engine"] == "openvino"
+    slower = candidate(other(tiny, slower_s=0.2))
+    assert choose("auto", [slow_reference(tiny), slower], rows, kept).name == "openvino"
+
+
+def test_an_engine_whose_features_drift_is_refused_however_fast(
+    tiny: Loaded, rows: list[NDArray[np.int64]], tmp_path: Path
+) -> None:
+    choice = choose("auto", [slow_reference(tiny), candidate(other(tiny, noise=0.05))], rows, tmp_path / "engine.json")
+    assert choice.name == "onnxruntime"
+    (drifting,) = (trial for trial in choice.trials if trial.name == "openvino")
+    assert drifting.refused is not None
+    assert "drift" in drifting.refused
+
+
+def test_what_cannot_run_here_or_fails_is_told_and_keeps_nobody_from_serving(
+    tiny: Loaded, rows: list[NDArray[np.int64]], tmp_path: Path
+) -> None:
+    def fail() -> Engine:
+        raise RuntimeError("it cannot be made")
+
+    candidates = [slow_reference(tiny), candidate(other(tiny), "no such units"), Candidate("torch", lambda: None, fail)]
+    choice = choose("auto", candidates, rows, tmp_path / "engine.json")
+    assert choice.name == "onnxruntime"
+    assert {trial.name: trial.refused for trial in choice.trials} == {
+        "onnxruntime": None,
+        "openvino": "no such units",
+        "torch": "failed: RuntimeError",
+    }
+
+
+def test_a_kept_engine_that_is_gone_is_chosen_anew(tiny: Loaded, rows: list[NDArray[np.int64]], tmp_path: Path) -> None:
+    kept = tmp_path / "engine.json"
+    choose("auto", [slow_reference(tiny), candidate(other(tiny))], rows, kept)
+    assert choose("auto", [slow_reference(tiny), candidate(other(tiny), "gone")], rows, kept).name == "onnxruntime"
+    kept.write_text("{")
+    assert choose("auto", [slow_reference(tiny), candidate(other(tiny))], rows, kept).name == "openvino"
+
+
+def test_an_engine_asked_for_by_name_serves_or_stops_the_start(
+    tiny: Loaded, rows: list[NDArray[np.int64]], tmp_path: Path
+) -> None:
+    kept = tmp_path / "engine.json"
+    assert choose("onnxruntime", [slow_reference(tiny), candidate(other(tiny))], rows, kept).name == "onnxruntime"
+    assert not kept.exists(), "what was asked for is no measurement"
+    with pytest.raises(Unavailable, match="no such units"):
+        choose("openvino", [slow_reference(tiny), candidate(other(tiny), "no such units")], rows, kept)

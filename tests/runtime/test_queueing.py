@@ -1,0 +1,98 @@
+"""Whose turn it is: fair in tokens, in passes of rows that belong together."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.runtime.passes import Passes
+from tsugiki.runtime.queueing import STRETCH, FairQueue, Row, Ticket
+from tsugiki.runtime.route import LoraSlot, OwnNetwork, Rack, Route, Slot
+
+RACK, OTHER_RACK = Rack(("query",), 8), Rack(("query",), 16)
+Delta = LoraSlot | OwnNetwork | None
+
+
+def row(tenant: str, tokens: int, delta: Delta = None) -> Row:
+    route = Route(tenant, "proj", 1, "digest", "fsp", Slot(0, 0, 2, 1), delta)
+    return Row(Ticket(tenant, route, [None], 1), 0, np.zeros(tokens, np.int64))
+
+
+def filled(*rows: Row) -> FairQueue:
+    queue = FairQueue()
+    for one in rows:
+        queue.push(one)
+    return queue
+
+
+def tenants(rows: list[Row]) -> list[str]:
+    return [one.ticket.tenant_id for one in rows]
+
+
+def test_tenants_get_the_same_tokens_whatever_the_length_of_their_rows() -> None:
+    queue = filled(*[row("long", 128) for _ in range(64)], *[row("short", 16) for _ in range(512)])
+    served: Counter[str] = Counter()
+    for _ in range(32):
+        for one in queue.take(256):
+            served[one.ticket.tenant_id] += len(one.ids)
+    assert abs(served["long"] - served["short"]) <= 256, served
+
+
+def test_one_that_comes_anew_goes_next_and_saves_nothing_up() -> None:
+    queue = filled(*[row("flood", 16) for _ in range(100)])
+    for _ in range(5):
+        queue.take(64)
+    for _ in range(8):
+        queue.push(row("quiet", 16))
+    batch = queue.take(64)
+    assert Counter(tenants(batch)) == {"flood": 2, "quiet": 2}, "turn by turn from now on, not until it has caught up"
+
+
+def test_a_pass_holds_rows_of_near_lengths_nearest_first() -> None:
+    queue = filled(row("a", 20), row("b", 29), row("c", 31), row("d", 22), row("e", 13), row("f", 200))
+    assert tenants(queue.take(10_000)) == ["a", "d", "b"] + ["e"] * (20 <= STRETCH * 13)
+    assert queue.size == 3 - (20 <= STRETCH * 13)
+
+
+@given(st.lists(st.integers(1, 64), min_size=1, max_size=60), st.integers(1, 300))
+def test_every_row_is_taken_once_and_no_pass_is_larger_than_it_may_be(lengths: list[int], tokens: int) -> None:
+    rows = [row(f"t{number % 5}", length) for number, length in enumerate(lengths)]
+    queue = filled(*rows)
+    taken: list[Row] = []
+    while batch := queue.take(tokens):
+        longest = max(len(one.ids) for one in batch)
+        assert len(batch) == 1 or len(batch) * longest <= tokens
+        assert longest <= max(STRETCH * STRETCH * min(len(one.ids) for one in batch), 1)
+        taken += batch
+    assert {id(one) for one in taken} == {id(one) for one in rows}
+    assert len(taken) == len(rows)
+    assert queue.size == 0
+    assert all(queue.waiting(f"t{number}") == 0 for number in range(5))
+
+
+def test_rows_without_an_adapter_go_with_one_rack_and_racks_go_apart() -> None:
+    queue = filled(
+        row("plain", 16), row("lora", 16, LoraSlot(RACK, 1, 1)), row("other", 16, LoraSlot(OTHER_RACK, 1, 1))
+    )
+    first, second = queue.take(256), queue.take(256)
+    assert sorted(map(tuple, (tenants(first), tenants(second)))) == [("other",), ("plain", "lora")]
+
+
+def test_a_network_of_its_own_shares_passes_with_itself_only() -> None:
+    own, another = OwnNetwork(Passes(), 1), OwnNetwork(Passes(), 1)
+    rows = [row("a", 16, own), row("b", 16, another), row("c", 16), row("d", 16, own), row("e", 16)]
+    queue = filled(*rows)
+    batches = [tenants(queue.take(256)) for _ in range(3)]
+    assert batches == [["a", "d"], ["b"], ["c", "e"]]
+
+
+def test_rows_whose_caller_has_left_cost_nobody_a_turn() -> None:
+    left, stays = row("a", 16), row("a", 16)
+    queue = filled(left, row("b", 16), stays)
+    assert left.ticket.future.cancel()
+    assert tenants(queue.take(0)) == ["b"]
+    assert tenants(queue.take(0)) == ["a"]
+    assert queue.leader() is None
