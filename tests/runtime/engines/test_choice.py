@@ -37,8 +37,8 @@ class Altered(Wrapping):
     def run(self, rows: Sequence[NDArray[np.int64]], adapters: Adapters | None = None) -> Floats:
         features = super().run(rows, adapters)
         time.sleep(self._slower_s)  # what makes it slower, not a wait for anything
-        random = np.random.default_rng(0).standard_normal(features.shape).astype(np.float32)
-        return features + np.float32(self._noise) * random
+        random = np.random.default_rng(0).standard_normal(features.shape, np.float32)
+        return np.asarray(features + self._noise * random, np.float32)
 
 
 @pytest.fixture
