@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -18,6 +19,9 @@ from service.wiring import Core, wire
 from tsugiki.errors import TsugikiError
 
 BLOCKING_CALLS = 32  # most of them wait for the disk or for a fit, not for a core
+# BentoML collects the attributes of a span for every request, also where nobody takes spans: 0.13 ms of the event
+# loop's time, of 0.84 in all.
+UNTRACED = [".*"] if os.environ.get("OTEL_SDK_DISABLED") == "true" else []
 
 api = create_api()
 
@@ -30,6 +34,7 @@ def core() -> Core:
 @bentoml.service(
     name="tsugiki",
     traffic={"timeout": 120},  # an adaptation may be waited for up to 60 s
+    tracing={"excluded_urls": UNTRACED},
     metrics={"enabled": False},  # BentoML's own label raw paths; ours are at /metrics
     logging={"access": {"enabled": False}},  # it would log what the guard counts
 )

@@ -65,7 +65,8 @@ class Caller:
 def caller(scope: Scope) -> Any:  # Any: FastAPI's Depends is typed so
     """A dependency: the caller, if its key has the scope."""
 
-    def dependency(request: Request) -> Caller:
+    # Async, though it waits for nothing: FastAPI hands what is not to a thread, and waits there.
+    async def dependency(request: Request) -> Caller:
         principal: Principal = request.state.principal
         require(principal, scope)
         return Caller(request.app.state.core, principal, request)
