@@ -10,7 +10,7 @@ from typing import Any
 
 import bentoml
 
-from service.api import create_api
+from service.api import create_api, edge_of
 from service.guard import Guard
 from service.settings import read_settings
 from service.supervision import end_with_supervisor
@@ -105,4 +105,4 @@ class App:
 
 
 # BentoML types a middleware class by its instances, which no class fits.
-App.add_asgi_middleware(Guard, edge=api, core=core)  # pyright: ignore[reportArgumentType]
+App.add_asgi_middleware(Guard, edge=edge_of(api), core=core)  # pyright: ignore[reportArgumentType]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -56,10 +56,12 @@ class Guard:
             return
         headers = {name: value for name, value in scope["headers"]}
         request_id = _request_id(headers)
-        reply = _Reply(send, request_id)
         started = time.perf_counter()
+        state = scope.setdefault("state", {})
+        state["request_id"] = request_id
+        reply = _Reply(send, state, started)
         try:
-            await self._pass(scope, receive, reply, headers, request_id)
+            await self._pass(scope, receive, reply, headers)
         except TsugikiError as error:
             await reply.fail(error, scope["path"])
         except Exception:
@@ -72,11 +74,10 @@ class Guard:
             self._core().metrics.request(_template(scope), method, reply.status, seconds)
 
     async def _pass(
-        self, scope: MutableMapping[str, Any], receive: Receive, reply: _Reply, headers: dict[bytes, bytes], rid: str
+        self, scope: MutableMapping[str, Any], receive: Receive, reply: _Reply, headers: dict[bytes, bytes]
     ) -> None:
         path: str = scope["path"]
-        state = scope.setdefault("state", {})
-        state["request_id"] = rid
+        state: dict[str, Any] = scope["state"]
         if path not in OPEN_PATHS:
             await self._identify(state, scope["method"], path, headers)
             if scope["method"] in BODY_METHODS:
@@ -133,18 +134,25 @@ class Guard:
 
 
 class _Reply:
-    """Adds the request id to whatever is sent, and turns an error into a problem if nothing was sent yet."""
+    """Adds the request id to whatever is sent, and turns an error into a problem if nothing was sent yet.
 
-    def __init__(self, send: Send, request_id: str) -> None:
+    Where a route left `timings` in the state (seconds by name), the reply tells them, and what the request took.
+    """
+
+    def __init__(self, send: Send, state: Mapping[str, Any], started: float) -> None:
         self._send = send
-        self._request_id = request_id
+        self._state = state
+        self._started = started
         self.status = 0
         self.complete = False
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            message["headers"] = [*message.get("headers", ()), (b"x-request-id", self._request_id.encode())]
+            headers = [*message.get("headers", ()), (b"x-request-id", self._state["request_id"].encode())]
+            if (timings := self._state.get("timings")) is not None:
+                headers.append((b"server-timing", _server_timing(time.perf_counter() - self._started, timings)))
+            message["headers"] = headers
         elif message["type"] == "http.response.body":
             self.complete = not message.get("more_body", False)
         await self._send(message)
@@ -152,7 +160,7 @@ class _Reply:
     async def fail(self, error: TsugikiError, path: str) -> None:
         if self.status:
             raise ConnectionAbortedError("the reply had begun; the connection ends here") from error
-        body = orjson.dumps(problem(error, instance=path, request_id=self._request_id))
+        body = orjson.dumps(problem(error, instance=path, request_id=self._state["request_id"]))
         headers = {"content-type": "application/problem+json", "content-length": str(len(body)), **retry_after(error)}
         if status_of(error) == 401:
             headers["www-authenticate"] = 'Bearer, Basic realm="the API key as password"'
@@ -191,6 +199,13 @@ def _template(scope: MutableMapping[str, Any]) -> str:
     if (scope["method"], scope["path"]) in BENTO_ROUTES:
         return scope["path"]
     return getattr(scope.get("route"), "path", "other")
+
+
+def _server_timing(total_s: float, timings: Mapping[str, float]) -> bytes:
+    """The header's value, in milliseconds. W3C Server Timing."""
+    return ", ".join(
+        f"{name};dur={seconds * 1e3:.2f}" for name, seconds in {"total": total_s, **timings}.items()
+    ).encode()
 
 
 def _too_large(limit: int) -> TooLarge:
