@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import secrets
 import time
@@ -31,6 +32,7 @@ OPEN_PATHS = frozenset({"/livez", "/readyz", "/healthz"})
 BENTO_ROUTES = frozenset({("POST", "/bento/adapt"), ("POST", "/bento/predict"), ("GET", "/schema.json")})
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})  # others are no metric label
 BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})
+BODY_S = 120.0  # for a body to arrive: 16 MiB at some 1 Mbit/s
 REQUEST_ID_LENGTH = 64  # a caller's own X-Request-ID is taken up to here
 
 
@@ -39,15 +41,22 @@ class Guard:
 
     It finds the tenant from the key alone, bounds and buffers the body, and leaves both in `scope["state"]`:
     `principal`, `request_id`. What any route raises and nobody handled becomes a problem without internals.
+    `foremost`: at the start it takes the place of all that the application built in front of it.
     """
 
-    def __init__(self, app: App, edge: App, core: Callable[[], Core]) -> None:
+    def __init__(
+        self, app: App, edge: App, core: Callable[[], Core], *, foremost: bool = False, body_s: float = BODY_S
+    ) -> None:
         self._app = app
         self._edge = edge
         self._core = core
+        self._foremost = foremost
+        self._body_s = body_s
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
+            if self._foremost:
+                scope["app"].middleware_stack = self
             await self._app(scope, receive, send)
             return
         if scope["type"] != "http":
@@ -112,7 +121,12 @@ class Guard:
         limit = self._core().settings.max_body_bytes
         if b"content-encoding" in headers:
             raise UnsupportedType("the body is compressed", fix="send it without Content-Encoding")
-        body = await _read(receive, limit, headers)
+        try:
+            async with asyncio.timeout(self._body_s):
+                body = await _read(receive, limit, headers)
+        except TimeoutError:
+            detail = f"the body was not complete after {self._body_s:g} s"
+            raise Unavailable(detail, fix="send fewer rows a request", code="body_too_slow") from None
         kind = headers.get(b"content-type", b"").split(b";")[0].strip().decode("latin-1").lower()
         types = _types(scope["path"])
         if body and kind not in types:
