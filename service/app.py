@@ -43,6 +43,7 @@ class App:
 
     def __init__(self) -> None:
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+        logging.getLogger("uvicorn.access").propagate = False  # nobody reads what it would put together
         end_with_supervisor()
         try:
             api.state.core = wire(read_settings())

@@ -37,9 +37,14 @@ CONTRACT = {
 async def predict(request: Request) -> Reply:
     """Answer inputs by the live version, or by `?alias=` or `?version=`. A bad row fails alone."""
     by = predicting(request)
-    query = validated(PredictQuery, dict(request.query_params))
+    selector = _selector(request) if request.scope["query_string"] else Selector()
     wish = await read_body(request, _text if request.state.content_type == "text/plain" else _json)
-    return await answer(by, request.path_params["p"], Selector(query.alias, query.version), wish)
+    return await answer(by, request.path_params["p"], selector, wish)
+
+
+def _selector(request: Request) -> Selector:
+    query = validated(PredictQuery, dict(request.query_params))
+    return Selector(query.alias, query.version)
 
 
 def _json(body: bytes) -> PredictIn:
