@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -99,6 +100,12 @@ class App:
     async def widen(self) -> None:
         """Threads for blocking work: asyncio's default of a few would make tenants wait for one another's."""
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(BLOCKING_CALLS, thread_name_prefix="work"))
+
+    @bentoml.on_startup
+    def settle(self) -> None:
+        """What the start made stays: to look through its 160,000 objects for garbage stops everything for 90 ms."""
+        gc.collect()
+        gc.freeze()
 
     @bentoml.on_shutdown
     def stop(self) -> None:

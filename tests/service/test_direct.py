@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -151,27 +148,6 @@ def test_a_body_that_does_not_arrive_is_given_up(service: InProcess, ways: Ways)
 
     start, end = asyncio.run(scene())
     assert start["status"] == 503 and json.loads(end["body"])["code"] == "body_too_slow"
-
-
-# In a process of its own, as importing BentoML warns of what it itself deprecates.
-FOREMOST = """
-import sys
-from starlette.testclient import TestClient
-from service.app import App
-served = App.to_asgi()
-with TestClient(served) as http:
-    print(type(served.middleware_stack).__name__, http.get("/livez").status_code, http.get("/v1/me").status_code)
-"""
-
-
-@pytest.mark.parametrize(("disabled", "outermost"), [("true", "Guard"), ("false", "ServerErrorMiddleware")])
-def test_bentos_layers_are_kept_for_traces_only(
-    make_home: Callable[[], Path], tiny_environment: dict[str, str], disabled: str, outermost: str
-) -> None:
-    environment = {**os.environ, **tiny_environment, "TSUGIKI_HOME": str(make_home()), "OTEL_SDK_DISABLED": disabled}
-    script = [sys.executable, "-W", "ignore", "-c", FOREMOST]
-    done = subprocess.run(script, env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == [outermost, "200", "401"]
 
 
 def _headers(ways: Ways, scope: str) -> dict[str, str]:
