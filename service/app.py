@@ -22,7 +22,7 @@ from tsugiki.errors import TsugikiError
 BLOCKING_CALLS = 32  # most of them wait for the disk or for a fit, not for a core
 # BentoML's layers in front of the guard collect a span's attributes for every request, also where nobody takes spans
 # (0.13 ms of the event loop's time, of 0.84 in all), and keep a timer of 800 bytes until `timeout` has passed, however
-# soon the answer was. What they bound, our own limits bound earlier; so they are left out unless traces are wanted.
+# soon the answer was. What waits for others here has limits of its own; so they are left out unless traces are wanted.
 UNTRACED = os.environ.get("OTEL_SDK_DISABLED") == "true"
 
 api = create_api()

@@ -13,16 +13,18 @@ from typing import Any, cast
 import pytest
 from starlette.testclient import TestClient
 
-from service.api import create_api
+from service.api import create_api, edge_of
 from service.edge import INLINE_BYTES
 from service.guard import App, Guard
 from service.routes.predictions import MAX_RAW_BYTES
+from tests.conftest import WORDS
 from tests.service.asking import SAMPLES, Object, good
 from tests.service.in_process import InProcess, in_process
 from tsugiki.backbones import Loaded
 
 VERB, ROUTE = "/predict", "/v1/projects/support/predict"
 ASKED = {"project": "support", "inputs": ["refund my money", ""]}
+MOST = 1024  # inputs a request
 TOTAL = re.compile(r"total;dur=\d+\.\d\d")
 
 
@@ -126,6 +128,35 @@ def test_direct_requests_are_counted_by_their_template(service: InProcess, ways:
     series = re.findall(r"tsugiki_requests_total\{(.*)\}", service.core.metrics.exposition().decode())
     assert 'method="POST",route="/v1/projects/{p}/predict",status="200"' in series
     assert not [labels for labels in series if "support" in labels]
+
+
+def test_a_caller_who_leaves_is_noticed(service: InProcess, ways: Ways) -> None:
+    words = WORDS.split()
+    inputs = [" ".join(words[at % 50 :]) for at in range(MOST)]  # several times WATCH_AFTER_S of work
+    body = json.dumps({"project": "support", "inputs": inputs}).encode()
+
+    async def scene() -> list[Any]:
+        messages = [{"type": "http.request", "body": body}]
+        sent: list[Any] = []
+
+        async def receive() -> Any:
+            return messages.pop() if messages else {"type": "http.disconnect"}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        headers = [(name.encode(), value.encode()) for name, value in _headers(ways, "predict").items()]
+        headers.append((b"content-type", b"application/json"))
+        direct = edge_of(api)
+        await Guard(direct, direct, lambda: service.core)(
+            {"type": "http", "method": "POST", "path": VERB, "query_string": b"", "headers": headers}, receive, send
+        )
+        return sent
+
+    api = create_api()
+    api.state.core = service.core
+    start, end = asyncio.run(scene())
+    assert start["status"] == 503 and "left" in json.loads(end["body"])["detail"]
 
 
 def test_a_body_that_does_not_arrive_is_given_up(service: InProcess, ways: Ways) -> None:
