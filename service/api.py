@@ -7,6 +7,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from service import edge
+from service.direct import Direct
 from service.idempotency import IdempotentReplies
 from service.routes import ROUTERS
 from tsugiki.errors import TsugikiError
@@ -33,3 +34,8 @@ def create_api() -> FastAPI:
     api.add_exception_handler(Exception, edge.on_bug)
     api.add_middleware(IdempotentReplies)
     return api
+
+
+def edge_of(api: FastAPI) -> Direct:
+    """What the guard stands in front of."""
+    return Direct(api, [route for router in ROUTERS for route in router.routes])

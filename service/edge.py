@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
@@ -65,12 +65,18 @@ class Caller:
 def caller(scope: Scope) -> Any:  # Any: FastAPI's Depends is typed so
     """A dependency: the caller, if its key has the scope."""
 
-    def dependency(request: Request) -> Caller:
-        principal: Principal = request.state.principal
-        require(principal, scope)
-        return Caller(request.app.state.core, principal, request)
+    # Async, though it waits for nothing: FastAPI hands what is not to a thread, and waits there.
+    async def dependency(request: Request) -> Caller:
+        return caller_of(request, scope)
 
     return Depends(dependency)
+
+
+def caller_of(request: Request, scope: Scope) -> Caller:
+    """Raises Forbidden where the key has not the scope."""
+    principal: Principal = request.state.principal
+    require(principal, scope)
+    return Caller(request.app.state.core, principal, request)
 
 
 Predicting = Annotated[Caller, caller("predict")]
@@ -134,8 +140,10 @@ class StrictRoute(APIRoute):
 
 class _StrictRequest(Request):
     async def json(self) -> Any:  # Any: any JSON
-        body = await self.body()
-        return strict_json(body) if len(body) <= INLINE_BYTES else await asyncio.to_thread(strict_json, body)
+        try:
+            return await read_body(self, read_json)
+        except Invalid as error:
+            raise Refused(error) from None
 
 
 class Refused(HTTPException):
@@ -146,23 +154,32 @@ class Refused(HTTPException):
         self.error = error
 
 
-def strict_json(body: bytes) -> Any:  # Any: any JSON
-    """Raises Refused naming what is wrong and where."""
-    try:
-        return read_json(body)
-    except Invalid as error:
-        raise Refused(error) from None
+async def read_body(request: Request, read: Callable[[bytes], T]) -> T:
+    """What `read` makes of the body, in a thread where it is long."""
+    body: bytes = request.state.body
+    return read(body) if len(body) <= INLINE_BYTES else await asyncio.to_thread(read, body)
 
 
 def parse(model: type[M], body: bytes) -> M:
-    """The body of a route that reads it itself. Raises Refused, Invalid."""
+    """The body of a route that reads it itself. Raises Invalid."""
+    return validated(model, read_json(body))
+
+
+def validated(model: type[M], given: object) -> M:
+    """Raises Invalid naming every place that does not fit."""
     try:
-        return model.model_validate(strict_json(body))
+        return model.model_validate(given)
     except ValidationError as error:
         raise invalid(error.errors(include_url=False, include_input=False), 0) from None
 
 
-def invalid(errors: list[Any], skip: int) -> Invalid:
+def not_json(kind: str) -> UnsupportedType:
+    """What is told of nothing sent as `kind`; the guard has refused whatever else is not JSON."""
+    given = f"the content type is {kind!r}" if kind else "there is no content type"
+    return UnsupportedType(f"{given}, expected application/json", fix="send Content-Type: application/json")
+
+
+def invalid(errors: Sequence[Any], skip: int) -> Invalid:
     """Pydantic's findings as ours; `skip` leading parts of a location are not the body's ("body", "query")."""
     issues = [
         Issue(str(found["type"]), pointer(found["loc"][skip:]), str(found["msg"])) for found in errors[:MAX_PLACES]
@@ -206,10 +223,7 @@ async def on_validation(request: Request, error: Exception) -> Response:
     found = error.errors()
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if kind != "application/json" and any(item["loc"] == ("body",) for item in found):
-        given = f"the content type is {kind!r}" if kind else "there is no content type"
-        return answer_problem(
-            request, UnsupportedType(f"{given}, expected application/json", fix="send Content-Type: application/json")
-        )
+        return answer_problem(request, not_json(kind))
     return answer_problem(request, invalid(list(found), 1))
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -31,6 +32,7 @@ OPEN_PATHS = frozenset({"/livez", "/readyz", "/healthz"})
 BENTO_ROUTES = frozenset({("POST", "/bento/adapt"), ("POST", "/bento/predict"), ("GET", "/schema.json")})
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})  # others are no metric label
 BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})
+BODY_S = 120.0  # for a body to arrive: 16 MiB at some 1 Mbit/s
 REQUEST_ID_LENGTH = 64  # a caller's own X-Request-ID is taken up to here
 
 
@@ -39,15 +41,22 @@ class Guard:
 
     It finds the tenant from the key alone, bounds and buffers the body, and leaves both in `scope["state"]`:
     `principal`, `request_id`. What any route raises and nobody handled becomes a problem without internals.
+    `foremost`: at the start it takes the place of all that the application built in front of it.
     """
 
-    def __init__(self, app: App, edge: App, core: Callable[[], Core]) -> None:
+    def __init__(
+        self, app: App, edge: App, core: Callable[[], Core], *, foremost: bool = False, body_s: float = BODY_S
+    ) -> None:
         self._app = app
         self._edge = edge
         self._core = core
+        self._foremost = foremost
+        self._body_s = body_s
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
+            if self._foremost:
+                scope["app"].middleware_stack = self
             await self._app(scope, receive, send)
             return
         if scope["type"] != "http":
@@ -56,10 +65,12 @@ class Guard:
             return
         headers = {name: value for name, value in scope["headers"]}
         request_id = _request_id(headers)
-        reply = _Reply(send, request_id)
         started = time.perf_counter()
+        state = scope.setdefault("state", {})
+        state["request_id"] = request_id
+        reply = _Reply(send, state, started)
         try:
-            await self._pass(scope, receive, reply, headers, request_id)
+            await self._pass(scope, receive, reply, headers)
         except TsugikiError as error:
             await reply.fail(error, scope["path"])
         except Exception:
@@ -72,11 +83,10 @@ class Guard:
             self._core().metrics.request(_template(scope), method, reply.status, seconds)
 
     async def _pass(
-        self, scope: MutableMapping[str, Any], receive: Receive, reply: _Reply, headers: dict[bytes, bytes], rid: str
+        self, scope: MutableMapping[str, Any], receive: Receive, reply: _Reply, headers: dict[bytes, bytes]
     ) -> None:
         path: str = scope["path"]
-        state = scope.setdefault("state", {})
-        state["request_id"] = rid
+        state: dict[str, Any] = scope["state"]
         if path not in OPEN_PATHS:
             await self._identify(state, scope["method"], path, headers)
             if scope["method"] in BODY_METHODS:
@@ -111,7 +121,12 @@ class Guard:
         limit = self._core().settings.max_body_bytes
         if b"content-encoding" in headers:
             raise UnsupportedType("the body is compressed", fix="send it without Content-Encoding")
-        body = await _read(receive, limit, headers)
+        try:
+            async with asyncio.timeout(self._body_s):
+                body = await _read(receive, limit, headers)
+        except TimeoutError:
+            detail = f"the body was not complete after {self._body_s:g} s"
+            raise Unavailable(detail, fix="send fewer rows a request", code="body_too_slow") from None
         kind = headers.get(b"content-type", b"").split(b";")[0].strip().decode("latin-1").lower()
         types = _types(scope["path"])
         if body and kind not in types:
@@ -133,18 +148,25 @@ class Guard:
 
 
 class _Reply:
-    """Adds the request id to whatever is sent, and turns an error into a problem if nothing was sent yet."""
+    """Adds the request id to whatever is sent, and turns an error into a problem if nothing was sent yet.
 
-    def __init__(self, send: Send, request_id: str) -> None:
+    Where a route left `timings` in the state (seconds by name), the reply tells them, and what the request took.
+    """
+
+    def __init__(self, send: Send, state: Mapping[str, Any], started: float) -> None:
         self._send = send
-        self._request_id = request_id
+        self._state = state
+        self._started = started
         self.status = 0
         self.complete = False
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            message["headers"] = [*message.get("headers", ()), (b"x-request-id", self._request_id.encode())]
+            headers = [*message.get("headers", ()), (b"x-request-id", self._state["request_id"].encode())]
+            if (timings := self._state.get("timings")) is not None:
+                headers.append((b"server-timing", _server_timing(time.perf_counter() - self._started, timings)))
+            message["headers"] = headers
         elif message["type"] == "http.response.body":
             self.complete = not message.get("more_body", False)
         await self._send(message)
@@ -152,7 +174,7 @@ class _Reply:
     async def fail(self, error: TsugikiError, path: str) -> None:
         if self.status:
             raise ConnectionAbortedError("the reply had begun; the connection ends here") from error
-        body = orjson.dumps(problem(error, instance=path, request_id=self._request_id))
+        body = orjson.dumps(problem(error, instance=path, request_id=self._state["request_id"]))
         headers = {"content-type": "application/problem+json", "content-length": str(len(body)), **retry_after(error)}
         if status_of(error) == 401:
             headers["www-authenticate"] = 'Bearer, Basic realm="the API key as password"'
@@ -191,6 +213,13 @@ def _template(scope: MutableMapping[str, Any]) -> str:
     if (scope["method"], scope["path"]) in BENTO_ROUTES:
         return scope["path"]
     return getattr(scope.get("route"), "path", "other")
+
+
+def _server_timing(total_s: float, timings: Mapping[str, float]) -> bytes:
+    """The header's value, in milliseconds. W3C Server Timing."""
+    return ", ".join(
+        f"{name};dur={seconds * 1e3:.2f}" for name, seconds in {"total": total_s, **timings}.items()
+    ).encode()
 
 
 def _too_large(limit: int) -> TooLarge:

@@ -144,6 +144,13 @@ class PredictVerb(PredictIn):
     alias: AliasName = "live"
 
 
+class PredictQuery(BaseModel):
+    """Of the path that names the project; a query is text, so numbers are read from it."""
+
+    version: int | None = Field(None, ge=1, lt=2**31)
+    alias: AliasName = "live"
+
+
 class AliasMoveIn(Wire):
     version: int = Field(ge=1)
     expected_version: int | None = Field(None, ge=1)

@@ -74,11 +74,11 @@ def read_json(body: bytes) -> Any:  # Any: any JSON
     try:
         text = body.decode("utf-8-sig")  # json alone would guess UTF-16 and let lone surrogates pass
         try:
-            return _quick(text, unusual=UNUSUAL_NUMBER.search(body) is not None)
+            return (CAREFUL if UNUSUAL_NUMBER.search(body) else QUICK).decode(text)
         except _Found as found:
             if len(body) > PLACED_BYTES:
                 raise _refused("", found.trouble) from None
-            return _placing(text)
+            raise _refusal(PLACING.decode(text)) from None
     except UnicodeDecodeError as error:
         raise Invalid(f"the body is not UTF-8 (byte {error.start})", code="json_invalid", fix="send UTF-8") from None
     except json.JSONDecodeError as error:
@@ -90,23 +90,20 @@ def read_json(body: bytes) -> Any:  # Any: any JSON
         raise Invalid("the body is nested too deeply", code="json_invalid", fix="send a flatter one") from None
 
 
-def _quick(text: str, *, unusual: bool) -> Any:  # Any: any JSON
-    """Raises _Found at the first trouble. Numbers are left to C, unless one in the text may be out of range."""
-    reader = _Reader(stop=True)
-    numbers: dict[str, Any] = {"parse_float": reader.real, "parse_int": reader.integer} if unusual else {}
-    return json.loads(text, object_pairs_hook=reader.object, parse_constant=reader.constant, **numbers)
-
-
-def _placing(text: str) -> Any:  # never returns: what _quick found is found again, with its place
-    reader = _Reader(stop=False)
-    tree = json.loads(
-        text,
+def _decoder(*, stop: bool, numbers: bool) -> json.JSONDecoder:
+    """`numbers`: check each; else they are left to C."""
+    reader = _Reader(stop)
+    return json.JSONDecoder(
         object_pairs_hook=reader.object,
         parse_constant=reader.constant,
-        parse_float=reader.real,
-        parse_int=reader.integer,
+        parse_float=reader.real if numbers else None,
+        parse_int=reader.integer if numbers else None,
     )
-    raise _refusal(tree)
+
+
+# Raising _Found at the first trouble, for texts whose numbers are surely in range, and for all others.
+QUICK, CAREFUL = _decoder(stop=True, numbers=False), _decoder(stop=True, numbers=True)
+PLACING = _decoder(stop=False, numbers=True)
 
 
 def pointer(parts: Sequence[int | str]) -> str:

@@ -131,6 +131,7 @@ async def predict_verb(core: Core, ctx: bentoml.Context, body: Mapping[str, Any]
     """`predict` for a BentoML API."""
 
     async def run(principal: Principal) -> dict[str, Any]:
+        ctx.request.state.timings = {}
         wish = PredictVerb.model_validate(body)
         selector = Selector(wish.alias, wish.version)
         answered = await predict(

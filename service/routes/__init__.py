@@ -16,6 +16,7 @@ from service.routes import (
 )
 
 ROUTERS = (
+    verbs.direct,
     verbs.router,
     projects.router,
     samples.router,

@@ -2,50 +2,56 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import Annotated
+from fastapi import APIRouter, Request
 
-from fastapi import APIRouter, Query, Request
-
-from service import verbs
-from service.edge import INLINE_BYTES, Predicting, Reply, StrictRoute, documented, parse, while_connected
+from service.direct import DirectRoute
+from service.edge import Reply, documented, parse, read_body, validated
 from service.replies import PredictionList
-from service.schemas import PredictIn
+from service.routes.verbs import answer, predicting
+from service.schemas import PredictIn, PredictQuery
 from tsugiki.errors import Invalid, TooLarge
 from tsugiki.runtime.directory import Selector
 
-router = APIRouter(prefix="/v1/projects/{p}", route_class=StrictRoute, tags=["predictions"])
+router = APIRouter(prefix="/v1/projects/{p}", route_class=DirectRoute, tags=["predictions"])
 
 MAX_RAW_BYTES = 1 << 20  # one text; rows by the thousand go as JSON
-BODY = {
-    "required": True,
-    "content": {
-        "application/json": {"schema": PredictIn.model_json_schema()},
-        "text/plain": {"schema": {"type": "string", "description": "one input"}},
+CONTRACT = {
+    "parameters": [
+        {"name": "p", "in": "path", "required": True, "schema": {"type": "string"}},
+        *(
+            {"name": name, "in": "query", "required": False, "schema": schema}
+            for name, schema in PredictQuery.model_json_schema()["properties"].items()
+        ),
+    ],
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {"schema": PredictIn.model_json_schema()},
+            "text/plain": {"schema": {"type": "string", "description": "one input"}},
+        },
     },
 }
 
 
-@router.post("/predict", responses=documented(PredictionList, 404, 409, 413, 415), openapi_extra={"requestBody": BODY})
-async def predict(
-    by: Predicting,
-    p: str,
-    request: Request,
-    version: Annotated[int | None, Query(ge=1, lt=2**31)] = None,
-    alias: Annotated[str, Query(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")] = "live",
-) -> Reply:
+@router.post("/predict", responses=documented(PredictionList, 404, 409, 413, 415), openapi_extra=CONTRACT)
+async def predict(request: Request) -> Reply:
     """Answer inputs by the live version, or by `?alias=` or `?version=`. A bad row fails alone."""
-    small = len(request.state.body) <= INLINE_BYTES
-    wish = _wish(request) if small else await asyncio.to_thread(_wish, request)
-    selector = Selector(alias, version)
-    work = verbs.predict(by.core, by.tenant_id, p, selector, wish.inputs, wish.truncate, wish.top_k)
-    return Reply(await verbs.predictions_reply(await while_connected(by.request, work), wish.top_k))
+    by = predicting(request)
+    selector = _selector(request) if request.scope["query_string"] else Selector()
+    wish = await read_body(request, _text if request.state.content_type == "text/plain" else _json)
+    return await answer(by, request.path_params["p"], selector, wish)
 
 
-def _wish(request: Request) -> PredictIn:
-    body: bytes = request.state.body
-    if request.state.content_type != "text/plain":
-        return parse(PredictIn, body)
+def _selector(request: Request) -> Selector:
+    query = validated(PredictQuery, dict(request.query_params))
+    return Selector(query.alias, query.version)
+
+
+def _json(body: bytes) -> PredictIn:
+    return parse(PredictIn, body)
+
+
+def _text(body: bytes) -> PredictIn:
     if len(body) > MAX_RAW_BYTES:
         raise TooLarge(f"the text is larger than {MAX_RAW_BYTES:,} bytes", fix="send the part that decides the label")
     try:

@@ -13,18 +13,17 @@ from service.edge import (
     Annotating,
     Caller,
     Limit,
-    Refused,
     Reply,
     StrictRoute,
     answer_problem,
     documented,
     invalid,
     parse,
-    strict_json,
 )
 from service.intake import batch_reply, check_samples, quota_left
 from service.replies import ListReply, SampleReply
 from service.schemas import LabelChange, SampleIn, SamplesIn
+from service.strict_json import read_json
 from tsugiki.data.text import clean_label
 from tsugiki.errors import Invalid, Issue
 
@@ -113,12 +112,12 @@ def _rows(request: Request) -> list[SampleIn]:
 
 def _line(number: int, line: bytes) -> SampleIn:
     try:
-        return SampleIn.model_validate(strict_json(line))
-    except Refused as refused:
-        detail = f"line {number + 1}: {refused.error.detail}"
-        raise Invalid(
-            detail, code=refused.error.reason, issues=[Issue(refused.error.reason, f"/{number}", detail)]
-        ) from None
+        given = read_json(line)
+    except Invalid as refused:
+        detail = f"line {number + 1}: {refused.detail}"
+        raise Invalid(detail, code=refused.reason, issues=[Issue(refused.reason, f"/{number}", detail)]) from None
+    try:
+        return SampleIn.model_validate(given)
     except ValidationError as error:
         found = invalid(list(error.errors(include_url=False, include_input=False)), 0)
         issues = [Issue(issue.code, f"/{number}{issue.pointer}", issue.detail) for issue in found.issues]

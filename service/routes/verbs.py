@@ -4,15 +4,33 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 
 from service import verbs
-from service.edge import Adapting, Predicting, Reply, StrictRoute, documented, while_connected
+from service.direct import DirectRoute
+from service.edge import (
+    Adapting,
+    Caller,
+    Reply,
+    StrictRoute,
+    caller_of,
+    documented,
+    not_json,
+    read_body,
+    validated,
+    while_connected,
+)
 from service.replies import PredictionList
-from service.schemas import AdaptIn, PredictVerb
+from service.schemas import AdaptIn, PredictIn, PredictVerb
+from service.strict_json import read_json
 from tsugiki.runtime.directory import Selector
 
 router = APIRouter(route_class=StrictRoute, tags=["verbs"])
+direct = APIRouter(route_class=DirectRoute, tags=["verbs"])
+
+CONTRACT = {
+    "requestBody": {"required": True, "content": {"application/json": {"schema": PredictVerb.model_json_schema()}}}
+}
 
 
 @router.post("/adapt", responses=documented(dict[str, Any], 409, 413, 415, 507))
@@ -23,9 +41,27 @@ async def adapt(by: Adapting, wish: AdaptIn) -> Reply:
     return Reply(reply)
 
 
-@router.post("/predict", responses=documented(PredictionList, 404, 409, 413, 415))
-async def predict(by: Predicting, wish: PredictVerb) -> Reply:
+@direct.post("/predict", responses=documented(PredictionList, 404, 409, 413, 415), openapi_extra=CONTRACT)
+async def predict(request: Request) -> Reply:
     """POST inputs: each is answered by the project's live version, or by the alias or version named."""
-    selector = Selector(wish.alias, wish.version)
-    work = verbs.predict(by.core, by.tenant_id, wish.project, selector, wish.inputs, wish.truncate, wish.top_k)
+    by = predicting(request)
+    if (kind := request.state.content_type) != "application/json":
+        raise not_json(kind)
+    wish = await read_body(request, _wish)
+    return await answer(by, wish.project, Selector(wish.alias, wish.version), wish)
+
+
+def predicting(request: Request) -> Caller:
+    """Who asks for predictions. From here on the reply tells its timings. Raises Forbidden."""
+    request.state.timings = {}
+    return caller_of(request, "predict")
+
+
+async def answer(by: Caller, ref: str, selector: Selector, wish: PredictIn) -> Reply:
+    """Raises what `verbs.predict` raises, and Unavailable for a caller who left."""
+    work = verbs.predict(by.core, by.tenant_id, ref, selector, wish.inputs, wish.truncate, wish.top_k)
     return Reply(await verbs.predictions_reply(await while_connected(by.request, work), wish.top_k))
+
+
+def _wish(body: bytes) -> PredictVerb:
+    return validated(PredictVerb, read_json(body) if body else None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
 
@@ -17,13 +18,15 @@ class Metrics:
         # page of one ends the process (SIGBUS); ours is one process, and its values need no file.
         values.ValueClass = values.MutexValue
         self._registry = CollectorRegistry()
-        self._requests = Counter(
-            "tsugiki_requests", "HTTP requests", ["route", "method", "status"], registry=self._registry
-        )
-        self._seconds = Histogram(
+        requests = Counter("tsugiki_requests", "HTTP requests", ["route", "method", "status"], registry=self._registry)
+        seconds = Histogram(
             "tsugiki_request_seconds", "HTTP request time", ["route"], buckets=LATENCY_S, registry=self._registry
         )
-        self._rows = Counter("tsugiki_prediction_rows", "rows answered", ["outcome"], registry=self._registry)
+        rows = Counter("tsugiki_prediction_rows", "rows answered", ["outcome"], registry=self._registry)
+        # Finding a series by its labels takes longer than counting in it; there are no more than the labels allow.
+        self._requests = cache(requests.labels)
+        self._seconds = cache(seconds.labels)
+        self._rows = cache(rows.labels)
         self._tokens = Counter("tsugiki_prediction_tokens", "tokens of the rows answered", registry=self._registry)
         self._adaptations = Counter(
             "tsugiki_adaptations", "adaptations ended", ["status", "method"], registry=self._registry
@@ -33,11 +36,11 @@ class Metrics:
 
     def request(self, route: str, method: str, status: int, seconds: float) -> None:
         """`route` is a path template, never a path."""
-        self._requests.labels(route, method, status).inc()
-        self._seconds.labels(route).observe(seconds)
+        self._requests(route, method, status).inc()
+        self._seconds(route).observe(seconds)
 
     def rows(self, outcome: str, count: int) -> None:
-        self._rows.labels(outcome).inc(count)
+        self._rows(outcome).inc(count)
 
     def tokens(self, count: int) -> None:
         self._tokens.inc(count)

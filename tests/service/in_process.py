@@ -10,7 +10,7 @@ from typing import cast
 
 from starlette.testclient import TestClient
 
-from service.api import create_api
+from service.api import create_api, edge_of
 from service.guard import App, Guard
 from service.settings import Settings
 from service.wiring import Core, wire
@@ -32,9 +32,8 @@ def in_process(
     api = create_api()
     api.state.core = core
     core.backbones.get(settings.text_backbone)
-    edge = cast(App, api)
     try:
-        with TestClient(cast(App, Guard(edge, edge, lambda: core))) as http:
+        with TestClient(cast(App, Guard(cast(App, api), edge_of(api), lambda: core))) as http:
             yield InProcess(core, http)
     finally:
         core.close()
