@@ -30,8 +30,12 @@ class Settings(BaseSettings):
         default_factory=dict[str, Path], description='more text backbones: {"name": "Hugging Face folder"}'
     )
     text_backbone: str = Field("minilm-en", description="what backbone `auto` means for text")
+    workers: int = Field(1, ge=1, le=64, description="processes that serve the port, each with an engine of its own")
     engine_workers: int = Field(
-        default_factory=lambda: len(os.sched_getaffinity(0)), ge=1, le=256, description="passes at a time per backbone"
+        default_factory=lambda known: max(1, len(os.sched_getaffinity(0)) // known["workers"]),
+        ge=1,
+        le=256,
+        description="passes at a time per backbone, of each process",
     )
     engine_threads: int = Field(1, ge=1, le=256, description="threads of one pass")
     head_bytes: int = Field(256 * MIB, ge=1 * MIB, description="memory for heads before the least used are evicted")

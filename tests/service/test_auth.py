@@ -39,7 +39,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def door(tenants: Tenants, clock: Clock) -> Doorkeeper:
-    return Doorkeeper(tenants, clock)
+    return Doorkeeper(tenants, clock=clock)
 
 
 @pytest.fixture
