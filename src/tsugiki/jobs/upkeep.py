@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tsugiki.errors import TsugikiError
-from tsugiki.storage.presence import lock
+from tsugiki.storage.presence import one_at_a_time
 from tsugiki.storage.references import erased_owners, referenced_blobs
 
 if TYPE_CHECKING:
@@ -55,17 +54,11 @@ class Upkeep:
     def clear(self) -> bool:
         """Once: blobs of erased projects, orphaned ones, old replies, and the log's copies of what was erased.
 
-        What fails is logged, and no reason to leave out the rest. False if something is left for the next time, as
-        all is while another process clears up.
+        What fails is logged, and no reason to leave out the rest. False if something is left for the next time.
         """
-        handle = lock(self._one, wait=False)
-        if handle is None:
-            return False
-        try:
-            steps = (self._erase, self._sweep, self._forget, self._database.empty_log)
+        steps = (self._erase, self._sweep, self._forget, self._database.empty_log)
+        with one_at_a_time(self._one):
             return all([_done(step) for step in steps])
-        finally:
-            os.close(handle)
 
     def wake(self) -> None:
         """Clear up now: something was erased, and not all its bytes could be."""

@@ -24,7 +24,7 @@ class Presence:
         self._folder = folder
         with self.turn():
             for number in count(ALONE):
-                handle = lock(self._file(number), wait=False)
+                handle = _lock(self._file(number), wait=False)
                 if handle is not None:
                     self.number, self._handle = number, handle
                     return
@@ -32,12 +32,8 @@ class Presence:
     @contextmanager
     def turn(self) -> Generator[None]:
         """One process, and one thread of it, at a time. Blocks; nobody comes by a number meanwhile."""
-        handle = lock(self._folder / "turn", wait=True)
-        assert handle is not None, "a lock that is waited for was refused: this is a bug"
-        try:
+        with one_at_a_time(self._folder / "turn"):
             yield
-        finally:
-            os.close(handle)
 
     def alive(self) -> frozenset[int]:
         """Numbers of the processes that live, this one's included; to be asked within `turn`."""
@@ -50,7 +46,7 @@ class Presence:
         os.close(self._handle)
 
     def _lives(self, number: int) -> bool:
-        handle = lock(self._file(number), wait=False)
+        handle = _lock(self._file(number), wait=False)
         if handle is not None:
             os.close(handle)
         return handle is None
@@ -59,7 +55,18 @@ class Presence:
         return self._folder / f"{number}{SUFFIX}"
 
 
-def lock(path: Path, *, wait: bool) -> int | None:
+@contextmanager
+def one_at_a_time(path: Path) -> Generator[None]:
+    """Waits until no other process, and no other thread of this one, is within such a block of the same file."""
+    handle = _lock(path, wait=True)
+    assert handle is not None, "a lock that is waited for was refused: this is a bug"
+    try:
+        yield
+    finally:
+        os.close(handle)
+
+
+def _lock(path: Path, *, wait: bool) -> int | None:
     """A handle that holds the file's lock until it is closed; None if it is held already and not waited for."""
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
