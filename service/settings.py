@@ -30,7 +30,7 @@ class Settings(BaseSettings):
         default_factory=dict[str, Path], description='more text backbones: {"name": "Hugging Face folder"}'
     )
     text_backbone: str = Field("minilm-en", description="what backbone `auto` means for text")
-    workers: int = Field(1, ge=1, le=64, description="processes that serve the port, each with an engine of its own")
+    workers: int = Field(1, ge=1, le=256, description="processes that serve the port, each with an engine of its own")
     engine_workers: int = Field(
         default_factory=lambda known: max(1, len(os.sched_getaffinity(0)) // known["workers"]),
         ge=1,
