@@ -55,6 +55,7 @@ def read_settings() -> Settings:
         lines = [
             f"TSUGIKI_{'_'.join(str(part) for part in trouble['loc']).upper()}={_shown(trouble)}: {trouble['msg']}"
             for trouble in error.errors(include_url=False)
+            if trouble["type"] != "default_factory_not_called"  # what follows from another one
         ]
         raise SystemExit("tsugiki: bad settings\n  " + "\n  ".join(lines)) from None
 
