@@ -103,7 +103,7 @@ def test_each_scrape_tells_of_both_and_no_counter_falls(pair: list[Worker]) -> N
 
 def test_an_adaptation_is_cancelled_through_the_other(pair: list[Worker]) -> None:
     runner, other = (worker.http for worker in pair)
-    job = begin_long(runner, "cancelled")
+    job = job_of(begin_long(runner, "cancelled"))
     assert soon(lambda: status(other, job) == "running", ENDS_S)
     assert other.post(f"/v1/adaptations/{job}/cancel").json()["status"] == "cancelled"
     # The runner has one job of a tenant at a time: another one ends only when it has let go of this.
@@ -129,11 +129,12 @@ def test_an_export_that_both_are_asked_for_is_made_once(pair: list[Worker]) -> N
 
 def test_a_killed_worker_s_adaptation_ends_once_and_the_other_serves_on(two: Running) -> None:
     with each_worker(two) as pair:
-        victim, other = pair
-        two_versions(other.http, "served-on")
-        job = begin_long(victim.http, "killed")
+        two_versions(pair[0].http, "served-on")
+        begun = begin_long(pair[0].http, "killed")
+        job, runner = job_of(begun), served_by(two, begun)
+        (other,) = (worker for worker in pair if worker.pid != runner)
         assert soon(lambda: status(other.http, job) == "running", ENDS_S)
-        os.kill(victim.pid, signal.SIGKILL)
+        os.kill(runner, signal.SIGKILL)
         assert status(other.http, job) == "running", "it ended before its worker did: this proves nothing"
         answers: list[int] = []
 
@@ -149,7 +150,7 @@ def test_a_killed_worker_s_adaptation_ends_once_and_the_other_serves_on(two: Run
         events = everything(other.http, f"/v1/adaptations/{job}/events")
         assert [event["data"].get("attempt") for event in events if "attempt" in event["data"]] == [1, 2]
     with each_worker(two) as pair:
-        assert victim.pid not in {worker.pid for worker in pair}, "a worker that died is replaced"
+        assert runner not in {worker.pid for worker in pair}, "a worker that died is replaced"
         for worker in pair:
             assert predicted(worker.http, "killed").status_code == 200
 
@@ -205,8 +206,8 @@ def served(http: httpx.Client, name: str) -> int:
     return int(reply.json()["version"])
 
 
-def begin_long(http: httpx.Client, name: str) -> str:
-    """An adaptation of some seconds, queued; returns its id."""
+def begin_long(http: httpx.Client, name: str) -> httpx.Response:
+    """An adaptation of some seconds, queued."""
     rows = [
         {"input": f"{words} {number} {name}", "label": label}
         for label, words in LABELS.items()
@@ -214,7 +215,11 @@ def begin_long(http: httpx.Client, name: str) -> str:
     ]
     reply = http.post("/adapt", json={"project": name, "samples": rows, "wait_seconds": 0})
     assert reply.status_code in (200, 202), reply.text
-    return str(reply.json()["adaptation"]["id"])
+    return reply
+
+
+def job_of(begun: httpx.Response) -> str:
+    return str(begun.json()["adaptation"]["id"])
 
 
 def status(http: httpx.Client, job: str) -> str:
