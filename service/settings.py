@@ -9,6 +9,8 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from tsugiki.runtime.engines.choice import Wanted
+
 MIB = 1 << 20
 
 
@@ -37,8 +39,14 @@ class Settings(BaseSettings):
         le=256,
         description="passes at a time per backbone, of each process",
     )
+    engine: Wanted = Field(
+        "auto",
+        description="onnxruntime (fp32), openvino (bf16) or torch (CUDA, bf16); auto measures and keeps its choice",
+    )
     engine_threads: int = Field(1, ge=1, le=256, description="threads of one pass")
     head_bytes: int = Field(256 * MIB, ge=1 * MIB, description="memory for heads before the least used are evicted")
+    lora_bytes: int = Field(256 * MIB, ge=1 * MIB, description="ditto for LoRA matrices")
+    network_bytes: int = Field(1024 * MIB, ge=1 * MIB, description="ditto for networks with weights of their own")
     adaptation_workers: int = Field(2, ge=1, le=64, description="adaptations at a time, at most one a tenant")
     drain_seconds: int = Field(30, ge=1, le=3_600, description="how long running requests may finish at shutdown")
 

@@ -19,8 +19,8 @@ from service.clerks import Clerks
 from service.settings import Settings
 from service.supervision import end
 from tsugiki.backbones.catalog import names
-from tsugiki.backbones.loaded import load
-from tsugiki.domain import Modality, Version
+from tsugiki.backbones.loaded import Loaded, load
+from tsugiki.domain import Modality, WeightsDelta
 from tsugiki.errors import Invalid, TsugikiError
 from tsugiki.export.bundle import build
 from tsugiki.jobs.adapting import Stores, Tools
@@ -30,13 +30,14 @@ from tsugiki.jobs.staging import clear_work
 from tsugiki.jobs.taking_up import TakingUp
 from tsugiki.jobs.upkeep import Upkeep
 from tsugiki.monitoring import Metrics
+from tsugiki.ports import Engine
+from tsugiki.runtime.banks import Weight
 from tsugiki.runtime.batcher import Limits
 from tsugiki.runtime.directory import Directory
-from tsugiki.runtime.engine import OnnxEngine
-from tsugiki.runtime.heads import HeadBank
+from tsugiki.runtime.engines.making import Cores, choose_engine, make
 from tsugiki.runtime.predictor import Predictor
 from tsugiki.runtime.residency import Residency
-from tsugiki.runtime.served import ServedBackbones
+from tsugiki.runtime.served import Engines, ServedBackbones
 from tsugiki.storage.adaptations import Adaptations
 from tsugiki.storage.blobs import Blobs
 from tsugiki.storage.changes import Change, Changes, Watcher
@@ -96,6 +97,8 @@ class Core:
             return "draining"
         if self.backbones.ready(self.settings.text_backbone) is None:
             return "loading the backbone"
+        if not self.backbones.answering:
+            return "an engine failed and is being started again"
         return None
 
     def backbone_for(self, modality: Modality, wanted: str) -> str:
@@ -152,18 +155,16 @@ def wire(settings: Settings) -> Core:
     # The registry tells the directory of every move, and the directory reads the registry.
     registry = Registry(database, blobs, on_move=lambda project_id: directory.forget(project_id))
     directory = Directory(projects, registry)
+    budget = Weight(settings.head_bytes, settings.lora_bytes, settings.network_bytes)
     backbones = ServedBackbones(
         names(settings.backbones),
         load=lambda name: load(name, settings.backbones, root / "graphs"),
-        engine_of=lambda files: OnnxEngine(files.graph, dim=files.backbone.space.dim, threads=settings.engine_threads),
+        engines=_engines(settings),
         workers=settings.engine_workers,
         limits=Limits(),
+        budget=budget,
     )
-
-    def bank_of(version: Version) -> HeadBank:
-        return backbones.get(version.backbone).bank
-
-    residency = Residency(bank_of, registry.graft, settings.head_bytes)
+    residency = Residency(lambda version: backbones.of(version).banks, registry.graft, budget)
 
     def forget(change: Change) -> None:
         directory.forget(change.project_id)
@@ -174,8 +175,10 @@ def wire(settings: Settings) -> Core:
     lanes: list[FastLane] = []
     metrics = Metrics(
         {
-            "resident_heads": ("heads in memory", lambda: residency.resident_heads),
-            "resident_head_bytes": ("memory of resident heads", lambda: residency.resident_bytes),
+            "resident_grafts": ("grafts in memory", lambda: residency.resident_grafts),
+            "resident_head_bytes": ("memory of resident heads", lambda: residency.resident.heads),
+            "resident_lora_bytes": ("memory of resident LoRA matrices", lambda: residency.resident.loras),
+            "resident_network_bytes": ("memory of resident networks", lambda: residency.resident.networks),
             "head_bank_bytes": ("memory of the banks that hold them, used or not", lambda: backbones.bank_bytes),
             "waiting_rows": ("rows queued for the engine", lambda: backbones.waiting),
             "waiting_adaptations": ("adaptations queued", lambda: sum(lane.waiting for lane in lanes)),
@@ -190,7 +193,7 @@ def wire(settings: Settings) -> Core:
     lanes.append(fast_lane)
     exporting = Exporting(
         ExportStores(exports, registry, samples, blobs),
-        lambda name: backbones.get(name).loaded,
+        lambda version: backbones.of(version).loaded,
         predictor.probabilities,
         build,
         stage=root / STAGING,
@@ -226,6 +229,16 @@ def wire(settings: Settings) -> Core:
         _bootstrap(core)
     threading.Thread(target=_warm, args=(core,), name="warm-up", daemon=True).start()
     return core
+
+
+def _engines(settings: Settings) -> Engines:
+    # One pass more than there are workers: the batcher's express thread.
+    cores = Cores(settings.engine_workers + 1, settings.engine_threads)
+
+    def preferred(files: Loaded, delta: WeightsDelta | None) -> Engine:
+        return make(choose_engine(settings.engine, files, cores).name, files, delta, cores)
+
+    return Engines(preferred, lambda files, delta: make("onnxruntime", files, delta, cores))
 
 
 def _bootstrap(core: Core) -> None:

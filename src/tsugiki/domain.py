@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
@@ -25,6 +26,7 @@ JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 Phase = Literal["validate", "audit", "embed", "plan", "train", "calibrate", "evaluate", "gate", "promote"]
 Promotion = Literal["gate", "always", "never"]
 Precision = Literal["fp32", "int8"]
+EngineName = Literal["onnxruntime", "openvino", "torch"]
 Outcome = Literal["label", "abstain", "out_of_scope"]
 Json = dict[str, Any]  # a JSON object as the wire and the database hold it; Any because JSON is untyped
 
@@ -188,13 +190,55 @@ class Head:
 
 
 @dataclass(frozen=True, slots=True)
+class LoraPair:
+    """What LoRA adds to one linear module: y += (x @ down) @ up, the scale already in `up`.
+
+    `down` is (in, rank), `up` is (rank, out), both float32. Source: Hu et al. 2021, arXiv 2106.09685.
+    """
+
+    down: Floats
+    up: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class LoraDelta:
+    """LoRA matrices by the backbone's module name, such as `encoder.layer.0.attention.self.query`."""
+
+    modules: Mapping[str, LoraPair]
+
+    @property
+    def rank(self) -> int:
+        """The largest of its modules."""
+        return max(pair.down.shape[1] for pair in self.modules.values())
+
+
+@dataclass(frozen=True, slots=True)
+class WeightsDelta:
+    """Replaced weights by the backbone's parameter name, in the shapes of the backbone's own file."""
+
+    tensors: Mapping[str, Floats]
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(tensor.nbytes for tensor in self.tensors.values())
+
+
+Delta = LoraDelta | WeightsDelta
+
+
+@dataclass(frozen=True, slots=True)
 class Graft:
-    """What training produced, as plain data. `feature_space` is the id of the space `head` was fitted in."""
+    """What training produced, as plain data. `feature_space` is the id of the space `head` was fitted in.
+
+    `delta` is what changes the backbone itself, None where it is served as it is: the features that `head` reads are
+    then the changed network's.
+    """
 
     method: MethodName
     feature_space: str
     head: Head
     details: Json = field(default_factory=dict[str, Any])  # what the method chose: strength, iterations, ...
+    delta: Delta | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 
 from tsugiki.domain import (
     Budget,
+    EngineName,
     FeatureSpace,
     Fitted,
     MethodName,
@@ -25,6 +28,7 @@ from tsugiki.domain import (
 )
 
 Truncate = Literal["END", "NONE"]
+BankType = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +51,57 @@ class Backbone(Protocol):
     def prepare(self, contents: Sequence[str]) -> list[Prepared]: ...
 
 
-class Engine(Protocol):
-    """Runs one pass of a backbone; thread-safe."""
+class Graphs(Protocol):
+    """The compiled files of one network, which engines read."""
 
-    def run(self, rows: Sequence[NDArray[np.int64]]) -> Floats:
+    @property
+    def graph(self) -> Path: ...
+    def bank_graph(self, modules: Sequence[str], bank_type: BankType) -> Path:
+        """The same network with LoRA matrices as inputs; blocks while it is written."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Adapters:
+    """The LoRA matrices of one pass: banks over slots, and which slot each row reads; slot 0 adds nothing.
+
+    `banks` has per module of `modules` the pair (down, up), (slots, in, rank) and (slots, rank, out), in the engine's
+    `bank_type`; it is the same object for as long as the banks live, though slots in it are rewritten.
+    `generations` (slots,) counts up whenever a slot is written. `slots` is (groups,) int64, where groups divides the
+    rows: row i reads `slots[i // (rows / groups)]`.
+    """
+
+    modules: tuple[str, ...]
+    banks: Mapping[str, tuple[NDArray[Any], NDArray[Any]]]  # Any: float32, or uint16 holding the bits of bfloat16
+    generations: NDArray[np.int64]
+    slots: NDArray[np.int64]
+
+
+class Engine(Protocol):
+    """Runs passes of one backbone; thread-safe."""
+
+    @property
+    def name(self) -> EngineName: ...
+    @property
+    def precision(self) -> str:
+        """The class of arithmetic, part of the feature space: `fp32`, `bf16`."""
+        ...
+
+    @property
+    def pass_tokens(self) -> int:
+        """How many tokens a pass needs to run at full speed; more only take longer."""
+        ...
+
+    @property
+    def bank_type(self) -> BankType:
+        """What LoRA banks are to be made of."""
+        ...
+
+    def prepare(self, modules: tuple[str, ...]) -> None:
+        """Blocks until passes with adapters of these modules can run; without it, the first such pass would."""
+        ...
+
+    def run(self, rows: Sequence[NDArray[np.int64]], adapters: Adapters | None = None) -> Floats:
         """Token ids of each row, unpadded -> features (rows, dim), float32."""
         ...
 

@@ -45,7 +45,7 @@ def exporting(core: Core, answers: Answers) -> Exporting:
     stores = ExportStores(core.exports, core.registry, core.samples, core.blobs)
     return Exporting(
         stores,
-        lambda name: core.backbones.get(name).loaded,
+        lambda version: core.backbones.of(version).loaded,
         answers,
         build,
         core.settings.root / "staging",

@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tsugiki.backbones import Loaded
-from tsugiki.domain import LIVE, Graft, Head, NewVersion, Policy, Project, Snapshot, Version
+from tsugiki.domain import LIVE, Graft, Head, NewVersion, Policy, Project, Snapshot, Version, WeightsDelta
 from tsugiki.ports import Engine
+from tsugiki.runtime.banks import Banks, Weight
 from tsugiki.runtime.batcher import Limits
 from tsugiki.runtime.directory import Directory
-from tsugiki.runtime.engine import OnnxEngine
-from tsugiki.runtime.heads import HeadBank
+from tsugiki.runtime.engines.making import Cores, make
+from tsugiki.runtime.engines.onnx import OnnxEngine
 from tsugiki.runtime.predictor import Predictor
 from tsugiki.runtime.residency import Residency
-from tsugiki.runtime.served import ServedBackbones
+from tsugiki.runtime.served import Engines, ServedBackbones
 from tsugiki.storage.adaptations import Adaptations
 from tsugiki.storage.blobs import Blobs
 from tsugiki.storage.database import Database
@@ -31,8 +32,8 @@ from tsugiki.storage.tenants import Tenants
 if TYPE_CHECKING:
     from tsugiki.domain import Floats
 
-ROOMY_BYTES = 64 << 20
-MakeResidency = Callable[[Callable[[Version], HeadBank], Callable[[Version], Graft], int], Residency]
+ROOMY = Weight(64 << 20, 64 << 20, 64 << 20)
+MakeResidency = Callable[[Callable[[Version], Banks], Callable[[Version], Graft], Weight], Residency]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,7 @@ def assembled(
     home: Path,
     tiny: Loaded,
     *,
-    head_bytes: int = ROOMY_BYTES,
+    budget: Weight = ROOMY,
     engine: Engine | None = None,
     limits: Limits | None = None,
     make_residency: MakeResidency = Residency,
@@ -105,11 +106,20 @@ def assembled(
     projects = Projects(database, blobs)
     registry = Registry(database, blobs, on_move=lambda project_id: directory.forget(project_id))
     directory = Directory(projects, registry)
-    real = OnnxEngine(tiny.graph, dim=tiny.backbone.space.dim, threads=1)
+    real = OnnxEngine(tiny, threads=1)
+
+    def make_engine(files: Loaded, delta: WeightsDelta | None) -> Engine:
+        return engine or real if delta is None else make("onnxruntime", files, delta, Cores(2, 1))
+
     backbones = ServedBackbones(
-        ["tiny"], lambda name: tiny, lambda files: engine or real, workers=2, limits=limits or Limits()
+        ["tiny"],
+        lambda name: tiny,
+        Engines(make_engine, make_engine),
+        workers=2,
+        limits=limits or Limits(),
+        budget=budget,
     )
-    residency = make_residency(lambda version: backbones.get(version.backbone).bank, registry.graft, head_bytes)
+    residency = make_residency(lambda version: backbones.of(version).banks, registry.graft, budget)
     yield Assembled(
         tiny=tiny,
         engine=real,

@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tsugiki.domain import Graft, Head, Version
+from tests.runtime.passes import Passes
+from tsugiki.domain import Graft, Head, Version, WeightsDelta
+from tsugiki.runtime.banks import Banks
 from tsugiki.runtime.heads import HeadBank
-from tsugiki.runtime.route import Route, Slot
+from tsugiki.runtime.loras import LoraBank
+from tsugiki.runtime.route import OwnNetwork, Route, Slot
 from tsugiki.storage.clock import utc_now
 
 if TYPE_CHECKING:
@@ -31,6 +34,15 @@ def graft(seed: int, classes: int = 3, dim: int = 8, space: str = SPACE) -> Graf
     bias = random.standard_normal(classes).astype(np.float32)
     labels = tuple(f"{seed}/{number}" for number in range(classes))
     return Graft("head", space, Head(weight, bias, float(random.uniform(0.3, 3)), labels))
+
+
+def heads_only(bank: HeadBank) -> Banks:
+    """Banks of a backbone that has nothing to adapt."""
+
+    def none(delta: WeightsDelta) -> OwnNetwork:
+        raise AssertionError("a head brings no weights")
+
+    return Banks(bank, LoraBank(dict, "float32", 0), Passes(), none)
 
 
 def expected(made: Graft, features: Floats) -> Floats:

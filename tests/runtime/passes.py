@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tsugiki.runtime.batcher import Batcher, Limits
+from tsugiki.domain import EngineName
+from tsugiki.ports import Adapters, BankType
+from tsugiki.runtime.batcher import Batcher, Limits, Passed
 from tsugiki.runtime.route import Route
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tsugiki.domain import Floats
-    from tsugiki.errors import TsugikiError
 
 POISON = 666  # a row that begins so makes its whole pass fail
 
@@ -29,7 +30,15 @@ class Passes:
         self._open = threading.Event()
         self._open.set()
 
-    def run(self, rows: Sequence[NDArray[np.int64]]) -> Floats:
+    name: EngineName = "onnxruntime"
+    precision = "fp32"
+    pass_tokens = 0
+    bank_type: BankType = "float32"
+
+    def prepare(self, modules: tuple[str, ...]) -> None:
+        """Nothing to do."""
+
+    def run(self, rows: Sequence[NDArray[np.int64]], adapters: Adapters | None = None) -> Floats:
         self.entered.release()
         self._open.wait()
         self.seen.append([int(row[0]) for row in rows])
@@ -44,12 +53,13 @@ class Passes:
         self._open.set()
 
 
-def features_as_they_are(routes: Sequence[Route | None], features: Floats) -> Sequence[Floats | TsugikiError]:
-    return list(features)
+def batcher(engine: Passes, *, workers: int = 1, limits: Limits | None = None, express: bool = False) -> Batcher:
+    """A row's reply is its feature. Without the express thread a held pass holds everybody."""
 
+    def work(rows: Sequence[NDArray[np.int64]], routes: Sequence[Route | None]) -> Passed:
+        return list(engine.run(rows)), 0.0
 
-def batcher(engine: Passes, *, workers: int = 1, limits: Limits | None = None) -> Batcher:
-    return Batcher(engine, features_as_they_are, workers=workers, limits=limits or Limits())
+    return Batcher(work, workers=workers, limits=limits or Limits(), express=express)
 
 
 def row(number: int, tokens: int = 8) -> NDArray[np.int64]:

@@ -12,10 +12,11 @@ import numpy as np
 
 from tests.runtime.assembled import Assembled
 from tests.runtime.grafting import TOLERANCE
+from tests.runtime.wrapping import Wrapping
 from tsugiki.backbones import Loaded
 from tsugiki.domain import LIVE, Prediction, Project, Version
 from tsugiki.errors import Overloaded, TsugikiError
-from tsugiki.ports import Engine
+from tsugiki.ports import Adapters, Engine
 from tsugiki.runtime.directory import Selector
 from tsugiki.runtime.predictor import Answered
 
@@ -33,17 +34,17 @@ TEXTS = 40  # different ones: each is asked of every version alone as well
 WORDS = "card money refund parcel delivery late music film great weather rain sun broken password login".split()
 
 
-class Fragile:
-    """The Engine port over a real engine, but for the rows of one word."""
+class Fragile(Wrapping):
+    """A real engine, but for the rows of one word."""
 
     def __init__(self, engine: Engine, tiny: Loaded) -> None:
-        self._engine = engine
+        super().__init__(engine)
         self._poison = int(tiny.backbone.prepare([POISON])[0].ids[1])
 
-    def run(self, rows: Sequence[NDArray[np.int64]]) -> Floats:
+    def run(self, rows: Sequence[NDArray[np.int64]], adapters: Adapters | None = None) -> Floats:
         if any(self._poison in row for row in rows):
             raise RuntimeError("this row breaks the engine")
-        return self._engine.run(rows)
+        return self.inner.run(rows, adapters)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,19 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import CancelledError, Future
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from tests.runtime.passes import POISON, Passes, batcher, row
 from tsugiki.errors import Overloaded, TsugikiError, Unavailable
-from tsugiki.runtime.batcher import BUCKETS, BULK_TURN, Batcher, Lane, Limits, bucket_of
-
-if TYPE_CHECKING:
-    from tsugiki.domain import Floats
+from tsugiki.runtime.batcher import BULK_TURN, Batcher, Lane, Limits
+from tsugiki.runtime.queueing import Replies
 
 SOON_S = 30  # a test that waits so long has hung
 
@@ -30,19 +25,17 @@ def engine() -> Iterator[Passes]:
     passes.release()
 
 
-def ask(
-    to: Batcher, tenant: str, *numbers: int, tokens: int = 8, lane: Lane = Lane.INTERACTIVE
-) -> Future[list[Floats | TsugikiError]]:
+def ask(to: Batcher, tenant: str, *numbers: int, tokens: int = 8, lane: Lane = Lane.INTERACTIVE) -> Future[Replies]:
     return to.submit(tenant, [row(number, tokens) for number in numbers], None, lane)
 
 
-def told(future: Future[list[Floats | TsugikiError]]) -> list[int | str]:
+def told(future: Future[Replies]) -> list[int | str]:
     """The numbers the rows were made of, or the codes of their errors."""
-    replies = future.result(SOON_S)
+    replies = future.result(SOON_S).replies
     return [reply.reason if isinstance(reply, TsugikiError) else int(reply[0]) for reply in replies]
 
 
-def plugged(engine: Passes, to: Batcher, lane: Lane = Lane.INTERACTIVE) -> Future[list[Floats | TsugikiError]]:
+def plugged(engine: Passes, to: Batcher, lane: Lane = Lane.INTERACTIVE) -> Future[Replies]:
     """Holds a worker in a pass of its own, so that what comes next queues up."""
     engine.hold()
     plug = ask(to, "plug", 0, lane=lane)
@@ -61,7 +54,7 @@ def test_replies_come_in_the_order_of_the_rows_whatever_their_lengths(engine: Pa
     work = batcher(engine, workers=2)
     lengths = [(number * 37) % 90 + 1 for number in range(200)]
     rows = [row(number, length) for number, length in enumerate(lengths)]
-    replies = work.submit("a", rows, None, Lane.INTERACTIVE).result(SOON_S)
+    replies = work.submit("a", rows, None, Lane.INTERACTIVE).result(SOON_S).replies
     assert [reply.tolist() for reply in replies if isinstance(reply, np.ndarray)] == [
         [number, length] for number, length in enumerate(lengths)
     ]
@@ -83,7 +76,7 @@ def test_a_failing_engine_fails_the_row_and_not_the_worker(engine: Passes) -> No
 
 
 def test_only_the_poison_row_of_a_pass_fails(engine: Passes) -> None:
-    work = batcher(engine)
+    work = batcher(engine, limits=Limits(batch_tokens=512))
     plug = plugged(engine, work)
     asked = {tenant: ask(work, tenant, *range(10 * n, 10 * n + 8)) for n, tenant in enumerate("abcd", 1)}
     poisoned = ask(work, "e", 1, POISON, 2)
@@ -152,7 +145,7 @@ def test_a_flood_of_one_length_does_not_delay_a_row_of_another(engine: Passes) -
 
 
 def test_interactive_rows_go_before_bulk_and_bulk_passes_are_short(engine: Passes) -> None:
-    work = batcher(engine, limits=Limits(bulk_batch_tokens=32))
+    work = batcher(engine, limits=Limits(batch_tokens=64))
     plug = plugged(engine, work)
     bulk = ask(work, "a", *range(100, 112), lane=Lane.BULK)
     interactive = ask(work, "b", *range(1, 9))
@@ -166,7 +159,7 @@ def test_interactive_rows_go_before_bulk_and_bulk_passes_are_short(engine: Passe
 
 
 def test_bulk_has_its_turn_however_much_others_ask(engine: Passes) -> None:
-    work = batcher(engine, limits=Limits(batch_tokens=8, bulk_batch_tokens=8))
+    work = batcher(engine, limits=Limits(batch_tokens=8))
     plug = plugged(engine, work)
     flood = ask(work, "b", *range(1, 4 * BULK_TURN))
     bulk = ask(work, "a", 100, 101, lane=Lane.BULK)
@@ -180,7 +173,7 @@ def test_bulk_has_its_turn_however_much_others_ask(engine: Passes) -> None:
 
 
 def test_bulk_s_turn_is_not_saved_up_while_it_waits_for_nothing(engine: Passes) -> None:
-    work = batcher(engine, limits=Limits(batch_tokens=8, bulk_batch_tokens=8))
+    work = batcher(engine, limits=Limits(batch_tokens=8))
     assert told(ask(work, "b", *range(1, 3 * BULK_TURN))) == list(range(1, 3 * BULK_TURN))
     plug = plugged(engine, work)
     bulk, interactive = ask(work, "a", 100, lane=Lane.BULK), ask(work, "b", 200)
@@ -193,7 +186,7 @@ def test_bulk_s_turn_is_not_saved_up_while_it_waits_for_nothing(engine: Passes) 
 
 
 def test_bulk_never_holds_the_last_worker(engine: Passes) -> None:
-    work = batcher(engine, workers=3, limits=Limits(bulk_batch_tokens=8))
+    work = batcher(engine, workers=3, limits=Limits(batch_tokens=16))
     engine.hold()
     bulk = ask(work, "a", *range(100, 110), lane=Lane.BULK)
     assert engine.entered.acquire(timeout=SOON_S)
@@ -208,7 +201,7 @@ def test_bulk_never_holds_the_last_worker(engine: Passes) -> None:
 
 
 def test_closing_finishes_what_is_queued_and_takes_no_more(engine: Passes) -> None:
-    work = batcher(engine, workers=2, limits=Limits(bulk_batch_tokens=8))
+    work = batcher(engine, workers=2, limits=Limits(batch_tokens=16))
     plug = plugged(engine, work)
     bulk = ask(work, "a", *range(100, 120), lane=Lane.BULK)
     interactive = ask(work, "b", 1, 2)
@@ -251,8 +244,3 @@ def test_many_threads_get_their_own_answers(engine: Passes) -> None:
     assert not any(thread.is_alive() for thread in threads)
     work.close()
     assert work.waiting == 0
-
-
-@given(st.integers(1, BUCKETS[-1]))
-def test_a_row_is_padded_by_less_than_half_of_itself_beyond_the_first_bucket(tokens: int) -> None:
-    assert tokens <= bucket_of(tokens) <= max(BUCKETS[0], 1.5 * tokens)

@@ -10,11 +10,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.runtime.grafting import SPACE, features, graft, route, version
+from tests.runtime.grafting import SPACE, features, graft, heads_only, route, version
 from tsugiki.domain import Graft, Version
 from tsugiki.errors import ArtifactCorrupt, Overloaded, WrongFeatureSpace
+from tsugiki.runtime.banks import HEAD_OVERHEAD_BYTES, Weight
 from tsugiki.runtime.heads import HeadBank, StaleSlot
-from tsugiki.runtime.residency import HEAD_OVERHEAD_BYTES, Residency
+from tsugiki.runtime.residency import Residency
 from tsugiki.runtime.route import Slot
 
 HEAD_BYTES = HEAD_OVERHEAD_BYTES + 2 * 8 * 4 + 2 * 4  # of a head of two classes in eight dimensions
@@ -43,7 +44,8 @@ class Shelf:
 
 def residency(shelf: Shelf, heads: int) -> tuple[Residency, HeadBank]:
     bank = HeadBank(SPACE, shelf.dim)
-    return Residency(lambda _: bank, shelf.graft, heads * HEAD_BYTES), bank
+    banks = heads_only(bank)
+    return Residency(lambda _: banks, shelf.graft, Weight(heads * HEAD_BYTES)), bank
 
 
 def head(number: int, project: str = "proj_a") -> Version:
@@ -59,18 +61,18 @@ def test_a_disowned_slot_is_left_to_whose_it_is_and_the_head_loaded_anew() -> No
     shelf = Shelf()
     heads, bank = residency(shelf, 4)
     with heads.lease(head(1)) as lost:
-        bank.free(lost.slot)  # the fault: it was given away while in use
+        bank.free(lost.placed.slot)  # the fault: it was given away while in use
         with heads.lease(head(2)) as other:
-            assert (other.slot.page, other.slot.start) == (lost.slot.page, lost.slot.start)
-            heads.disown(head(1), lost.slot)
-            heads.disown(head(2), lost.slot)  # not its slot: nothing happens
+            assert (other.placed.slot.page, other.placed.slot.start) == (lost.placed.slot.page, lost.placed.slot.start)
+            heads.disown(head(1), lost.placed)
+            heads.disown(head(2), lost.placed)  # not its slot: nothing happens
             with heads.lease(head(1)) as found:
-                assert not is_stale(bank, found.slot)
-                assert not is_stale(bank, other.slot)
+                assert not is_stale(bank, found.placed.slot)
+                assert not is_stale(bank, other.placed.slot)
     assert shelf.read == ["1", "2", "1"]
-    assert (heads.resident_heads, heads.resident_bytes) == (2, 2 * HEAD_BYTES)
+    assert (heads.resident_grafts, heads.resident.heads) == (2, 2 * HEAD_BYTES)
     heads.forget("proj_a")
-    assert (heads.resident_heads, heads.resident_bytes) == (0, 0)
+    assert (heads.resident_grafts, heads.resident.heads) == (0, 0)
 
 
 def test_a_head_is_read_once_and_then_in_memory() -> None:
@@ -78,8 +80,8 @@ def test_a_head_is_read_once_and_then_in_memory() -> None:
     heads, bank = residency(shelf, 4)
     assert heads.lease_resident(head(1)) is None
     with heads.lease(head(1)) as first, heads.lease(head(1)) as second:
-        assert first.slot == second.slot
-        assert not is_stale(bank, first.slot)
+        assert first.placed.slot == second.placed.slot
+        assert not is_stale(bank, first.placed.slot)
     assert heads.lease_resident(head(1)) is not None
     assert shelf.read == ["1"]
 
@@ -90,8 +92,8 @@ def test_the_least_recently_used_head_goes_first() -> None:
     for number in (1, 2, 1, 3):
         with heads.lease(head(number)):
             pass
-    assert heads.resident_heads == 2
-    assert heads.resident_bytes == 2 * HEAD_BYTES
+    assert heads.resident_grafts == 2
+    assert heads.resident.heads == 2 * HEAD_BYTES
     with heads.lease(head(1)):
         assert shelf.read == ["1", "2", "3"], "1 was used after 2 and stayed"
     with heads.lease(head(2)):
@@ -104,15 +106,15 @@ def test_a_leased_head_is_never_evicted() -> None:
     with heads.lease(head(1)) as pinned:
         with pytest.raises(Overloaded, match="in use"):
             heads.lease(head(2))
-        assert not is_stale(bank, pinned.slot)
+        assert not is_stale(bank, pinned.placed.slot)
     with heads.lease(head(2)):
-        assert is_stale(bank, pinned.slot)
+        assert is_stale(bank, pinned.placed.slot)
 
 
 def test_one_head_larger_than_the_whole_budget_is_still_served() -> None:
     heads, bank = residency(Shelf(), 0)
     with heads.lease(head(1)) as lease:
-        assert not is_stale(bank, lease.slot)
+        assert not is_stale(bank, lease.placed.slot)
 
 
 def test_cold_loads_of_one_head_are_one_and_nobody_waits_for_another_head() -> None:
@@ -125,7 +127,7 @@ def test_cold_loads_of_one_head_are_one_and_nobody_waits_for_another_head() -> N
 
     def slot() -> Slot:
         with heads.lease(head(1)) as lease:
-            return lease.slot
+            return lease.placed.slot
 
     with ThreadPoolExecutor(8) as pool:
         cold = [pool.submit(slot) for _ in range(8)]
@@ -146,19 +148,19 @@ def test_a_corrupt_head_fails_those_who_ask_and_is_read_anew_once_mended(waiting
         for future in [pool.submit(heads.lease, head(1)) for _ in range(waiting)]:
             with pytest.raises(ArtifactCorrupt):
                 future.result(30)
-    assert (heads.resident_heads, heads.resident_bytes) == (0, 0)
+    assert (heads.resident_grafts, heads.resident.heads) == (0, 0)
     with heads.lease(head(2)):
         shelf.corrupt.clear()
     with heads.lease(head(1)) as mended:
-        assert mended.slot.classes == 2
+        assert mended.placed.slot.classes == 2
 
 
 def test_a_head_of_another_space_is_refused_and_leaves_nothing() -> None:
-    bank = HeadBank("fsp_other", 8)
-    heads = Residency(lambda _: bank, Shelf().graft, HEAD_BYTES)
+    banks = heads_only(HeadBank("fsp_other", 8))
+    heads = Residency(lambda _: banks, Shelf().graft, Weight(HEAD_BYTES))
     with pytest.raises(WrongFeatureSpace):
         heads.lease(head(1))
-    assert (heads.resident_heads, heads.resident_bytes) == (0, 0)
+    assert (heads.resident_grafts, heads.resident.heads) == (0, 0)
 
 
 def test_a_forgotten_project_is_out_of_memory_once_its_last_row_is_answered() -> None:
@@ -166,10 +168,10 @@ def test_a_forgotten_project_is_out_of_memory_once_its_last_row_is_answered() ->
     with heads.lease(head(3, "proj_b")) as other:
         with heads.lease(head(1)) as lease:
             heads.forget("proj_a")
-            assert heads.resident_heads == 1
-            assert not is_stale(bank, lease.slot), "a row in flight keeps its head"
-        assert is_stale(bank, lease.slot)
-        assert not is_stale(bank, other.slot)
+            assert heads.resident_grafts == 1
+            assert not is_stale(bank, lease.placed.slot), "a row in flight keeps its head"
+        assert is_stale(bank, lease.placed.slot)
+        assert not is_stale(bank, other.placed.slot)
 
 
 def test_a_project_forgotten_while_its_head_is_read_is_not_kept() -> None:
@@ -184,7 +186,7 @@ def test_a_project_forgotten_while_its_head_is_read_is_not_kept() -> None:
         shelf.open.set()
         with pytest.raises(ArtifactCorrupt):
             cold.result(30)
-    assert heads.resident_heads == 0
+    assert heads.resident_grafts == 0
 
 
 def test_leases_under_pressure_keep_their_slots() -> None:
@@ -199,7 +201,7 @@ def test_leases_under_pressure_keep_their_slots() -> None:
         for number in random.integers(0, 9, size=150).tolist():
             try:
                 with heads.lease(head(number)) as lease:
-                    (found,) = bank.probabilities([route(lease.slot)], inputs)
+                    (found,) = bank.probabilities([route(lease.placed.slot)], inputs)
                     logits = (inputs[0] @ wanted[number].head.weight.T + wanted[number].head.bias).argmax()
                     if isinstance(found, StaleSlot) or int(found.argmax()) != int(logits):
                         wrong.append(found)
@@ -209,15 +211,15 @@ def test_leases_under_pressure_keep_their_slots() -> None:
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(client, range(6)))
     assert wrong == []
-    assert heads.resident_bytes <= 3 * HEAD_BYTES
-    assert heads.resident_bytes == heads.resident_heads * HEAD_BYTES
+    assert heads.resident.heads <= 3 * HEAD_BYTES
+    assert heads.resident.heads == heads.resident_grafts * HEAD_BYTES
 
 
 def test_a_thousand_two_class_heads_cost_little_each() -> None:
     made = graft(1, classes=2, dim=384)
-    bank = HeadBank(SPACE, 384)
+    banks = heads_only(HeadBank(SPACE, 384))
     # Every head has bytes and words of its own, as if it were read from a file.
-    heads = Residency(lambda _: bank, lambda asked: _copy(made, asked.digest), 1 << 30)
+    heads = Residency(lambda _: banks, lambda asked: _copy(made, asked.digest), Weight(1 << 30))
     versions = [version(f"proj_{number}", str(number)) for number in range(1_000)]
     tracemalloc.start()
     before, _ = tracemalloc.get_traced_memory()
@@ -227,7 +229,7 @@ def test_a_thousand_two_class_heads_cost_little_each() -> None:
     after, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     each = (after - before) / 1_000
-    assert heads.resident_heads == 1_000
+    assert heads.resident_grafts == 1_000
     assert each <= PROMISED_BYTES, f"{each:.0f} bytes a head"
 
 

@@ -16,13 +16,14 @@ from tests.runtime.storm import TENANTS, Fragile, Judge, storm
 from tsugiki.backbones import Loaded
 from tsugiki.domain import Version
 from tsugiki.ports import Truncate
+from tsugiki.runtime.banks import HEAD_OVERHEAD_BYTES, Weight
 from tsugiki.runtime.directory import Directory, Selector
-from tsugiki.runtime.engine import OnnxEngine
+from tsugiki.runtime.engines.onnx import OnnxEngine
 from tsugiki.runtime.predictor import Answered, Predictor
-from tsugiki.runtime.residency import HEAD_OVERHEAD_BYTES, Lease, Residency
+from tsugiki.runtime.residency import Lease, Residency
 from tsugiki.runtime.served import ServedBackbones
 
-FEW_BYTES = 6 * (HEAD_OVERHEAD_BYTES + 600)  # heads for less than the tenants there are: one comes, another goes
+FEW = Weight(6 * (HEAD_OVERHEAD_BYTES + 600))  # heads for less than the tenants there are: one comes, another goes
 
 
 class PerRow(Predictor):
@@ -49,7 +50,7 @@ class Unpinned(Residency):
         if lease is None:
             return None
         with lease:
-            return Lease(lease.slot, lambda: None)
+            return Lease(lease.placed, lambda: None)
 
 
 class ByName(Predictor):
@@ -72,20 +73,20 @@ class ByName(Predictor):
 
 
 def fragile(tiny: Loaded) -> Fragile:
-    return Fragile(OnnxEngine(tiny.graph, dim=tiny.backbone.space.dim, threads=1), tiny)
+    return Fragile(OnnxEngine(tiny, threads=1), tiny)
 
 
 def test_every_answer_is_its_named_version_s_own(tmp_path: Path, tiny: Loaded) -> None:
-    with assembled(tmp_path, tiny, head_bytes=FEW_BYTES, engine=fragile(tiny)) as parts:
+    with assembled(tmp_path, tiny, budget=FEW, engine=fragile(tiny)) as parts:
         seen = storm(parts)
         assert Judge(parts).faults(seen) == []
         assert {one.tenant for one in seen} == {f"t{number}" for number in range(TENANTS)}
         assert len({(one.tenant, one.answered.target.version.number) for one in seen}) > TENANTS
-        assert parts.residency.resident_bytes <= FEW_BYTES
+        assert parts.residency.resident.heads <= FEW.heads
 
 
 def test_without_pins_a_row_is_refused_and_never_answered_by_another_head(tmp_path: Path, tiny: Loaded) -> None:
-    with assembled(tmp_path, tiny, head_bytes=0, make_residency=Unpinned) as parts:
+    with assembled(tmp_path, tiny, budget=Weight(0), make_residency=Unpinned) as parts:
         assert Judge(parts, frozenset({"stale_slot"})).faults(storm(parts)) == []
 
 
@@ -93,7 +94,7 @@ def test_without_pins_and_generations_foreign_answers_are_found(
     tmp_path: Path, tiny: Loaded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tsugiki.runtime.served.HeadBank", BlindBank)
-    with assembled(tmp_path, tiny, head_bytes=0, make_residency=Unpinned) as parts:
+    with assembled(tmp_path, tiny, budget=Weight(0), make_residency=Unpinned) as parts:
         assert Judge(parts).faults(storm(parts)) != []
 
 

@@ -9,13 +9,14 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from tsugiki.backbones.signature import OPSET, RECIPE
 from tsugiki.backbones.source import Source, encode
 from tsugiki.errors import Unavailable
+from tsugiki.ports import BankType
 
 BUILD_TIMEOUT_S = 900  # a 22 M parameter encoder takes about 10 s; a hundred times its size on a busy machine
 KEPT_LINES = 8  # of a failed build's output: the exception and where it was raised
@@ -42,10 +43,16 @@ def ensure_graph(source: Source, weights_sha256: str, cache_dir: Path) -> Path:
     """
     cache_dir.mkdir(parents=True, exist_ok=True)
     graph = cache_dir / f"{_key(source, weights_sha256)}.onnx"
-    with _locked(graph.with_suffix(".lock")):
-        if not _intact(graph):
-            _build(source, graph)
-    return graph
+    return _ensure(graph, lambda part: _compile(source, part))
+
+
+def ensure_bank_graph(graph: Path, modules: Sequence[str], bank_type: BankType) -> Path:
+    """The bank graph of a compiled one for `modules`, beside it; written now if it is not there. Blocks as above."""
+    from tsugiki.backbones.bank_graph import RECIPE, write_bank_graph
+
+    recipe = hashlib.sha256(json.dumps([RECIPE, *modules]).encode()).hexdigest()[:12]
+    bank = graph.with_name(f"{graph.stem}-bank-{bank_type}-{recipe}.onnx")
+    return _ensure(bank, lambda part: write_bank_graph(graph, part, modules, bank_type))
 
 
 def _key(source: Source, weights_sha256: str) -> str:
@@ -66,10 +73,17 @@ def _intact(graph: Path) -> bool:
     return graph.is_file() and beside.is_file() and beside.read_text() == sha256(graph)
 
 
-def _build(source: Source, graph: Path) -> None:
+def _ensure(graph: Path, write: Callable[[Path], None]) -> Path:
+    with _locked(graph.with_suffix(".lock")):
+        if not _intact(graph):
+            _build(graph, write)
+    return graph
+
+
+def _build(graph: Path, write: Callable[[Path], None]) -> None:
     part = graph.with_suffix(".part")
     try:
-        _compile(source, part)
+        write(part)
         digest = graph.with_suffix(".sha256.part")
         digest.write_text(sha256(part))
         # The digest last: after a crash between the two renames the graph is built again, never trusted.

@@ -1,6 +1,7 @@
 """Compiles a backbone folder to one ONNX file; run as a process of its own, because it needs torch.
 
-`python -m tsugiki.backbones.graph DESTINATION < source.json`. The only module that knows torch and transformers.
+`python -m tsugiki.backbones.graph DESTINATION < source.json`. Besides the torch engine,
+the only module that knows torch and transformers.
 """
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # pyright: reportAttributeAccessIssue=false, reportCallIssue=false
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tsugiki.domain import Floats
+
+Attention = Literal["eager", "sdpa"]
 
 TOLERANCE = 1e-5  # of a feature's length: some ten rounding errors of float32, a hundredth of what moves a label
 UNUSED = "pooler."  # BERT's classification layer; features are pooled from the tokens before it
@@ -62,8 +65,12 @@ def compile_graph(source: Source, destination: Path) -> None:
     check(module, destination, source.max_tokens)
 
 
-def features_module(source: Source) -> torch.nn.Module:
-    """(input_ids, attention_mask), both (batch, tokens) int64 -> features (batch, dim) float32, in eval mode."""
+def features_module(source: Source, attention: Attention = "eager") -> torch.nn.Module:
+    """(input_ids, attention_mask), both (batch, tokens) int64 -> features (batch, dim) float32, in eval mode.
+
+    `encoder` is the folder's network. "eager" attention is for the exporter: sdpa exports with a NaN guard a layer,
+    slower and with the same values.
+    """
     import torch
     from transformers import AutoModel
 
@@ -73,7 +80,7 @@ def features_module(source: Source) -> torch.nn.Module:
         use_safetensors=True,
         trust_remote_code=False,
         dtype=torch.float32,
-        attn_implementation="eager",  # sdpa exports with a NaN guard a layer: slower, same values
+        attn_implementation=attention,
         output_loading_info=True,
     )
     missing = sorted(key for key in found["missing_keys"] if not key.startswith(UNUSED))
@@ -86,7 +93,7 @@ def features_module(source: Source) -> torch.nn.Module:
             self.encoder = encoder
 
         def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-            hidden = self.encoder(input_ids=ids, attention_mask=mask).last_hidden_state
+            hidden = self.encoder(input_ids=ids, attention_mask=mask).last_hidden_state.float()
             if source.pooling == "cls":
                 pooled = hidden[:, 0]
             else:

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tsugiki.backbones.cache import check_weights, ensure_graph
+from tsugiki.backbones.cache import check_weights, ensure_bank_graph, ensure_graph
 from tsugiki.backbones.catalog import find
 from tsugiki.backbones.source import Source
 from tsugiki.backbones.text import TextBackbone
+from tsugiki.ports import BankType
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """`graph` is the ONNX file of the signature in `signature.py`."""
+    """`graph` is the ONNX file of the signature in `signature.py`. The Graphs port."""
 
     source: Source
     backbone: TextBackbone
     graph: Path
+
+    def at(self, precision: str) -> Loaded:
+        """As an engine of this precision class serves it."""
+        return replace(self, backbone=self.backbone.at(precision))
+
+    def bank_graph(self, modules: Sequence[str], bank_type: BankType) -> Path:
+        return ensure_bank_graph(self.graph, modules, bank_type)
 
 
 def load(name: str, configured: Mapping[str, Path], cache_dir: Path) -> Loaded:

@@ -34,6 +34,6 @@ class Session:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._session = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
 
-    def run(self, output: str, inputs: Mapping[str, NDArray[np.int64]]) -> Floats:
+    def run(self, output: str, inputs: Mapping[str, NDArray[np.generic]]) -> Floats:
         """The named float32 output for a batch."""
         return cast("Floats", self._session.run([output], dict(inputs))[0])

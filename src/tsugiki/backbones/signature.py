@@ -8,3 +8,14 @@ FEATURES: Final = "features"  # (batch, dim) float32
 
 OPSET: Final = 18  # what torch's exporter writes of itself: no version conversion between the two
 RECIPE: Final = 1  # raise it whenever graph.py would compile the same folder to another file
+
+SLOTS: Final = "slots"  # (groups,) int64: the bank graph's; see bank_graph.py
+
+
+def down(module: str) -> str:
+    """The bank graph's input of a module's first LoRA matrices."""
+    return f"{module}.down"
+
+
+def up(module: str) -> str:
+    return f"{module}.up"

@@ -8,7 +8,8 @@ import hashlib
 import json
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,7 +34,7 @@ class Padded:
 class TextBackbone:
     """A text encoder's outside. Thread-safe: `prepare` changes nothing and leaves the interpreter lock."""
 
-    def __init__(self, source: Source, weights_sha256: str) -> None:
+    def __init__(self, source: Source, weights_sha256: str, precision: str = "fp32") -> None:
         definition = source.tokenizer.read_bytes()
         self._source = source
         self._tokenizer = read_tokenizer(source, definition)
@@ -42,9 +43,15 @@ class TextBackbone:
             backbone_sha256=weights_sha256,
             preprocessing=_digest(definition, source),
             pooling=f"{source.pooling}+l2" if source.normalise else source.pooling,
-            precision="fp32",
+            precision=precision,
             dim=source.dim,
         )
+
+    def at(self, precision: str) -> TextBackbone:
+        """The same network as an engine of this precision class runs it: another feature space."""
+        other = copy(self)
+        other._space = replace(self._space, precision=precision)
+        return other
 
     @property
     def name(self) -> str:

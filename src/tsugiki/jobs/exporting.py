@@ -78,7 +78,7 @@ class Exporting:
     def __init__(
         self,
         stores: ExportStores,
-        loaded_of: Callable[[str], Loaded],
+        loaded_of: Callable[[Version], Loaded],
         answers: Answers,
         build: Build,
         stage: Path,
@@ -160,7 +160,7 @@ class Exporting:
         zipped = folder / "export.zip"
         built = self._build(
             zipped,
-            self._loaded_of(version.backbone),
+            self._loaded_of(version),
             stores.registry.graft(version),
             facts,
             export.precision,

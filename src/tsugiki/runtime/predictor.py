@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tsugiki.domain import Floats, Project, Version
     from tsugiki.ports import Prepared, Truncate
     from tsugiki.runtime.directory import Directory, Selector
+    from tsugiki.runtime.queueing import Replies
     from tsugiki.runtime.residency import Lease, Residency
     from tsugiki.runtime.served import Served, ServedBackbones
 
@@ -41,6 +42,7 @@ class Answered:
 
     target: Target
     rows: tuple[Prediction | TsugikiError, ...]
+    engine_s: float = 0.0  # the rows' share of the engine's passes
 
     @property
     def tokens(self) -> int:
@@ -102,46 +104,42 @@ class Predictor:
         target = self._directory.remembered(tenant_id, ref, selector)
         if target is None:
             target = await asyncio.to_thread(self._directory.resolve, tenant_id, ref, selector)
-        served = self._backbones.ready(target.project.backbone)
+        served = self._backbones.ready_of(target.version)
         if served is None:
-            served = await asyncio.to_thread(self._backbones.get, target.project.backbone)
+            served = await asyncio.to_thread(self._backbones.of, target.version)
         if _characters(inputs) <= INLINE_CHARS:
             rows = _prepare(served, inputs, truncate)
         else:
             rows = await asyncio.to_thread(_prepare, served, inputs, truncate)
         good = [row.ids for row in rows if not isinstance(row, TsugikiError)]
-        replies = await self._replies(served, target, good)
+        answered = await self._replies(served, target, good)
         classes = len(target.version.labels)
-        if len(replies) * min(top_k or classes, classes) <= INLINE_SCORES:
-            return _finish(target, rows, replies, top_k)
-        return await asyncio.to_thread(_finish, target, rows, replies, top_k)
+        if len(good) * min(top_k or classes, classes) <= INLINE_SCORES:
+            return _finish(target, rows, answered, top_k)
+        return await asyncio.to_thread(_finish, target, rows, answered, top_k)
 
-    async def _replies(
-        self, served: Served, target: Target, rows: Sequence[NDArray[np.int64]]
-    ) -> list[Floats | TsugikiError]:
-        """Rows whose slot turned out to be another head's are asked once more, at a new slot of the same version."""
-        replies = await self._ask(served, target, rows)
-        if StaleSlot not in map(type, replies):
-            return replies
-        stale = [place for place, reply in enumerate(replies) if isinstance(reply, StaleSlot)]
+    async def _replies(self, served: Served, target: Target, rows: Sequence[NDArray[np.int64]]) -> Replies:
+        """Rows whose slot turned out to be another graft's are asked once more, at a new slot of the same version."""
+        answered = await self._ask(served, target, rows)
+        if StaleSlot not in map(type, answered.replies):
+            return answered
+        stale = [place for place, reply in enumerate(answered.replies) if isinstance(reply, StaleSlot)]
         log.error("%d rows met a slot that is not their version's; this is a bug", len(stale))
         again = await self._ask(served, target, [rows[place] for place in stale])
-        for place, reply in zip(stale, again, strict=True):
-            replies[place] = _lost() if isinstance(reply, StaleSlot) else reply
-        return replies
+        for place, reply in zip(stale, again.replies, strict=True):
+            answered.replies[place] = _lost() if isinstance(reply, StaleSlot) else reply
+        return answered
 
-    async def _ask(
-        self, served: Served, target: Target, rows: Sequence[NDArray[np.int64]]
-    ) -> list[Floats | TsugikiError]:
+    async def _ask(self, served: Served, target: Target, rows: Sequence[NDArray[np.int64]]) -> Replies:
         lease = self._residency.lease_resident(target.version)
         if lease is None:
             lease = await self._lease(target.version)
         with lease:
             route = _route(target.project, target.version, lease)
-            replies = await asyncio.wrap_future(served.batcher.submit(route.tenant_id, rows, route, Lane.INTERACTIVE))
-        if StaleSlot in map(type, replies):
-            self._residency.disown(target.version, lease.slot)
-        return replies
+            answered = await asyncio.wrap_future(served.batcher.submit(route.tenant_id, rows, route, Lane.INTERACTIVE))
+        if StaleSlot in map(type, answered.replies):
+            self._residency.disown(target.version, lease.placed)
+        return answered
 
     async def _lease(self, version: Version) -> Lease:
         """A thread cannot be cancelled: a lease that it takes for nobody is released when it has it."""
@@ -154,14 +152,14 @@ class Predictor:
 
     def probabilities(self, project: Project, version: Version, texts: Sequence[str]) -> Floats:
         """The same answers for a job's thread, in the bulk lane: (texts, classes), columns in label order."""
-        served = self._backbones.get(project.backbone)
+        served = self._backbones.of(version)
         rows = _prepare(served, texts, "END")
         good = [row.ids for row in rows if not isinstance(row, TsugikiError)]
         with self._residency.lease(version) as lease:
             route = _route(project, version, lease)
-            replies = served.batcher.submit(route.tenant_id, good, route, Lane.BULK).result()
+            replies = served.batcher.submit(route.tenant_id, good, route, Lane.BULK).result().replies
         if StaleSlot in map(type, replies):
-            self._residency.disown(version, lease.slot)
+            self._residency.disown(version, lease.placed)
             raise _lost()
         for row in (*rows, *replies):
             if isinstance(row, TsugikiError):
@@ -170,7 +168,10 @@ class Predictor:
 
 
 def _route(project: Project, version: Version, lease: Lease) -> Route:
-    return Route(project.tenant_id, project.id, version.number, version.digest, version.feature_space, lease.slot)
+    at = lease.placed
+    return Route(
+        project.tenant_id, project.id, version.number, version.digest, version.feature_space, at.slot, at.delta
+    )
 
 
 def _release(leased: asyncio.Future[Lease]) -> None:
@@ -179,7 +180,7 @@ def _release(leased: asyncio.Future[Lease]) -> None:
 
 
 def _lost() -> Unavailable:
-    detail = "the version's head was not where it should be; the service's log has more"
+    detail = "what the version needs was not where it should be; the service's log has more"
     return Unavailable(detail, fix="send it again", code=StaleSlot.code)
 
 
@@ -207,11 +208,11 @@ def _fitting(row: Prepared, index: int, truncate: Truncate) -> Prepared | Tsugik
 def _finish(
     target: Target,
     rows: Sequence[Prepared | TsugikiError],
-    replies: Sequence[Floats | TsugikiError],
+    answered: Replies,
     top_k: int | None,
 ) -> Answered:
-    """`replies` are of the good rows, in order."""
-    answers = iter(replies)
+    """`answered` is of the good rows, in order."""
+    answers = iter(answered.replies)
     found: list[Prediction | TsugikiError] = []
     for row in rows:
         if isinstance(row, TsugikiError):
@@ -219,7 +220,7 @@ def _finish(
             continue
         reply = next(answers)
         found.append(reply if isinstance(reply, TsugikiError) else _prediction(target, row, reply, top_k))
-    return Answered(target, tuple(found))
+    return Answered(target, tuple(found), answered.engine_s)
 
 
 def _prediction(target: Target, row: Prepared, probabilities: Floats, top_k: int | None) -> Prediction:

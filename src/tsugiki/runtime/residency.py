@@ -1,4 +1,4 @@
-"""Which heads are in memory: loaded on demand, leased while in use, evicted by bytes."""
+"""Which grafts are in memory: loaded on demand, leased while in use, evicted by bytes."""
 
 from __future__ import annotations
 
@@ -11,25 +11,22 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from tsugiki.errors import Overloaded
-from tsugiki.runtime.heads import HeadBank
-from tsugiki.runtime.route import Slot
+from tsugiki.runtime.banks import NOTHING, Banks, Placed, Weight
 
 if TYPE_CHECKING:
     from tsugiki.domain import Graft, Version
 
-HEAD_OVERHEAD_BYTES = 2_048  # beyond its numbers; 1.5 KiB by tracemalloc over 1,000 two-class heads, rounded up
-
 # A project's version by content: a name may come to mean something else, a digest cannot.
-HeadKey = tuple[str, str]  # (project id, graft digest)
+GraftKey = tuple[str, str]  # (project id, graft digest)
 
 
 class Lease:
-    """A resident head that stays where it is until released, once; use as a context manager."""
+    """A resident graft that stays where it is until released, once; use as a context manager."""
 
-    __slots__ = ("release", "slot")
+    __slots__ = ("placed", "release")
 
-    def __init__(self, slot: Slot, release: Callable[[], None]) -> None:
-        self.slot = slot
+    def __init__(self, placed: Placed, release: Callable[[], None]) -> None:
+        self.placed = placed
         self.release = release
 
     def __enter__(self) -> Lease:
@@ -42,50 +39,51 @@ class Lease:
 
 
 class Residency:
-    """Heads of all banks under one byte budget, least recently used first to go.
+    """Grafts of all banks under one byte budget a kind of memory, least recently used first to go.
 
-    A leased head is never evicted; a forgotten one is freed when its last lease ends. Cold loads of one head are
+    A leased graft is never evicted; a forgotten one is freed when its last lease ends. Cold loads of one graft are
     coalesced, and nobody waits for the cold load of another. Thread-safe.
     """
 
     def __init__(
-        self, bank_of: Callable[[Version], HeadBank], graft_of: Callable[[Version], Graft], budget: int
+        self, banks_of: Callable[[Version], Banks], graft_of: Callable[[Version], Graft], budget: Weight
     ) -> None:
-        self._bank_of = bank_of
+        self._banks_of = banks_of
         self._graft_of = graft_of
         self._budget = budget
         self._lock = threading.Lock()
-        self._heads: OrderedDict[HeadKey, _Resident] = OrderedDict()
-        self._loading: dict[HeadKey, Future[None]] = {}
-        self._bytes = 0
+        self._grafts: OrderedDict[GraftKey, _Resident] = OrderedDict()
+        self._loading: dict[GraftKey, Future[None]] = {}
+        self._used = NOTHING
 
     @property
-    def resident_bytes(self) -> int:
-        return self._bytes
+    def resident(self) -> Weight:
+        """Memory of what is resident."""
+        return self._used
 
     @property
-    def resident_heads(self) -> int:
-        return len(self._heads)
+    def resident_grafts(self) -> int:
+        return len(self._grafts)
 
     def lease_resident(self, version: Version) -> Lease | None:
-        """A lease if the head is in memory, else None; never blocks on a load."""
+        """A lease if the graft is in memory, else None; never blocks on a load."""
         key = (version.project_id, version.digest)
         with self._lock:
-            head = self._heads.get(key)
-            if head is None:
+            graft = self._grafts.get(key)
+            if graft is None:
                 return None
-            self._heads.move_to_end(key)
-            head.leases += 1
-        return Lease(head.slot, lambda: self._release(head))
+            self._grafts.move_to_end(key)
+            graft.leases += 1
+        return Lease(graft.placed, lambda: self._release(graft))
 
     def lease(self, version: Version) -> Lease:
-        """A lease, loading the head first if needed. Raises ArtifactCorrupt, Overloaded, WrongFeatureSpace."""
+        """A lease, loading the graft first if needed. Raises ArtifactCorrupt, Overloaded, WrongFeatureSpace."""
         while True:
             if (lease := self.lease_resident(version)) is not None:
                 return lease
             key = (version.project_id, version.digest)
             with self._lock:
-                if key in self._heads:
+                if key in self._grafts:
                     continue
                 loading = self._loading.get(key)
                 mine = loading is None
@@ -95,36 +93,36 @@ class Residency:
                 self._load(version, key, loading)
             loading.result()
 
-    def disown(self, version: Version, slot: Slot) -> None:
-        """The bank says that the slot is not the version's any more: the next lease loads the head anew.
+    def disown(self, version: Version, placed: Placed) -> None:
+        """A bank says that a slot is not the version's any more: the next lease loads the graft anew.
 
-        Nothing is freed, for the rows may be another head's by now.
+        Nothing is freed, for the slots may be another graft's by now.
         """
         key = (version.project_id, version.digest)
         with self._lock:
-            head = self._heads.get(key)
-            if head is not None and head.slot == slot:
-                del self._heads[key]
-                self._bytes -= head.size
+            graft = self._grafts.get(key)
+            if graft is not None and graft.placed == placed:
+                del self._grafts[key]
+                self._used -= graft.weight
 
     def forget(self, project_id: str) -> None:
-        """Drop a deleted project's heads; those in use go with their last lease."""
+        """Drop a deleted project's grafts; those in use go with their last lease."""
         with self._lock:
-            for key in [key for key in self._heads if key[0] == project_id]:
+            for key in [key for key in self._grafts if key[0] == project_id]:
                 self._drop(key)
             for key in [key for key in self._loading if key[0] == project_id]:
                 del self._loading[key]  # what is being read for it must not be kept
 
-    def _load(self, version: Version, key: HeadKey, loading: Future[None]) -> None:
+    def _load(self, version: Version, key: GraftKey, loading: Future[None]) -> None:
         try:
             graft = self._graft_of(version)
-            bank = self._bank_of(version)
-            size = graft.head.weight.nbytes + graft.head.bias.nbytes + HEAD_OVERHEAD_BYTES
+            banks = self._banks_of(version)
+            incoming = banks.prepare(graft)
             with self._lock:
                 if self._loading.get(key) is loading:
-                    self._make_room(size)
-                    self._heads[key] = _Resident(bank, bank.load(graft), size)
-                    self._bytes += size
+                    self._make_room(incoming.weight)
+                    self._grafts[key] = _Resident(banks, incoming.place(), incoming.weight)
+                    self._used += incoming.weight
                     del self._loading[key]
         except BaseException as error:
             with self._lock:
@@ -134,32 +132,35 @@ class Residency:
         else:
             loading.set_result(None)
 
-    def _make_room(self, size: int) -> None:
-        for key in [key for key, head in self._heads.items() if not head.leases]:
-            if self._bytes + size <= self._budget:
-                return
-            self._drop(key)
-        if self._heads and self._bytes + size > self._budget:
-            raise Overloaded("every resident head is in use and the memory for heads is full", fix="try again shortly")
+    def _make_room(self, weight: Weight) -> None:
+        """A graft larger than a whole budget is still served, alone; so nothing idle is ever in its way."""
+        if (over := (self._used + weight).beyond(self._budget)) == NOTHING:
+            return
+        for key in [key for key, graft in self._grafts.items() if not graft.leases and graft.weight.eases(over)]:
+            if self._grafts[key].weight.eases(over):
+                self._drop(key)
+                over = (self._used + weight).beyond(self._budget)
+        if any(graft.weight.eases(over) for graft in self._grafts.values()):
+            raise Overloaded("every resident graft is in use and their memory is full", fix="try again shortly")
 
-    def _drop(self, key: HeadKey) -> None:
-        head = self._heads.pop(key)
-        self._bytes -= head.size
-        head.dropped = True
-        if not head.leases:
-            head.bank.free(head.slot)
+    def _drop(self, key: GraftKey) -> None:
+        graft = self._grafts.pop(key)
+        self._used -= graft.weight
+        graft.dropped = True
+        if not graft.leases:
+            graft.banks.free(graft.placed)
 
-    def _release(self, head: _Resident) -> None:
+    def _release(self, graft: _Resident) -> None:
         with self._lock:
-            head.leases -= 1
-            if head.dropped and not head.leases:
-                head.bank.free(head.slot)
+            graft.leases -= 1
+            if graft.dropped and not graft.leases:
+                graft.banks.free(graft.placed)
 
 
 @dataclass(slots=True, eq=False)
 class _Resident:
-    bank: HeadBank
-    slot: Slot
-    size: int
+    banks: Banks
+    placed: Placed
+    weight: Weight
     leases: int = 0
     dropped: bool = False

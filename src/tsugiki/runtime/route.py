@@ -1,6 +1,12 @@
 """Where a row is going, decided once: nothing behind a Route reads names, headers or aliases again."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tsugiki.ports import Engine
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,8 +20,37 @@ class Slot:
 
 
 @dataclass(frozen=True, slots=True)
+class Rack:
+    """LoRA matrices that one pass can read together: of the same modules, at one rank."""
+
+    modules: tuple[str, ...]
+    rank: int
+
+
+@dataclass(frozen=True, slots=True)
+class LoraSlot:
+    """An adapter's place in its rack, valid in one `generation`."""
+
+    rack: Rack
+    index: int
+    generation: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OwnNetwork:
+    """A network whose weights are a version's own; its rows share passes with one another only."""
+
+    engine: Engine
+    size_bytes: int
+
+
+Kin = Rack | OwnNetwork | None
+"""With whom a row can share a pass: None with any but an OwnNetwork's, a Rack with None and itself."""
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
-    """One version of one project of one tenant, resident in the bank of its feature space."""
+    """One version of one project of one tenant, resident in the banks of its feature space."""
 
     tenant_id: str
     project_id: str
@@ -23,3 +58,8 @@ class Route:
     digest: str
     feature_space: str
     slot: Slot
+    delta: LoraSlot | OwnNetwork | None = None
+
+    @property
+    def kin(self) -> Kin:
+        return self.delta.rack if isinstance(self.delta, LoraSlot) else self.delta

@@ -1,39 +1,61 @@
-"""The backbones this process serves: each loaded when first needed, with its batcher and its bank of heads."""
+"""The backbones this process serves: each loaded when first needed, with its engine, batcher and banks."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
-from concurrent.futures import Future
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from tsugiki.errors import NotFound, TsugikiError
+from tsugiki.backbones.sites import linear_shapes
+from tsugiki.errors import NotFound, TsugikiError, WrongFeatureSpace
+from tsugiki.runtime.banks import Banks, Weight
 from tsugiki.runtime.batcher import Batcher, Lane, Limits
+from tsugiki.runtime.engines.probe import PROBE_TEXTS
 from tsugiki.runtime.heads import HeadBank
+from tsugiki.runtime.loras import LoraBank
+from tsugiki.runtime.mending import MendedEngine
+from tsugiki.runtime.network import Network
+from tsugiki.runtime.once import Once
+from tsugiki.runtime.route import OwnNetwork
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tsugiki.backbones.loaded import Loaded
-    from tsugiki.domain import Floats
+    from tsugiki.domain import Floats, Version, WeightsDelta
     from tsugiki.ports import Backbone, Engine
-    from tsugiki.runtime.route import Route
 
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A backbone in service."""
+    """A backbone in service, by one engine and so in one feature space."""
 
     loaded: Loaded
+    engine: MendedEngine
     batcher: Batcher
-    bank: HeadBank
+    banks: Banks
 
     @property
     def backbone(self) -> Backbone:
         return self.loaded.backbone
+
+    def close(self) -> None:
+        self.batcher.close()
+        self.engine.close()
+
+
+MakeEngine: TypeAlias = "Callable[[Loaded, WeightsDelta | None], Engine]"
+"""An engine over a backbone, some of its weights replaced or none. Blocks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Engines:
+    """How engines are made: `preferred` for new work, `plain` for grafts fitted in fp32 where that is another."""
+
+    preferred: MakeEngine
+    plain: MakeEngine
 
 
 class ServedBackbones:
@@ -43,55 +65,68 @@ class ServedBackbones:
         self,
         names: Sequence[str],
         load: Callable[[str], Loaded],
-        engine_of: Callable[[Loaded], Engine],
+        engines: Engines,
         *,
         workers: int,
         limits: Limits,
+        budget: Weight,
     ) -> None:
         self.names = tuple(names)
-        self._load_files = load
-        self._engine_of = engine_of
+        self._files = Once(load)
+        self._engines = engines
         self._workers = workers
         self._limits = limits
-        self._lock = threading.Lock()
-        self._served: dict[str, Future[Served]] = {}
+        self._budget = budget
+        self._served: Once[str, Served] = Once(lambda name: self._serve(name, engines.preferred))
+        self._plain: Once[str, Served] = Once(lambda name: self._serve(name, engines.plain))
 
     @property
     def alive(self) -> bool:
-        return all(served.batcher.alive for name in self.names if (served := self.ready(name)) is not None)
+        return all(served.batcher.alive for served in self._all())
+
+    @property
+    def answering(self) -> bool:
+        """Whether no engine is lost."""
+        return all(served.engine.answers for served in self._all())
 
     @property
     def waiting(self) -> int:
         """Rows queued in all batchers."""
-        return sum(served.batcher.waiting for name in self.names if (served := self.ready(name)) is not None)
+        return sum(served.batcher.waiting for served in self._all())
 
     @property
     def bank_bytes(self) -> int:
-        """Memory of all banks' pages, used or not."""
-        return sum(served.bank.resident_bytes for name in self.names if (served := self.ready(name)) is not None)
+        """Memory of all head banks' pages, used or not."""
+        return sum(served.banks.heads.resident_bytes for served in self._all())
 
     def get(self, name: str) -> Served:
         """Blocks while it loads; a failed load is tried anew by the next call. Raises NotFound, Unavailable."""
-        if name not in self.names:
-            raise NotFound(f"no backbone is named {name!r}", fix="GET /v1/backbones lists them")
-        with self._lock:
-            future = self._served.get(name)
-            mine = future is None
-            if future is None:
-                future = self._served[name] = Future()
-        if mine:
-            try:
-                future.set_result(self._load(name))
-            except BaseException as error:
-                with self._lock:
-                    del self._served[name]
-                future.set_exception(error)
-        return future.result()
+        self._check(name)
+        return self._served.get(name)
 
     def ready(self, name: str) -> Served | None:
         """The backbone if it is loaded; never blocks."""
-        future = self._served.get(name)
-        return future.result() if future is not None and future.done() and future.exception() is None else None
+        return self._served.ready(name)
+
+    def of(self, version: Version) -> Served:
+        """The backbone in the version's own feature space (I8). Blocks while it loads. Raises WrongFeatureSpace."""
+        served = self.get(version.backbone)
+        if served.backbone.space.id == version.feature_space:
+            return served
+        if self._files.get(version.backbone).at("fp32").backbone.space.id == version.feature_space:
+            return self._plain.get(version.backbone)
+        raise WrongFeatureSpace(
+            f"version {version.number} was fitted in {version.feature_space}, this service yields "
+            f"{served.backbone.space.id} ({served.engine.name}, {served.engine.precision})",
+            fix="adapt the project again, or serve with the engine it was fitted with (TSUGIKI_ENGINE)",
+        )
+
+    def ready_of(self, version: Version) -> Served | None:
+        """The same if it is loaded; never blocks."""
+        for loaded in (self._served.ready(version.backbone), self._plain.ready(version.backbone)):
+            if loaded is not None and loaded.backbone.space.id == version.feature_space:
+                return loaded
+        return None
 
     def backbone(self, name: str) -> Backbone:
         """The Embedder port's view of `get`."""
@@ -102,37 +137,36 @@ class ServedBackbones:
         served = self.get(name)
         features = np.empty((len(contents), served.backbone.space.dim), np.float32)
         prepared = served.backbone.prepare(contents) if contents else []
-        replies = served.batcher.submit(tenant_id, [row.ids for row in prepared], None, Lane.BULK).result()
-        for row, reply in enumerate(replies):
+        answered = served.batcher.submit(tenant_id, [row.ids for row in prepared], None, Lane.BULK).result()
+        for row, reply in enumerate(answered.replies):
             if isinstance(reply, TsugikiError):
                 raise reply
             features[row] = reply
         return features
 
     def close(self) -> None:
-        for future in self._served.values():
-            if future.done() and future.exception() is None:
-                future.result().batcher.close()
+        for served in self._all():
+            served.close()
 
-    def _load(self, name: str) -> Served:
-        loaded = self._load_files(name)
+    def _all(self) -> list[Served]:
+        return [*self._served.values(), *self._plain.values()]
+
+    def _check(self, name: str) -> None:
+        if name not in self.names:
+            raise NotFound(f"no backbone is named {name!r}", fix="GET /v1/backbones lists them")
+
+    def _serve(self, name: str, make: MakeEngine) -> Served:
+        files = self._files.get(name)
+        probe = [row.ids for row in files.backbone.prepare(PROBE_TEXTS)]
+        engine = MendedEngine(lambda: make(files, None), probe, files.backbone.space.dim)
+        loaded = files.at(engine.precision)
         space = loaded.backbone.space
-        bank = HeadBank(space.id, space.dim)
-
-        def answer(routes: Sequence[Route | None], features: Floats) -> list[Floats | TsugikiError]:
-            return _answer(bank, routes, features)
-
-        batcher = Batcher(self._engine_of(loaded), answer, workers=self._workers, limits=self._limits)
-        return Served(loaded, batcher, bank)
-
-
-def _answer(bank: HeadBank, routes: Sequence[Route | None], features: Floats) -> list[Floats | TsugikiError]:
-    """Rows with a route get probabilities, rows without one the feature itself."""
-    replies: list[Floats | TsugikiError] = list(features)
-    routed = [(row, route) for row, route in enumerate(routes) if route is not None]
-    if routed:
-        rows = [row for row, _ in routed]
-        answers = bank.probabilities([route for _, route in routed], features[rows])
-        for row, reply in zip(rows, answers, strict=True):
-            replies[row] = reply
-    return replies
+        banks = Banks(
+            HeadBank(space.id, space.dim),
+            LoraBank(lambda: linear_shapes(loaded.graph), engine.bank_type, self._budget.loras),
+            engine,
+            lambda delta: OwnNetwork(make(files, delta), loaded.graph.stat().st_size),
+        )
+        limits = replace(self._limits, batch_tokens=max(self._limits.batch_tokens, engine.pass_tokens))
+        batcher = Batcher(Network(engine, banks).run, workers=self._workers, limits=limits)
+        return Served(loaded, engine, batcher, banks)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from typing import TYPE_CHECKING, Any, cast, get_args
+from typing import TYPE_CHECKING, Any, assert_never, cast, get_args
 
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from tsugiki.domain import MAX_LABELS, Graft, Head, Json, MethodName
+from tsugiki.domain import MAX_LABELS, Delta, Graft, Head, Json, LoraDelta, LoraPair, MethodName, WeightsDelta
 from tsugiki.errors import ArtifactCorrupt
 
 if TYPE_CHECKING:
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 FORMAT = 1
 WORDS = "tsugiki"  # the one metadata key: safetensors writes several in an order of its own, bytes would differ
 LENGTH_BYTES = 8  # of the header's length, https://github.com/huggingface/safetensors#format
+HEAD = {"weight", "bias"}
+LORA, DOWN, UP = "lora/", "/down", "/up"  # lora/<module>/down, (in, rank), and lora/<module>/up, (rank, out)
+REPLACED = "replaced/"  # replaced/<parameter>
 KEYS = {"format", "method", "feature_space", "labels", "temperature", "details"}
 
 
@@ -33,9 +36,9 @@ def encode(graft: Graft) -> bytes:
         "details": graft.details,
     }
     text = json.dumps(words, sort_keys=True, allow_nan=False, separators=(",", ":"))
-    weight = np.ascontiguousarray(graft.head.weight, dtype=np.float32)
-    bias = np.ascontiguousarray(graft.head.bias, dtype=np.float32)
-    return save({"weight": weight, "bias": bias}, metadata={WORDS: text})
+    tensors = {"weight": graft.head.weight, "bias": graft.head.bias, **_delta_tensors(graft.delta)}
+    plain = {name: np.ascontiguousarray(values, dtype=np.float32) for name, values in tensors.items()}
+    return save(plain, metadata={WORDS: text})
 
 
 def decode(data: bytes) -> Graft:
@@ -46,7 +49,10 @@ def decode(data: bytes) -> Graft:
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
         raise ArtifactCorrupt("These bytes are no graft.") from error
     labels = _labels(words)
-    weight, bias = _tensors(tensors, len(labels))
+    for values in tensors.values():
+        _require(values.dtype == np.float32, "number type")
+        _require(bool(np.isfinite(values).all()), "set of numbers (not all finite)")
+    weight, bias = _head_tensors(tensors, len(labels))
     temperature = words["temperature"]
     _require(isinstance(temperature, float) and math.isfinite(temperature) and temperature > 0, "temperature")
     _require(words["method"] in get_args(MethodName), "method")
@@ -57,7 +63,41 @@ def decode(data: bytes) -> Graft:
         feature_space=words["feature_space"],
         head=Head(weight, bias, temperature, labels),
         details=words["details"],
+        delta=_delta(tensors),
     )
+
+
+def _delta_tensors(delta: Delta | None) -> dict[str, Floats]:
+    match delta:
+        case None:
+            return {}
+        case LoraDelta():
+            pairs = delta.modules.items()
+            return {LORA + module + DOWN: pair.down for module, pair in pairs} | {
+                LORA + module + UP: pair.up for module, pair in pairs
+            }
+        case WeightsDelta():
+            return {REPLACED + name: values for name, values in delta.tensors.items()}
+        case _:
+            assert_never(delta)
+
+
+def _delta(tensors: dict[str, Floats]) -> Delta | None:
+    """The kind is told by the tensors' names; a file holds one kind."""
+    beside = {name: values for name, values in tensors.items() if name not in HEAD}
+    if not beside:
+        return None
+    if all(name.startswith(REPLACED) for name in beside):
+        return WeightsDelta({name.removeprefix(REPLACED): values for name, values in beside.items()})
+    _require(all(name.startswith(LORA) and name.endswith((DOWN, UP)) for name in beside), "set of tensors")
+    modules = sorted({name.removeprefix(LORA).rpartition("/")[0] for name in beside})
+    _require(len(beside) == 2 * len(modules), "set of LoRA matrices")
+    return LoraDelta({module: _pair(beside[LORA + module + DOWN], beside[LORA + module + UP]) for module in modules})
+
+
+def _pair(down: Floats, up: Floats) -> LoraPair:
+    _require(down.ndim == 2 and up.ndim == 2 and down.shape[1] == up.shape[0] > 0, "shape of LoRA matrices")
+    return LoraPair(down, up)
 
 
 def _words(data: bytes) -> Json:
@@ -80,14 +120,12 @@ def _labels(words: Json) -> tuple[str, ...]:
     return names
 
 
-def _tensors(tensors: dict[str, Floats], classes: int) -> tuple[Floats, Floats]:
-    """Weight (classes, dim) and bias (classes,), both finite float32."""
-    _require(tensors.keys() == {"weight", "bias"}, "set of tensors")
+def _head_tensors(tensors: dict[str, Floats], classes: int) -> tuple[Floats, Floats]:
+    """Weight (classes, dim) and bias (classes,)."""
+    _require(tensors.keys() >= HEAD, "set of tensors")
     weight, bias = tensors["weight"], tensors["bias"]
-    _require(weight.dtype == np.float32 and bias.dtype == np.float32, "number type")
     _require(weight.ndim == 2 and weight.shape[1] > 0, "shape of the weight")
     _require(weight.shape[0] == classes and bias.shape == (classes,), "number of classes")
-    _require(bool(np.isfinite(weight).all() and np.isfinite(bias).all()), "set of numbers (not all finite)")
     return weight, bias
 
 

@@ -1,0 +1,86 @@
+"""The bank graph: a compiled backbone whose linear modules also read LoRA matrices, a row's own by its slot.
+
+Per module two more inputs, `<module>.down` (slots, in, rank) and `<module>.up` (slots, rank, out), and one for all,
+`slots` (groups,) int64. The batch is `groups` runs of equally many rows; a run reads one slot. So one adapter for the
+whole batch is one large product, and an adapter a row is a gathered one: the same graph, by the length of `slots`.
+"""
+# pyright: reportUnknownMemberType=false
+# onnx types the fields of its messages, but not the list methods behind them.
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import NodeProto, TensorProto, helper, numpy_helper
+
+from tsugiki.backbones.signature import SLOTS, down, up
+from tsugiki.backbones.sites import Site, linear_sites
+from tsugiki.ports import BankType
+
+RECIPE = 1  # raise it whenever the same graph would get other nodes
+TYPES = {"float32": TensorProto.FLOAT, "bfloat16": TensorProto.BFLOAT16}
+
+
+def write_bank_graph(graph: Path, destination: Path, modules: Sequence[str], bank_type: BankType) -> None:
+    """The compiled `graph` with LoRA inputs for `modules`. Raises KeyError for a module it has not."""
+    model = onnx.load(graph, load_external_data=False)
+    sites = linear_sites(model)
+    added: dict[str, list[NodeProto]] = {}  # by the output of the product they follow
+    _input(model, SLOTS, TensorProto.INT64, "groups")
+    for site in (sites[module] for module in modules):
+        _input(model, down(site.module), TYPES[bank_type], "slots", site.in_features, "rank")
+        _input(model, up(site.module), TYPES[bank_type], "slots", "rank", site.out_features)
+        added[site.node.output[0]] = _delta(model, site, bank_type)
+    nodes = [helper.make_node("Shape", [SLOTS], ["lora.groups"], "lora.groups")]
+    for node in model.graph.node:
+        nodes.append(node)
+        if (following := added.get(node.output[0])) is not None:
+            node.output[0] = _plain(node.output[0])
+            nodes += following
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    onnx.checker.check_model(model)
+    destination.write_bytes(model.SerializeToString(deterministic=True))
+
+
+def _delta(model: onnx.ModelProto, site: Site, bank_type: BankType) -> list[NodeProto]:
+    """Adds (x @ down) @ up to the product, whose own output is renamed."""
+    name, product = f"lora.{site.module}", site.node.output[0]
+    shape = numpy_helper.from_array(np.array([-1, site.in_features], np.int64), f"{name}.shape")
+    model.graph.initializer.append(shape)
+    nodes: list[NodeProto] = []
+
+    def add(kind: str, inputs: list[str], output: str, attribute: tuple[str, int] | None = None) -> str:
+        nodes.append(helper.make_node(kind, inputs, [output], output))
+        if attribute is not None:
+            nodes[-1].attribute.append(helper.make_attribute(*attribute))
+        return output
+
+    def read(bank: str, output: str) -> str:
+        gathered = add("Gather", [bank, SLOTS], output, ("axis", 0))
+        # What is gathered is small; the bank as a whole must never be converted.
+        return (
+            gathered
+            if bank_type == "float32"
+            else add("Cast", [gathered], f"{output}.float", ("to", TensorProto.FLOAT))
+        )
+
+    run = add("Concat", ["lora.groups", shape.name], f"{name}.runs", ("axis", 0))
+    rows = add("Reshape", [site.node.input[0], run], f"{name}.x")
+    low = add("MatMul", [rows, read(down(site.module), f"{name}.a")], f"{name}.low")
+    high = add("MatMul", [low, read(up(site.module), f"{name}.b")], f"{name}.high")
+    as_it_was = add("Shape", [_plain(product)], f"{name}.like")
+    delta = add("Reshape", [high, as_it_was], f"{name}.delta")
+    add("Add", [_plain(product), delta], product)
+    return nodes
+
+
+def _input(model: onnx.ModelProto, name: str, kind: int, *shape: int | str) -> None:
+    model.graph.input.append(helper.make_tensor_value_info(name, kind, shape))
+
+
+def _plain(product: str) -> str:
+    return f"{product}.plain"

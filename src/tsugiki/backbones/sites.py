@@ -1,0 +1,65 @@
+"""Where a compiled graph multiplies by a module's weights: found by the scopes that torch's exporter writes."""
+# pyright: reportUnknownMemberType=false
+# onnx types the fields of its messages, but not the list methods behind them.
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import onnx
+
+WRAPPED = "encoder."  # graph.py holds the network in this attribute; its own names begin behind it
+SCOPES = "pkg.torch.onnx.name_scopes"
+# Suffixes of the modules that small adapters usually change (peft's defaults for BERT, DistilBERT, MPNet, Llama).
+QUERY_AND_VALUE = frozenset({"query", "value", "q_lin", "v_lin", "q", "v", "q_proj", "v_proj"})
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A linear module in a graph: the product's node, with `weight` (in, out) the name of its constant."""
+
+    module: str
+    node: onnx.NodeProto
+    weight: str
+    in_features: int
+    out_features: int
+
+
+def linear_sites(model: onnx.ModelProto) -> dict[str, Site]:
+    """The linear modules by name, in the graph's order: `encoder.layer.0.attention.self.query`, ..."""
+    shapes = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
+    found: dict[str, Site] = {}
+    for node in model.graph.node:
+        if node.op_type == "MatMul" and len(shape := shapes.get(node.input[1], ())) == 2:
+            module = _module(node)
+            found[module] = Site(module, node, node.input[1], int(shape[0]), int(shape[1]))
+    return found
+
+
+def linear_shapes(graph: Path) -> dict[str, tuple[int, int]]:
+    """(in, out) of each linear module of a compiled graph, in its order."""
+    import onnx
+
+    sites = linear_sites(onnx.load(graph, load_external_data=False))
+    return {module: (site.in_features, site.out_features) for module, site in sites.items()}
+
+
+def covering(known: Sequence[str], wanted: Sequence[str]) -> tuple[str, ...]:
+    """The modules of `known` a bank for `wanted` spans: query and value alone where that is enough, else all.
+
+    Few sets, so that adapters of many shapes share banks and graphs.
+    """
+    small = tuple(module for module in known if module.rpartition(".")[2] in QUERY_AND_VALUE)
+    return small if set(wanted) <= set(small) else tuple(known)
+
+
+def _module(node: onnx.NodeProto) -> str:
+    """`["", "encoder", ..., "encoder.encoder.layer.0.output.dense", "linear_5"] -> "encoder.layer.0.output.dense"`"""
+    scopes = next(entry.value for entry in node.metadata_props if entry.key == SCOPES)
+    named: str = ast.literal_eval(scopes)[-2]
+    return named.removeprefix(WRAPPED)

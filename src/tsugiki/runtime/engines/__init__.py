@@ -1,0 +1,1 @@
+"""What runs a backbone's passes: one file a library, and the choice between them."""

@@ -1,0 +1,63 @@
+"""The engines there are, and how each is made over a loaded backbone."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, assert_never
+
+from tsugiki.backbones.replaced import write_replaced
+from tsugiki.domain import EngineName
+from tsugiki.runtime.engines import openvino, torch
+from tsugiki.runtime.engines.choice import Candidate, Choice, Wanted, choose
+from tsugiki.runtime.engines.onnx import OnnxEngine
+from tsugiki.runtime.engines.probe import PROBE_TEXTS
+
+if TYPE_CHECKING:
+    from tsugiki.backbones.loaded import Loaded
+    from tsugiki.domain import WeightsDelta
+    from tsugiki.ports import Engine
+
+
+@dataclass(frozen=True, slots=True)
+class Cores:
+    """`passes` at a time, each on `threads` threads."""
+
+    passes: int
+    threads: int
+
+
+def make(name: EngineName, loaded: Loaded, delta: WeightsDelta | None, cores: Cores) -> Engine:
+    """Blocks for a second or more. Raises ArtifactCorrupt where the delta is not the backbone's."""
+    if name == "torch":
+        return torch.TorchEngine(loaded.source, {} if delta is None else delta.tensors)
+    if delta is None:
+        return _over_graph(name, loaded, cores)
+    with tempfile.TemporaryDirectory(prefix="tsugiki-network-") as folder:
+        graph = Path(folder) / "network.onnx"  # read once: the engine keeps what it needs of it
+        write_replaced(loaded.graph, graph, delta)
+        return _over_graph(name, replace(loaded, graph=graph), cores)
+
+
+def choose_engine(wanted: Wanted, loaded: Loaded, cores: Cores) -> Choice:
+    """See `choose`; what "auto" finds is kept beside the backbone's graph."""
+    candidates = (
+        Candidate("onnxruntime", lambda: None, lambda: make("onnxruntime", loaded, None, cores)),
+        Candidate("openvino", openvino.why_not, lambda: make("openvino", loaded, None, cores)),
+        Candidate("torch", torch.why_not, lambda: make("torch", loaded, None, cores)),
+    )
+    probe = [row.ids for row in loaded.backbone.prepare(PROBE_TEXTS)]
+    return choose(wanted, candidates, probe, loaded.graph.with_suffix(".engine.json"))
+
+
+def _over_graph(name: EngineName, loaded: Loaded, cores: Cores) -> Engine:
+    match name:
+        case "onnxruntime":
+            return OnnxEngine(loaded, threads=cores.threads)
+        case "openvino":
+            return openvino.OpenVinoEngine(loaded, passes=cores.passes, threads=cores.threads)
+        case "torch":
+            raise AssertionError("torch reads the folder, no graph; this is a bug")
+        case _:
+            assert_never(name)

@@ -1,0 +1,130 @@
+"""OpenVINO behind the Engine protocol: the same ONNX files in bfloat16, where the processor has units for it."""
+
+# openvino's annotations are partial: ports, tensors and results come untyped.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportMissingImports=false, reportAttributeAccessIssue=false
+
+from __future__ import annotations
+
+import importlib.util
+import threading
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tsugiki.backbones.signature import ATTENTION_MASK, FEATURES, INPUT_IDS, SLOTS, down, up
+from tsugiki.backbones.text import pad
+from tsugiki.domain import EngineName
+from tsugiki.ports import Adapters, BankType, Graphs
+from tsugiki.runtime.once import Once
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from tsugiki.domain import Floats
+
+PASS_TOKENS = (
+    256  # a thread; MiniLM in bf16 on AVX-512, texts of 15 tokens, rows a pass: 8 gave 498/s, 16 509/s, 32 497/s
+)
+KEPT_BANKS = 8  # wrapped banks a compiled graph remembers: one a rack, of which there are few
+
+
+def why_not() -> str | None:
+    """None where the engine can serve here; else what is missing."""
+    if importlib.util.find_spec("openvino") is None:
+        return "the package openvino is not installed (pip install 'tsugiki[openvino]')"
+    if "BF16" not in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        return "this processor has no units for bfloat16"
+    return None
+
+
+class OpenVinoEngine:
+    """`passes` may run at a time, each on `threads` threads; more wait for one to end."""
+
+    name: EngineName = "openvino"
+    precision = "bf16"
+    bank_type: BankType = "bfloat16"
+
+    def __init__(self, graphs: Graphs, *, passes: int, threads: int) -> None:
+        core = _core()
+        self.pass_tokens = PASS_TOKENS * threads
+
+        def compiled(graph: Path) -> _Compiled:
+            return _Compiled(core, graph, passes=passes, threads=threads)
+
+        self._plain = compiled(graphs.graph)
+        self._banked: Once[tuple[str, ...], _Compiled] = Once(
+            lambda modules: compiled(graphs.bank_graph(modules, self.bank_type))
+        )
+
+    def prepare(self, modules: tuple[str, ...]) -> None:
+        self._banked.get(modules)
+
+    def run(self, rows: Sequence[NDArray[np.int64]], adapters: Adapters | None = None) -> Floats:
+        padded = pad(rows)
+        inputs: dict[str, Any] = {INPUT_IDS: padded.ids, ATTENTION_MASK: padded.mask}
+        if adapters is None:
+            return self._plain.run(inputs)
+        inputs[SLOTS] = adapters.slots
+        compiled = self._banked.get(adapters.modules)
+        return compiled.run(inputs | compiled.wrapped(adapters))
+
+
+class _Compiled:
+    """One graph; requests are reused, one for each pass that runs at the same time."""
+
+    def __init__(self, core: Any, graph: Path, *, passes: int, threads: int) -> None:  # Any: openvino's
+        self._model = core.compile_model(
+            str(graph),
+            "CPU",
+            {
+                "INFERENCE_PRECISION_HINT": "bf16",
+                "NUM_STREAMS": passes,
+                "INFERENCE_NUM_THREADS": passes * threads,
+                "ENABLE_CPU_PINNING": False,  # the cores are shared with everything else of the service
+            },
+        )
+        self._idle: deque[Any] = deque()
+        self._lock = threading.Lock()
+        self._banks: dict[int, tuple[Adapters, dict[str, Any]]] = {}
+
+    def run(self, inputs: dict[str, Any]) -> Floats:
+        try:
+            request = self._idle.pop()
+        except IndexError:
+            request = self._model.create_infer_request()
+        found = request.infer(inputs, share_inputs=True, share_outputs=True)[FEATURES]
+        features = np.array(found, np.float32)  # the request's own memory: the next pass writes over it
+        self._idle.append(request)  # one whose pass failed is not used again
+        return features
+
+    def wrapped(self, adapters: Adapters) -> dict[str, Any]:
+        """The banks as tensors over the same memory; made once for banks that stay."""
+        key = id(adapters.banks)
+        known = self._banks.get(key)
+        if known is not None and known[0].banks is adapters.banks:
+            return known[1]
+        tensors: dict[str, Any] = {}
+        for module in adapters.modules:
+            for name, bank in zip((down(module), up(module)), adapters.banks[module], strict=True):
+                tensors[name] = _bfloat16(bank)
+        with self._lock:
+            while len(self._banks) >= KEPT_BANKS:
+                del self._banks[next(iter(self._banks))]
+            self._banks[key] = (adapters, tensors)
+        return tensors
+
+
+def _bfloat16(bits: NDArray[np.uint16]) -> Any:  # Any: openvino's
+    import openvino
+
+    return openvino.Tensor(bits, list(bits.shape), openvino.Type.bf16)
+
+
+def _core() -> Any:  # Any: openvino's
+    import openvino  # its package of usage reports comes with it; only its converter, unused here, sends any
+
+    return openvino.Core()

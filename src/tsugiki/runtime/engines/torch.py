@@ -1,0 +1,163 @@
+"""torch behind the Engine protocol: bfloat16 on a CUDA device."""
+
+# torch's annotations leave what modules return and hooks get unknown.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tsugiki.backbones.graph import features_module
+from tsugiki.backbones.source import Source
+from tsugiki.backbones.text import pad
+from tsugiki.domain import EngineName
+from tsugiki.ports import Adapters, BankType
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
+
+    from tsugiki.domain import Floats
+
+PASS_TOKENS = 16_384  # not measured: a device of thousands of lanes is not full with less
+DRIVER = Path("/proc/driver/nvidia/version")  # asked before torch is imported, which takes 200 MB and a second
+ENCODER = "encoder"  # the attribute of features_module
+
+
+def why_not() -> str | None:
+    """None where a CUDA device can serve; else what is missing."""
+    if not DRIVER.exists():
+        return "there is no NVIDIA driver"
+    import torch
+
+    return None if torch.cuda.is_available() else "torch sees no CUDA device"
+
+
+class TorchEngine:
+    """One network on one device, every pass on a stream of its thread: what one pass copies, another computes beside.
+
+    `weights` replace the folder's own, by parameter name. `precision` fp32 is for comparing on a CPU.
+    """
+
+    name: EngineName = "torch"
+    pass_tokens = PASS_TOKENS
+
+    def __init__(
+        self, source: Source, weights: Mapping[str, Floats], *, device: str = "cuda", precision: str = "bf16"
+    ) -> None:
+        import torch
+
+        self.precision = precision
+        self.bank_type: BankType = "bfloat16" if precision == "bf16" else "float32"
+        self._dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+        self._device = torch.device(device)
+        module = features_module(source, "sdpa")
+        encoder = module.get_submodule(ENCODER)
+        encoder.load_state_dict(
+            {name: torch.from_numpy(values.copy()) for name, values in weights.items()}, strict=False
+        )
+        self._module = module.to(self._device, self._dtype)
+        self._mirror = _Mirror(self._device)
+        self._here = threading.local()  # the adapters and the stream of this thread's pass
+        for name, linear in encoder.named_modules():
+            if isinstance(linear, torch.nn.Linear):
+                linear.register_forward_hook(partial(self._adapt, name))
+
+    def prepare(self, modules: tuple[str, ...]) -> None:
+        """Nothing to compile: the same network runs with and without adapters."""
+
+    def run(self, rows: Sequence[NDArray[np.int64]], adapters: Adapters | None = None) -> Floats:
+        import torch
+
+        padded = pad(rows)
+        with torch.inference_mode(), self._stream():
+            self._here.adapters = None if adapters is None else self._mirror.read(adapters)
+            ids, mask = (
+                torch.from_numpy(part).to(self._device, non_blocking=True) for part in (padded.ids, padded.mask)
+            )
+            features: Floats = self._module(ids, mask).float().cpu().numpy()
+        return features
+
+    def _stream(self) -> AbstractContextManager[object]:
+        import torch
+
+        if self._device.type != "cuda":
+            return nullcontext()
+        stream = getattr(self._here, "stream", None)
+        if stream is None:
+            stream = self._here.stream = torch.cuda.Stream(self._device)
+        return torch.cuda.stream(stream)
+
+    def _adapt(self, name: str, linear: torch.nn.Module, inputs: tuple[torch.Tensor], output: torch.Tensor) -> Any:
+        adapters: _OnDevice | None = self._here.adapters
+        if adapters is None or name not in adapters.pairs:
+            return None
+        down, up = adapters.pairs[name]
+        x = inputs[0].reshape(len(adapters.slots), -1, inputs[0].shape[-1])
+        delta = (x @ down[adapters.slots]) @ up[adapters.slots]
+        return output + delta.reshape(output.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class _OnDevice:
+    pairs: Mapping[str, tuple[torch.Tensor, torch.Tensor]]
+    slots: torch.Tensor
+
+
+class _Mirror:
+    """Banks on the device. What a pass reads is brought up to date before it; other slots may be in the writing."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._lock = threading.Lock()
+        self._banks: dict[int, _Bank] = {}
+
+    def read(self, adapters: Adapters) -> _OnDevice:
+        import torch
+
+        with self._lock:
+            bank = self._banks.get(id(adapters.banks))
+            if bank is None or bank.source is not adapters.banks:
+                bank = self._banks[id(adapters.banks)] = _empty(adapters, self._device)
+            used = np.unique(adapters.slots)
+            old = used[bank.generations[used] != adapters.generations[used]]
+            if len(old):
+                bank.generations[old] = adapters.generations[old]
+                at = torch.from_numpy(old)
+                for name, pair in adapters.banks.items():
+                    for mine, theirs in zip(bank.pairs[name], pair, strict=True):
+                        mine[at] = _tensor(theirs[old]).to(self._device)
+        return _OnDevice(bank.pairs, torch.from_numpy(adapters.slots).to(self._device))
+
+
+@dataclass(slots=True)
+class _Bank:
+    source: Mapping[str, Any]  # Any: as in Adapters
+    generations: NDArray[np.int64]
+    pairs: Mapping[str, tuple[torch.Tensor, torch.Tensor]]
+
+
+def _empty(adapters: Adapters, device: torch.device) -> _Bank:
+    import torch
+
+    def like(bank: NDArray[Any]) -> torch.Tensor:  # Any: as in Adapters
+        return torch.zeros(bank.shape, dtype=_tensor(bank[:0]).dtype, device=device)
+
+    pairs = {name: (like(down), like(up)) for name, (down, up) in adapters.banks.items()}
+    return _Bank(adapters.banks, np.zeros_like(adapters.generations), pairs)
+
+
+def _tensor(values: NDArray[Any]) -> torch.Tensor:  # Any: as in Adapters
+    import torch
+
+    if values.dtype == np.uint16:
+        return torch.from_numpy(values.view(np.int16)).view(torch.bfloat16)
+    return torch.from_numpy(values)

@@ -1,0 +1,216 @@
+"""One lane's waiting rows, and whose turn it is: fair between tenants, charged in tokens."""
+
+from __future__ import annotations
+
+import heapq
+import threading
+from collections import deque
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from tsugiki.runtime.route import OwnNetwork
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from tsugiki.domain import Floats
+    from tsugiki.errors import TsugikiError
+    from tsugiki.runtime.route import Kin, Route
+
+STRETCH = 1.5  # a pass takes rows of up to this times one another's length: then padding stays under a third of it
+
+
+@dataclass(frozen=True, slots=True)
+class Replies:
+    """One reply a row, in order. `engine_s` is how long the passes of these rows ran, together."""
+
+    replies: list[Floats | TsugikiError]
+    engine_s: float
+
+
+@dataclass(slots=True, eq=False)
+class Ticket:
+    """One caller's rows: replies are gathered here until none is missing. Several workers may deliver at once."""
+
+    tenant_id: str
+    route: Route | None
+    replies: list[Floats | TsugikiError | None]
+    missing: int
+    engine_s: float = 0.0
+    future: Future[Replies] = field(default_factory=Future[Replies])
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def deliver(self, index: int, reply: Floats | TsugikiError, engine_s: float) -> None:
+        """`engine_s` is the row's share of its pass."""
+        with self.lock:
+            self.replies[index] = reply
+            self.missing -= 1
+            self.engine_s += engine_s
+            done = self.missing == 0
+        if done and self.future.set_running_or_notify_cancel():
+            replies = [reply for reply in self.replies if reply is not None]
+            self.future.set_result(Replies(replies, self.engine_s))
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    ticket: Ticket
+    index: int
+    ids: NDArray[np.int64]
+
+
+class FairQueue:
+    """Rows by length and kin, each line in the order of its tenants' virtual times. Not thread-safe.
+
+    Start-time fair queueing (Goyal, Vin, Cheng 1996): a tenant's virtual time grows by the tokens it was served, the
+    least goes first, and one that comes anew starts at what is being served now. So tenants with rows waiting get the
+    same tokens whatever their rows' lengths; the bound is deficit round robin's, without a quantum to choose.
+    """
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._now = 0.0  # virtual
+        self._arrivals = 0
+        self._tenants: dict[str, _Tenant] = {}
+        self._lines: dict[_Place, _Line] = {}
+
+    def waiting(self, tenant_id: str) -> int:
+        """Rows of the tenant."""
+        tenant = self._tenants.get(tenant_id)
+        return 0 if tenant is None else tenant.rows
+
+    def push(self, row: Row) -> None:
+        tenant = self._tenants.get(row.ticket.tenant_id)
+        if tenant is None:
+            tenant = self._tenants[row.ticket.tenant_id] = _Tenant(row.ticket.tenant_id, self._now)
+        route = row.ticket.route
+        place = _Place(len(row.ids), None if route is None else route.kin)
+        line = self._lines.get(place)
+        if line is None:
+            line = self._lines[place] = _Line()
+        line.push(tenant, self._arrivals, row)
+        self._arrivals += 1
+        self.size += 1
+        tenant.rows += 1
+
+    def leader(self) -> str | None:
+        """The tenant whose turn it is; None when nothing waits."""
+        lead = self._lead()
+        return None if lead is None else self._lines[lead].first().tenant.id
+
+    def take(self, tokens: int) -> list[Row]:
+        """The next pass: at most `tokens` with padding, but at least one row; empty when nothing waits.
+
+        The tenant with the least virtual time leads with its oldest row; rows of near lengths and the same kin join.
+        Rows whose caller has left are dropped.
+        """
+        while (lead := self._lead()) is not None:
+            self._now = self._lines[lead].first().virtual
+            batch: list[Row] = []
+            kin, longest = lead.kin, lead.length
+            for place in self._near(lead):
+                if not _share(kin, place.kin):
+                    continue
+                room = max(1 if place == lead else 0, tokens // max(longest, place.length) - len(batch))
+                if rows := self._pop(place, room):
+                    batch += rows
+                    longest, kin = max(longest, place.length), kin or place.kin
+            if batch:
+                return batch
+        return []
+
+    def _lead(self) -> _Place | None:
+        """Where the row is whose turn it is."""
+        return min(self._lines, key=lambda place: self._lines[place].first()[:2], default=None)
+
+    def _near(self, lead: _Place) -> list[_Place]:
+        """The lead's line, then those of near lengths, nearest first, without an adapter before with one."""
+        near = [
+            place
+            for place in self._lines
+            if place != lead and max(place.length, lead.length) <= STRETCH * min(place.length, lead.length)
+        ]
+        near.sort(key=lambda place: (abs(place.length - lead.length), place.kin is not None))
+        return [lead, *near]
+
+    def _pop(self, place: _Place, limit: int) -> list[Row]:
+        """Up to `limit` rows that somebody still waits for, in turn."""
+        line = self._lines[place]
+        rows: list[Row] = []
+        while line.rows and len(rows) < limit:
+            tenant, row = line.pop()
+            self.size -= 1
+            tenant.rows -= 1
+            if not tenant.rows:
+                del self._tenants[tenant.id]
+            if not row.ticket.future.cancelled():
+                tenant.virtual += place.length
+                rows.append(row)
+        if not line.rows:
+            del self._lines[place]
+        return rows
+
+
+def _share(kin: Kin, other: Kin) -> bool:
+    """Whether rows of these kin go in one pass."""
+    return kin == other or (None in (kin, other) and not any(isinstance(one, OwnNetwork) for one in (kin, other)))
+
+
+class _Place(NamedTuple):
+    length: int
+    kin: Kin
+
+
+@dataclass(slots=True, eq=False)
+class _Tenant:
+    id: str
+    virtual: float
+    rows: int = 0
+
+
+class _Turn(NamedTuple):
+    virtual: float
+    arrival: int  # of the tenant's oldest row here: no two are equal, so nothing behind it is compared
+    tenant: _Tenant
+
+
+class _Taken(NamedTuple):
+    tenant: _Tenant
+    row: Row
+
+
+class _Line:
+    """The rows of one place by tenant, and a heap of whose turn it is.
+
+    Virtual times only grow, so an entry that was overtaken is found at the top and put where it belongs then.
+    """
+
+    def __init__(self) -> None:
+        self.rows: dict[str, deque[tuple[int, Row]]] = {}
+        self._turns: list[_Turn] = []
+
+    def push(self, tenant: _Tenant, arrival: int, row: Row) -> None:
+        waiting = self.rows.get(tenant.id)
+        if waiting is None:
+            waiting = self.rows[tenant.id] = deque()
+            heapq.heappush(self._turns, _Turn(tenant.virtual, arrival, tenant))
+        waiting.append((arrival, row))
+
+    def first(self) -> _Turn:
+        """Whose turn it is; the line has rows."""
+        while (turn := self._turns[0]).virtual < turn.tenant.virtual:
+            heapq.heapreplace(self._turns, turn._replace(virtual=turn.tenant.virtual))
+        return turn
+
+    def pop(self) -> _Taken:
+        tenant = self.first().tenant
+        waiting = self.rows[tenant.id]
+        _, row = waiting.popleft()
+        if waiting:
+            heapq.heapreplace(self._turns, _Turn(tenant.virtual, waiting[0][0], tenant))
+        else:
+            heapq.heappop(self._turns)
+            del self.rows[tenant.id]
+        return _Taken(tenant, row)

@@ -1,0 +1,32 @@
+"""An engine around another, for tests that exchange what a pass does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from tsugiki.domain import EngineName
+from tsugiki.ports import Adapters, BankType, Engine
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from tsugiki.domain import Floats
+
+
+class Wrapping:
+    """The Engine port, all of it the inner engine's."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.inner = engine
+        self.name: EngineName = engine.name
+        self.precision = engine.precision
+        self.pass_tokens = engine.pass_tokens
+        self.bank_type: BankType = engine.bank_type
+
+    def prepare(self, modules: tuple[str, ...]) -> None:
+        self.inner.prepare(modules)
+
+    def run(self, rows: Sequence[NDArray[np.int64]], adapters: Adapters | None = None) -> Floats:
+        return self.inner.run(rows, adapters)
