@@ -46,7 +46,7 @@ from tsugiki.storage.exports import Exports
 from tsugiki.storage.features import Features
 from tsugiki.storage.idempotency import Idempotency
 from tsugiki.storage.local_files import LocalFiles
-from tsugiki.storage.presence import Presence
+from tsugiki.storage.presence import Presence, one_at_a_time
 from tsugiki.storage.projects import Projects
 from tsugiki.storage.registry import Registry
 from tsugiki.storage.remote_files import RemoteFiles
@@ -236,7 +236,10 @@ def _engines(settings: Settings) -> Engines:
     cores = Cores(settings.engine_workers + 1, settings.engine_threads)
 
     def preferred(files: Loaded, delta: WeightsDelta | None) -> Engine:
-        return make(choose_engine(settings.engine, files, cores).name, files, delta, cores)
+        # Workers that measured beside one another might each find another engine the fastest.
+        with one_at_a_time(settings.root / WORKERS / "choice"):
+            name = choose_engine(settings.engine, files, cores).name
+        return make(name, files, delta, cores)
 
     return Engines(preferred, lambda files, delta: make("onnxruntime", files, delta, cores))
 
