@@ -35,12 +35,13 @@ def core() -> Core:
 @bentoml.asgi_app(api, path="/")
 @bentoml.service(
     name="tsugiki",
+    workers=read_settings().workers,  # BentoML's --api-workers is for services of its former kind only
     traffic={"timeout": 120},  # an adaptation may be waited for up to 60 s
     metrics={"enabled": False},  # BentoML's own label raw paths; ours are at /metrics
     logging={"access": {"enabled": False}},  # it would log what the guard counts
 )
 class App:
-    """One process: engine, fast lane and API together. BentoML's clients reach the two verbs under /bento."""
+    """One worker: engine, fast lane and API together. BentoML's clients reach the two verbs under /bento."""
 
     def __init__(self) -> None:
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")

@@ -24,10 +24,15 @@ BURST_S = 2.0  # a tenant with a rate quota may use this many seconds of it at o
 
 
 class Doorkeeper:
-    """Checks keys and rates. `clock` is monotonic, in seconds. Thread-safe."""
+    """Checks keys and rates, as one of `workers` that do. `clock` is monotonic, in seconds. Thread-safe.
 
-    def __init__(self, tenants: Tenants, clock: Callable[[], float] = time.monotonic) -> None:
+    Each worker admits its share of a tenant's rate: all together never more than the rate, and less than it where the
+    tenant's connections lie unevenly on them.
+    """
+
+    def __init__(self, tenants: Tenants, workers: int = 1, clock: Callable[[], float] = time.monotonic) -> None:
         self._tenants = tenants
+        self._workers = workers
         self._clock = clock
         self._lock = threading.Lock()
         self._known: OrderedDict[bytes, tuple[float, Principal]] = OrderedDict()
@@ -60,9 +65,10 @@ class Doorkeeper:
 
     def admit(self, principal: Principal) -> None:
         """One request against the tenant's `requests_per_second`, where its quota has one. Raises Overloaded."""
-        rate = principal.tenant.quota.get("requests_per_second")
-        if rate is None:
+        quota = principal.tenant.quota.get("requests_per_second")
+        if quota is None:
             return
+        rate = quota / self._workers
         now = self._clock()
         with self._lock:
             burst = max(1.0, rate * BURST_S)
@@ -74,7 +80,7 @@ class Doorkeeper:
                 self._allowance.popitem(last=False)
         if left < 1:
             raise Overloaded(
-                f"the tenant may send {rate:g} requests a second",
+                f"the tenant may send {quota:g} requests a second",
                 fix="slow down, or ask for a larger quota",
                 retry_after_s=math.ceil((1 - left) / rate),
             )

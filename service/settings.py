@@ -32,8 +32,12 @@ class Settings(BaseSettings):
         default_factory=dict[str, Path], description='more text backbones: {"name": "Hugging Face folder"}'
     )
     text_backbone: str = Field("minilm-en", description="what backbone `auto` means for text")
+    workers: int = Field(1, ge=1, le=256, description="processes that serve the port, each with an engine of its own")
     engine_workers: int = Field(
-        default_factory=lambda: len(os.sched_getaffinity(0)), ge=1, le=256, description="passes at a time per backbone"
+        default_factory=lambda known: max(1, len(os.sched_getaffinity(0)) // known["workers"]),
+        ge=1,
+        le=256,
+        description="passes at a time per backbone, of each process",
     )
     engine: Wanted = Field(
         "auto",
@@ -59,6 +63,7 @@ def read_settings() -> Settings:
         lines = [
             f"TSUGIKI_{'_'.join(str(part) for part in trouble['loc']).upper()}={_shown(trouble)}: {trouble['msg']}"
             for trouble in error.errors(include_url=False)
+            if trouble["type"] != "default_factory_not_called"  # what follows from another one
         ]
         raise SystemExit("tsugiki: bad settings\n  " + "\n  ".join(lines)) from None
 

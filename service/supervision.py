@@ -23,3 +23,9 @@ def _watch(supervisor: int) -> None:
         never.wait(LOOK_EVERY_S)
     log.warning("the supervisor is gone: stopping")
     os.kill(os.getpid(), signal.SIGTERM)
+
+
+def end(why: str) -> None:
+    """Stop this process as by SIGTERM; its supervisor starts another."""
+    log.critical("%s: stopping", why)
+    os.kill(os.getpid(), signal.SIGTERM)

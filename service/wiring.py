@@ -14,8 +14,10 @@ from threadpoolctl import threadpool_limits
 from adapters import METHODS
 from adapters.selection import plan
 from service.auth import Doorkeeper
+from service.board import Board
 from service.clerks import Clerks
 from service.settings import Settings
+from service.supervision import end
 from tsugiki.backbones.catalog import names
 from tsugiki.backbones.loaded import Loaded, load
 from tsugiki.domain import Modality, WeightsDelta
@@ -24,6 +26,8 @@ from tsugiki.export.bundle import build
 from tsugiki.jobs.adapting import Stores, Tools
 from tsugiki.jobs.exporting import Exporting, ExportStores
 from tsugiki.jobs.fast_lane import FastLane
+from tsugiki.jobs.staging import clear_work
+from tsugiki.jobs.taking_up import TakingUp
 from tsugiki.jobs.upkeep import Upkeep
 from tsugiki.monitoring import Metrics
 from tsugiki.ports import Engine
@@ -36,11 +40,13 @@ from tsugiki.runtime.residency import Residency
 from tsugiki.runtime.served import Engines, ServedBackbones
 from tsugiki.storage.adaptations import Adaptations
 from tsugiki.storage.blobs import Blobs
+from tsugiki.storage.changes import Change, Changes, Watcher
 from tsugiki.storage.database import Database
 from tsugiki.storage.exports import Exports
 from tsugiki.storage.features import Features
 from tsugiki.storage.idempotency import Idempotency
 from tsugiki.storage.local_files import LocalFiles
+from tsugiki.storage.presence import Presence, one_at_a_time
 from tsugiki.storage.projects import Projects
 from tsugiki.storage.registry import Registry
 from tsugiki.storage.remote_files import RemoteFiles
@@ -52,6 +58,7 @@ log = logging.getLogger("tsugiki")
 BOOTSTRAP_KEY_FILE = "bootstrap-key"
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 2.0, 60.0  # between attempts to load the default backbone
 STAGING = "staging"  # exports being made; empty between them
+WORKERS = "workers"  # which processes there are, and what they tell one another
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +83,12 @@ class Core:
     predictor: Predictor
     fast_lane: FastLane
     exporting: Exporting
+    taking_up: TakingUp
     upkeep: Upkeep
     metrics: Metrics
+    presence: Presence
+    watcher: Watcher | None  # None where nobody else can change anything
+    board: Board | None  # None where there are no other workers' metrics
     draining: threading.Event
 
     def why_not_ready(self) -> str | None:
@@ -102,29 +113,45 @@ class Core:
             raise Invalid(f"no backbone is named {name!r}; there are: {known}", code="backbone_unknown")
         return name
 
+    def exposition(self) -> bytes:
+        """Prometheus text of all workers."""
+        return self.metrics.exposition() if self.board is None else self.board.exposition()
+
     def close(self) -> None:
         """Stop taking work, finish what runs, let go of everything."""
         self.draining.set()
+        self.taking_up.close()
         self.fast_lane.close()
         self.exporting.close()
         self.upkeep.close()
         self.clerks.close()
+        if self.watcher is not None:
+            self.watcher.close()
+        if self.board is not None:
+            self.board.close()
         self.backbones.close()
+        self.presence.close()
         self.database.close()
 
 
 def wire(settings: Settings) -> Core:
-    """Build the core, take up what a former process left, and start loading the default backbone."""
+    """Build the core, take up what ended processes left, and start loading the default backbone."""
     # The engine has its own threads; a solver that took all cores as well would stall every prediction.
     threadpool_limits(1)
     root = settings.root
     root.mkdir(parents=True, exist_ok=True, mode=0o700)
-    database = Database(root)
-    database.migrate()
+    presence = Presence(root / WORKERS)
+    owner, several = presence.number, settings.workers > 1
+    database = Database(root, shared=several)
+    with presence.turn():
+        database.migrate()
+        if presence.alive() == frozenset({owner}):
+            clear_work(root / STAGING)
     # Local files are written by hand, because no library syncs the folder; what is elsewhere goes through fsspec.
     blobs = Blobs(RemoteFiles(settings.blobs_url) if settings.blobs_url else LocalFiles(root / "blobs"))
     tenants, projects, samples = Tenants(database), Projects(database, blobs), Samples(database)
-    adaptations, exports, idempotency = Adaptations(database), Exports(database, blobs), Idempotency(database)
+    adaptations, exports = Adaptations(database, owner), Exports(database, blobs, owner)
+    idempotency = Idempotency(database, owner)
     # The registry tells the directory of every move, and the directory reads the registry.
     registry = Registry(database, blobs, on_move=lambda project_id: directory.forget(project_id))
     directory = Directory(projects, registry)
@@ -138,6 +165,12 @@ def wire(settings: Settings) -> Core:
         budget=budget,
     )
     residency = Residency(lambda version: backbones.of(version).banks, registry.graft, budget)
+
+    def forget(change: Change) -> None:
+        directory.forget(change.project_id)
+        if change.erased:
+            residency.forget(change.project_id)
+
     predictor = Predictor(directory, residency, backbones)
     lanes: list[FastLane] = []
     metrics = Metrics(
@@ -169,7 +202,7 @@ def wire(settings: Settings) -> Core:
         settings=settings,
         database=database,
         tenants=tenants,
-        door=Doorkeeper(tenants),
+        door=Doorkeeper(tenants, settings.workers),
         clerks=Clerks(),
         projects=projects,
         samples=samples,
@@ -184,12 +217,16 @@ def wire(settings: Settings) -> Core:
         predictor=predictor,
         fast_lane=fast_lane,
         exporting=exporting,
-        upkeep=Upkeep(database, blobs, idempotency, root / STAGING),
+        taking_up=TakingUp(presence, projects, adaptations, exports, idempotency, fast_lane, exporting),
+        upkeep=Upkeep(database, blobs, idempotency, Changes(database), root / WORKERS / "upkeep"),
         metrics=metrics,
+        presence=presence,
+        watcher=Watcher(database, forget, lambda: end("changes of other workers may be missed")) if several else None,
+        board=Board(root / WORKERS, presence, metrics.exposition) if several else None,
         draining=threading.Event(),
     )
-    _bootstrap(core)
-    _take_up(core)
+    with presence.turn():
+        _bootstrap(core)
     threading.Thread(target=_warm, args=(core,), name="warm-up", daemon=True).start()
     return core
 
@@ -199,7 +236,10 @@ def _engines(settings: Settings) -> Engines:
     cores = Cores(settings.engine_workers + 1, settings.engine_threads)
 
     def preferred(files: Loaded, delta: WeightsDelta | None) -> Engine:
-        return make(choose_engine(settings.engine, files, cores).name, files, delta, cores)
+        # Workers that measured beside one another might each find another engine the fastest.
+        with one_at_a_time(settings.root / WORKERS / "choice"):
+            name = choose_engine(settings.engine, files, cores).name
+        return make(name, files, delta, cores)
 
     return Engines(preferred, lambda files, delta: make("onnxruntime", files, delta, cores))
 
@@ -221,15 +261,6 @@ def _bootstrap(core: Core) -> None:
         file.write(secret + "\n")
     core.tenants.issue_key(tenant.id, "bootstrap", ["admin"], secret=secret)
     sys.stderr.write(f"tsugiki: first start, the admin key is {secret} (also in {path})\n")
-
-
-def _take_up(core: Core) -> None:
-    """Continue what a former process had accepted and not ended."""
-    core.idempotency.reset_running()
-    for adaptation in core.adaptations.unfinished():
-        core.fast_lane.submit(core.projects.owned(adaptation.project_id), adaptation)
-    for export in core.exports.unfinished():
-        core.exporting.submit(core.projects.owned(export.project_id), export)
 
 
 def _warm(core: Core) -> None:

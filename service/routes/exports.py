@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 from fastapi import APIRouter
@@ -20,6 +21,7 @@ from tsugiki.errors import Conflict
 router = APIRouter(prefix="/v1", route_class=StrictRoute, tags=["exports"])
 
 UNFINISHED = ("queued", "running")  # asked for again, it is waited for as the first time
+LOOK_EVERY_S = 0.25  # at an export that another process makes: a read of one row, beside seconds of work
 
 
 @router.post(
@@ -30,9 +32,14 @@ async def start(by: Adapting, p: str, v: Number, wish: ExportIn) -> Reply:
     """Export a version. One that was exported with this precision before answers 200 at once."""
     project, export = await asyncio.to_thread(_begun, by, p, v, wish)
     if export.status in UNFINISHED:
+        waits_until = time.monotonic() + wish.wait_seconds
         done = asyncio.wrap_future(by.core.exporting.submit(project, export))
         await asyncio.wait([done], timeout=wish.wait_seconds)
         export = await asyncio.to_thread(by.core.exports.get, by.tenant_id, export.id)
+        # Another process's is over with at once here: it is looked at until it has ended there.
+        while export.status in UNFINISHED and time.monotonic() < waits_until and not by.core.draining.is_set():
+            await asyncio.sleep(LOOK_EVERY_S)
+            export = await asyncio.to_thread(by.core.exports.get, by.tenant_id, export.id)
     return Reply(replies.export(export), 202 if export.status in UNFINISHED else 200)
 
 

@@ -44,7 +44,7 @@ def metrics(request: Request) -> Response:
     core = request.app.state.core
     if core.settings.metrics_token is None:
         require(request.state.principal, "admin")
-    return Response(core.metrics.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
+    return Response(core.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 @router.get("/", include_in_schema=False)

@@ -7,10 +7,10 @@ import tempfile
 from pathlib import Path
 
 from service.launch import serving
-from tests.bench import adapting, memory, quality
+from tests.bench import adapting, memory, quality, workers
 from tests.bench.figures import Figure, report
 
-PARTS = ("adapting", "quality", "memory")
+PARTS = ("adapting", "quality", "workers", "memory")
 
 
 def main() -> None:
@@ -26,6 +26,8 @@ def main() -> None:
                 figures += adapting.measure(running)
             if "quality" in wanted:
                 figures += quality.measure(running)
+        if "workers" in wanted:
+            figures += workers.measure(home)
         if "memory" in wanted:
             figures += memory.measure(home)
     report(figures, Path("bench-results") / "bench.json")

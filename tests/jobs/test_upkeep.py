@@ -14,6 +14,7 @@ from sqlalchemy import select
 from tests.storage.making import Stores, open_stores
 from tsugiki.jobs.upkeep import Upkeep
 from tsugiki.storage.blobs import Blobs
+from tsugiki.storage.changes import Changes
 from tsugiki.storage.database import FILE_NAME
 from tsugiki.storage.idempotency import Idempotency
 from tsugiki.storage.local_files import LocalFiles
@@ -58,7 +59,9 @@ def make(stores: Stores, counted: Counted) -> Generator[Callable[..., Upkeep]]:
     made: list[Upkeep] = []
 
     def upkeep(again_s: float = SOON_S) -> Upkeep:
-        made.append(Upkeep(stores.database, stores.blobs, counted, stores.home / "staging", again_s))
+        made.append(
+            Upkeep(stores.database, stores.blobs, counted, Changes(stores.database), stores.home / "one", again_s)
+        )
         return made[-1]
 
     yield upkeep
@@ -132,7 +135,7 @@ def test_a_database_that_was_damaged_is_cleared_up_once_it_is_restored(stores: S
     assert stores.database.empty_log()
     damaged = open_stores(home)
     counted = Counted(damaged)
-    upkeep = Upkeep(damaged.database, damaged.blobs, counted, home / "staging", again_s=0.01)
+    upkeep = Upkeep(damaged.database, damaged.blobs, counted, Changes(damaged.database), home / "one", again_s=0.01)
     for _ in range(2):
         assert counted.wait()
     shutil.copy(stores.home / FILE_NAME, home / "copy")
@@ -154,7 +157,9 @@ def test_a_log_that_is_read_is_left_for_the_next_time(stores: Stores, make: Call
 
 def test_a_sweep_that_fails_succeeds_once_the_blobs_are_back(stores: Stores) -> None:
     shutil.rmtree(stores.home / "blobs")
-    upkeep = Upkeep(stores.database, stores.blobs, Idempotency(stores.database), stores.home / "staging")
+    upkeep = Upkeep(
+        stores.database, stores.blobs, Idempotency(stores.database), Changes(stores.database), stores.home / "one"
+    )
     assert not upkeep.clear()
     Blobs(LocalFiles(stores.home / "blobs"))
     assert upkeep.clear()

@@ -39,7 +39,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def door(tenants: Tenants, clock: Clock) -> Doorkeeper:
-    return Doorkeeper(tenants, clock)
+    return Doorkeeper(tenants, clock=clock)
 
 
 @pytest.fixture
@@ -94,6 +94,15 @@ def test_a_rate_allows_a_burst_then_its_pace(door: Doorkeeper, clock: Clock, ten
     assert [_admitted(door, principal) for _ in range(2)] == [True, False]
     clock.now += 3_600
     assert [_admitted(door, principal) for _ in range(6)] == [True] * 4 + [False] * 2
+
+
+def test_workers_share_a_tenants_rate(tenants: Tenants, clock: Clock, secret: str) -> None:
+    doors = [Doorkeeper(tenants, 2, clock) for _ in range(2)]
+    tenants.set_quota(doors[0].identify(secret).tenant.id, {"requests_per_second": 2})
+    principal = doors[0].identify(secret)
+    assert [[_admitted(door, principal) for _ in range(3)] for door in doors] == [[True, True, False]] * 2
+    clock.now += 1
+    assert [[_admitted(door, principal) for _ in range(2)] for door in doors] == [[True, False]] * 2
 
 
 def test_one_tenants_rate_is_not_anothers(door: Doorkeeper, tenants: Tenants, secret: str) -> None:

@@ -12,6 +12,7 @@ import pytest
 from service.settings import read_settings
 
 ROOT = Path(__file__).parents[2]
+CORES = len(os.sched_getaffinity(0))
 
 
 def test_a_bad_port_stops_the_start(tmp_path: Path) -> None:
@@ -28,6 +29,7 @@ def test_a_bad_port_stops_the_start(tmp_path: Path) -> None:
     [
         ("PORT", "http"),
         ("MAX_BODY_BYTES", "0"),
+        ("WORKERS", "0"),
         ("ENGINE_WORKERS", "-1"),
         ("ADAPTATION_WORKERS", "many"),
         ("DRAIN_SECONDS", "0"),
@@ -52,3 +54,11 @@ def test_what_is_not_set_has_the_documented_defaults(monkeypatch: pytest.MonkeyP
     settings = read_settings()
     assert (settings.host, settings.port, settings.max_body_bytes) == ("127.0.0.1", 3000, 16 * 1024 * 1024)
     assert settings.root == Path("~/.tsugiki").expanduser().resolve()
+    assert (settings.workers, settings.engine_workers) == (1, CORES)
+
+
+@pytest.mark.parametrize(("workers", "passes"), [(1, CORES), (CORES, 1), (CORES + 1, 1)])
+def test_workers_use_each_core_once(monkeypatch: pytest.MonkeyPatch, workers: int, passes: int) -> None:
+    monkeypatch.delenv("TSUGIKI_ENGINE_WORKERS", raising=False)
+    monkeypatch.setenv("TSUGIKI_WORKERS", str(workers))
+    assert read_settings().engine_workers == passes

@@ -18,6 +18,7 @@ from sqlalchemy import Connection, Engine, event
 from tests.storage.making import new_version, open_stores
 from tsugiki.domain import LIVE
 from tsugiki.storage.blobs import Blobs
+from tsugiki.storage.presence import ALONE
 from tsugiki.storage.registry import Registry
 
 
@@ -64,7 +65,7 @@ def work(home: Path, action: str, step: Callable[[], None]) -> None:
         registry = Registry(stores.database, late, late.write)
     else:
         registry = Registry(stores.database, stores.blobs, lambda _: step())
-    (job,) = stores.adaptations.unfinished()
+    (job,) = stores.adaptations.take_over({ALONE})
     new = new_version(project, stores.database.ids.new("snp"), fill=2)
     gate = {"reason": "better"}
     version = registry.publish(project.id, new, job.id, job.attempts, LIVE, 1, gate, {}, job.id)

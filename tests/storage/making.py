@@ -59,9 +59,9 @@ class Stores:
         return self.registry.publish(project.id, new, job.id, attempt, promote_to, expected, gate, {}, job.id)
 
 
-def open_stores(home: Path) -> Stores:
+def open_stores(home: Path, *, shared: bool = False) -> Stores:
     clock, moved = Clock(), list[str]()
-    database = Database(home, clock)
+    database = Database(home, clock, shared=shared)
     blobs = Blobs(LocalFiles(home / "blobs"))
     return Stores(
         home=home,

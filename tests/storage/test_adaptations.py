@@ -123,7 +123,7 @@ def test_what_did_not_end_is_found_after_a_restart(stores: Stores) -> None:
     queued, running, ended = (stores.adaptations.create(project.id, {}) for _ in range(3))
     stores.adaptations.start(running.id)
     stores.adaptations.cancel(project.tenant_id, ended.id)
-    assert [job.id for job in stores.adaptations.unfinished()] == [queued.id, running.id]
+    assert [job.id for job in stores.adaptations.take_over({1})] == [queued.id, running.id]
 
 
 def test_events_are_numbered_within_their_adaptation(stores: Stores) -> None:

@@ -16,6 +16,7 @@ from tsugiki.domain import LIVE
 from tsugiki.errors import ArtifactCorrupt, NotFound
 from tsugiki.storage.blobs import Blobs
 from tsugiki.storage.local_files import LocalFiles
+from tsugiki.storage.presence import ALONE
 from tsugiki.storage.references import referenced_blobs
 
 
@@ -49,7 +50,7 @@ def test_a_publish_killed_at_any_step_is_whole_or_absent_and_can_be_repeated(hom
         project = crash.after.projects.get(tenant.id, "support")
         versions = crash.after.registry.list(project.id).data
         seen.add(len(versions))
-        for job in crash.after.adaptations.unfinished():
+        for job in crash.after.adaptations.take_over({ALONE}):
             attempt = crash.after.adaptations.start(job.id)
             assert (job.attempts, attempt, len(versions)) == (1, 2, 1)
         assert crash.after.publish(project, expected=len(versions)).number == len(versions) + 1

@@ -33,7 +33,7 @@ def test_an_ended_export_stays_as_it_is(stores: Stores) -> None:
             write()
         assert refused.value.reason == "fenced"
     assert exports.get(project.tenant_id, failed.id).error == {"code": "parity_missed"}
-    assert [export.id for export in exports.unfinished()] == [waiting.id]
+    assert [export.id for export in exports.take_over({1})] == [waiting.id]
 
 
 def test_a_foreign_export_is_not_found(stores: Stores) -> None:

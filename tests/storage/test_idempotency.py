@@ -70,7 +70,7 @@ def test_what_ran_when_the_process_died_may_run_again(tenant: str, idempotency: 
     idempotency.begin(tenant, "running", "print")
     idempotency.begin(tenant, "done", "print")
     idempotency.finish(tenant, "done", 200, "text/plain", b"done")
-    assert idempotency.reset_running() == 1
+    assert idempotency.reset({1}) == 1
     assert idempotency.begin(tenant, "running", "print") == Fresh()
     assert isinstance(idempotency.begin(tenant, "done", "print"), Replay)
 

@@ -57,6 +57,12 @@ class Stage:
         return self._folder / f"attempt-{attempt}"
 
 
+def clear_work(stage: Path) -> None:
+    """Remove what killed processes were at; only while no process exports. How often each was tried stays known."""
+    for work in stage.glob(f"*/{WORK}"):
+        shutil.rmtree(work, ignore_errors=True)
+
+
 @contextmanager
 def _no_room_is_told() -> Generator[None]:
     try:

@@ -1,21 +1,21 @@
-"""What has to be cleared away from time to time: bytes that no row names, and replies kept long enough."""
+"""What has to be cleared away from time to time: bytes that no row names, replies and changes kept long enough."""
 
 from __future__ import annotations
 
 import logging
-import shutil
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tsugiki.errors import TsugikiError
-from tsugiki.jobs.staging import WORK
+from tsugiki.storage.presence import one_at_a_time
 from tsugiki.storage.references import erased_owners, referenced_blobs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tsugiki.storage.blobs import Blobs
+    from tsugiki.storage.changes import Changes
     from tsugiki.storage.database import Database
     from tsugiki.storage.idempotency import Idempotency
 
@@ -26,17 +26,25 @@ AGAIN_S = 10.0  # what was erased must be gone within 60 s of its store answerin
 
 
 class Upkeep:
-    """A thread that clears up at the start, every `EVERY_S`, and when woken; `again_s` later if something was left."""
+    """A thread that clears up at the start, every `EVERY_S`, and when woken; `again_s` later if something was left.
+
+    Of the processes of a home, one clears up at a time: it holds the lock of the file `one`.
+    """
 
     def __init__(
-        self, database: Database, blobs: Blobs, idempotency: Idempotency, stage: Path, again_s: float = AGAIN_S
+        self,
+        database: Database,
+        blobs: Blobs,
+        idempotency: Idempotency,
+        changes: Changes,
+        one: Path,
+        again_s: float = AGAIN_S,
     ) -> None:
         self._database = database
         self._blobs = blobs
         self._idempotency = idempotency
-        # Nothing of a former process is being staged any more; how often an export was tried must stay known.
-        for work in stage.glob(f"*/{WORK}"):
-            shutil.rmtree(work, ignore_errors=True)
+        self._changes = changes
+        self._one = one
         self._again_s = again_s
         self._closed = False
         self._woken = threading.Event()
@@ -49,7 +57,8 @@ class Upkeep:
         What fails is logged, and no reason to leave out the rest. False if something is left for the next time.
         """
         steps = (self._erase, self._sweep, self._forget, self._database.empty_log)
-        return all([_done(step) for step in steps])
+        with one_at_a_time(self._one):
+            return all([_done(step) for step in steps])
 
     def wake(self) -> None:
         """Clear up now: something was erased, and not all its bytes could be."""
@@ -71,6 +80,7 @@ class Upkeep:
 
     def _forget(self) -> bool:
         self._idempotency.sweep()
+        self._changes.prune()
         return True
 
     def _run(self) -> None:

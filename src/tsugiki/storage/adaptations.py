@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 
 from sqlalchemy import func, select
@@ -13,6 +14,7 @@ from tsugiki.storage.adaptation_rows import EventType, read_adaptation, read_eve
 from tsugiki.storage.database import Database
 from tsugiki.storage.idempotency import KEPT, Once, reused
 from tsugiki.storage.pages import Page, cut, one_more
+from tsugiki.storage.presence import ALONE
 from tsugiki.storage.tables import AdaptationRow, EventRow, ProjectRow
 
 UNFINISHED = ("queued", "running")
@@ -21,10 +23,14 @@ FIRST_PHASE = "validate"
 
 
 class Adaptations:
-    """`Registry.publish` is the other writer: it alone makes an adaptation `succeeded`."""
+    """`Registry.publish` is the other writer: it alone makes an adaptation `succeeded`.
 
-    def __init__(self, database: Database) -> None:
+    What is created here is for process `owner` to run, the one that this is.
+    """
+
+    def __init__(self, database: Database, owner: int = ALONE) -> None:
         self._database = database
+        self._owner = owner
 
     def create(self, project_id: str, request: Json, once: Once | None = None) -> Adaptation:
         """A queued one; the same request of the same tenant under the same key gives the one it made before.
@@ -55,6 +61,7 @@ class Adaptations:
                 attempts=0,
                 timings={},
                 created_at=self._database.now(),
+                owner=self._owner,
             )
             session.add(row)
         return read_adaptation(row)
@@ -79,16 +86,25 @@ class Adaptations:
         with self._database.read() as session:
             return session.execute(query).scalar_one()
 
-    def unfinished(self) -> list[Adaptation]:
-        """Of all tenants, oldest first: what a start has to take up again."""
-        query = select(AdaptationRow).where(AdaptationRow.status.in_(UNFINISHED)).order_by(AdaptationRow.id)
+    def owners(self) -> frozenset[int]:
+        """Whose the unfinished ones are."""
         with self._database.read() as session:
-            return [read_adaptation(row) for row in session.scalars(query)]
+            query = select(AdaptationRow.owner).where(AdaptationRow.status.in_(UNFINISHED)).distinct()
+            return frozenset(session.scalars(query))
+
+    def take_over(self, gone: Collection[int]) -> list[Adaptation]:
+        """All unfinished ones of the owners that are gone are this process's from now on. Oldest first."""
+        mine = select(AdaptationRow).where(AdaptationRow.status.in_(UNFINISHED), AdaptationRow.owner.in_(gone))
+        with self._database.write() as session:
+            rows = session.scalars(mine.order_by(AdaptationRow.id)).all()
+            for row in rows:
+                row.owner = self._owner
+            return [read_adaptation(row) for row in rows]
 
     def start(self, adaptation_id: str) -> int:
         """Take the job; the attempt returned is the token that fences off every earlier one.
 
-        Raises Conflict `fenced` if it has ended already, NotFound if its project was erased.
+        Raises Conflict `fenced` if it has ended already or is another process's, NotFound if its project was erased.
         """
         with self._database.write() as session:
             row = session.get(AdaptationRow, adaptation_id)
@@ -96,6 +112,8 @@ class Adaptations:
                 raise NotFound(f"There is no adaptation {adaptation_id!r}.")
             if row.status not in UNFINISHED:
                 raise Conflict(f"{adaptation_id} is {row.status} already.", code=FENCED)
+            if row.owner != self._owner:
+                raise Conflict(f"{adaptation_id} is another process's to run.", code=FENCED)
             row.status, row.attempts, row.phase, row.fraction = "running", row.attempts + 1, FIRST_PHASE, 0.0
             entered = {"phase": FIRST_PHASE, "fraction": 0.0, "attempt": row.attempts}
             _append(session, adaptation_id, self._database.now(), "phase", entered)

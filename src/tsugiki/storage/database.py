@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -30,10 +30,19 @@ class Database:
 
     `read` and `write` yield a session in one transaction; a `write` commits when its block ends and undoes
     everything when it raises. They raise StorageFull and Unavailable besides what the block raises.
+    `shared` says that other processes remember what they read, and have to be told what changes.
     """
 
-    def __init__(self, home: Path, now: Clock = utc_now, busy_timeout_s: float = sqlite.BUSY_TIMEOUT_S) -> None:
+    def __init__(
+        self,
+        home: Path,
+        now: Clock = utc_now,
+        busy_timeout_s: float = sqlite.BUSY_TIMEOUT_S,
+        *,
+        shared: bool = False,
+    ) -> None:
         home.mkdir(parents=True, exist_ok=True)
+        self.shared = shared
         self.now = now
         self.ids = Ids(now)
         self._reader = sqlite.open_engine(home / FILE_NAME, busy_timeout_s)
@@ -81,6 +90,15 @@ class Database:
 
         with _told_as_ours(), self._reader.connect() as connection:
             return MigrationContext.configure(connection).get_current_revision()
+
+    @contextmanager
+    def commits(self) -> Generator[Callable[[], int]]:
+        """A number that is another one after each commit of anybody's, to be asked for by one thread.
+
+        Asking costs next to nothing. Raises Unavailable.
+        """
+        with _told_as_ours(), sqlite.commits(self._reader) as number:
+            yield number
 
     def empty_log(self) -> bool:
         """Remove erased bytes from the write-ahead log. False while a long read still needs it: call again.

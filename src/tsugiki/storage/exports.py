@@ -12,15 +12,19 @@ from tsugiki.domain import Export, JobStatus, Json, Precision
 from tsugiki.errors import Conflict, NotFound
 from tsugiki.storage.blobs import Blobs
 from tsugiki.storage.database import Database
+from tsugiki.storage.presence import ALONE
 from tsugiki.storage.tables import ExportRow, ProjectRow, VersionRow
 
 UNFINISHED = ("queued", "running")
 
 
 class Exports:
-    def __init__(self, database: Database, blobs: Blobs) -> None:
+    """What is created here is for process `owner` to run, the one that this is; only it may write of it."""
+
+    def __init__(self, database: Database, blobs: Blobs, owner: int = ALONE) -> None:
         self._database = database
         self._blobs = blobs
+        self._owner = owner
 
     def begin(self, project_id: str, version: int, precision: Precision) -> Export:
         """The export that there is or will be, queued now if there is none: the same file is not made twice.
@@ -51,30 +55,39 @@ class Exports:
                 raise NotFound(f"There is no export {export_id!r}.")
             return _export(row)
 
-    def unfinished(self) -> list[Export]:
-        """Of all tenants, oldest first: what a start has to take up again."""
-        query = select(ExportRow).where(ExportRow.status.in_(UNFINISHED)).order_by(ExportRow.id)
+    def owners(self) -> frozenset[int]:
+        """Whose the unfinished ones are."""
         with self._database.read() as session:
-            return [_export(row) for row in session.scalars(query)]
+            query = select(ExportRow.owner).where(ExportRow.status.in_(UNFINISHED)).distinct()
+            return frozenset(session.scalars(query))
+
+    def take_over(self, gone: Collection[int]) -> list[Export]:
+        """All unfinished ones of the owners that are gone are this process's from now on. Oldest first."""
+        mine = select(ExportRow).where(ExportRow.status.in_(UNFINISHED), ExportRow.owner.in_(gone))
+        with self._database.write() as session:
+            rows = session.scalars(mine.order_by(ExportRow.id)).all()
+            for row in rows:
+                row.owner = self._owner
+            return [_export(row) for row in rows]
 
     def start(self, export_id: str) -> Export:
-        """Raises Conflict `fenced` once it has ended, NotFound when its project was erased."""
+        """Raises Conflict `fenced` once it has ended or is another process's, NotFound when its project was erased."""
         with self._database.write() as session:
-            row = _unfinished(session, export_id)
+            row = self._unfinished(session, export_id)
             row.status = "running"
             return _export(row)
 
     def put_back(self, export_id: str) -> Export:
         """Queued again. Raises as `start`."""
         with self._database.write() as session:
-            row = _unfinished(session, export_id)
+            row = self._unfinished(session, export_id)
             row.status = "queued"
             return _export(row)
 
     def finish(self, export_id: str, bytes: int, sha256: str, parity: Json, latency: Json) -> Export:
         """The file must be a blob of the project already. Raises as `start`."""
         with self._database.write() as session:
-            row = _unfinished(session, export_id)
+            row = self._unfinished(session, export_id)
             row.status, row.bytes, row.sha256 = "succeeded", bytes, sha256
             row.parity, row.latency = parity, latency
             return _export(row)
@@ -82,7 +95,7 @@ class Exports:
     def fail(self, export_id: str, error: Json) -> Export:
         """Raises as `start`."""
         with self._database.write() as session:
-            row = _unfinished(session, export_id)
+            row = self._unfinished(session, export_id)
             row.status, row.error = "failed", error
             return _export(row)
 
@@ -96,8 +109,19 @@ class Exports:
             precision=precision,
             status="queued",
             created_at=self._database.now(),
+            owner=self._owner,
         )
         session.add(row)
+        return row
+
+    def _unfinished(self, session: Session, export_id: str) -> ExportRow:
+        row = session.get(ExportRow, export_id)
+        if row is None:
+            raise NotFound(f"There is no export {export_id!r}.")
+        if row.status not in UNFINISHED:
+            raise Conflict(f"{export_id} is {row.status} already.", code="fenced")
+        if row.owner != self._owner:
+            raise Conflict(f"{export_id} is another process's to run.", code="fenced")
         return row
 
 
@@ -113,15 +137,6 @@ def _newest(
         ExportRow.id.not_in(lost),
     )
     return session.scalar(query.order_by(ExportRow.id.desc()).limit(1))
-
-
-def _unfinished(session: Session, export_id: str) -> ExportRow:
-    row = session.get(ExportRow, export_id)
-    if row is None:
-        raise NotFound(f"There is no export {export_id!r}.")
-    if row.status not in UNFINISHED:
-        raise Conflict(f"{export_id} is {row.status} already.", code="fenced")
-    return row
 
 
 def _export(row: ExportRow) -> Export:

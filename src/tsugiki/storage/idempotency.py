@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import CursorResult, Delete, delete
+from sqlalchemy import CursorResult, Delete, delete, select
 
 from tsugiki.errors import Conflict, Invalid
 from tsugiki.storage.database import Database
+from tsugiki.storage.presence import ALONE
 from tsugiki.storage.tables import IdempotencyRow, ProjectRow
 
 KEPT = timedelta(hours=24)  # what the interface promises
@@ -45,8 +47,11 @@ def reused() -> Invalid:
 
 
 class Idempotency:
-    def __init__(self, database: Database) -> None:
+    """What begins here runs in process `owner`, the one that this is."""
+
+    def __init__(self, database: Database, owner: int = ALONE) -> None:
         self._database = database
+        self._owner = owner
 
     def begin(self, tenant_id: str, key: str, fingerprint: str) -> Fresh | Replay:
         """`fingerprint` is the same for the same request only.
@@ -62,7 +67,9 @@ class Idempotency:
                 session.flush()
                 row = None
             if row is None:
-                session.add(IdempotencyRow(tenant_id=tenant_id, key=key, fingerprint=fingerprint, created_at=now))
+                row = IdempotencyRow(tenant_id=tenant_id, key=key, fingerprint=fingerprint, created_at=now)
+                row.owner = self._owner
+                session.add(row)
                 return Fresh()
             if row.fingerprint != fingerprint:
                 raise reused()
@@ -86,6 +93,7 @@ class Idempotency:
                 session.delete(row)
                 return
             row.status, row.content_type, row.body, row.project_id = status, content_type, body, project_id
+            row.owner = None
 
     def abandon(self, tenant_id: str, key: str) -> None:
         """The work was not done: the key is as good as new. A finished one stays."""
@@ -96,9 +104,15 @@ class Idempotency:
         """Forget what is older than 24 h; says how many."""
         return self._delete(delete(IdempotencyRow).where(IdempotencyRow.created_at <= self._database.now() - KEPT))
 
-    def reset_running(self) -> int:
-        """At a start: what ran when the process died does not run any more."""
-        return self._delete(delete(IdempotencyRow).where(IdempotencyRow.status.is_(None)))
+    def owners(self) -> frozenset[int]:
+        """In which processes the unfinished ones run."""
+        with self._database.read() as session:
+            found = session.scalars(select(IdempotencyRow.owner).where(IdempotencyRow.owner.is_not(None)).distinct())
+            return frozenset(owner for owner in found if owner is not None)
+
+    def reset(self, gone: Collection[int]) -> int:
+        """What ran in processes that are gone does not run any more; says how many."""
+        return self._delete(delete(IdempotencyRow).where(IdempotencyRow.owner.in_(gone)))
 
     def _delete(self, statement: Delete) -> int:
         with self._database.write() as session:

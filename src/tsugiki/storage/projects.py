@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from tsugiki.domain import Label, Modality, Policy, Project, Task
 from tsugiki.errors import Conflict, NotFound, TsugikiError
 from tsugiki.storage.blobs import Blobs
+from tsugiki.storage.changes import note
 from tsugiki.storage.database import Database
 from tsugiki.storage.pages import Page, cut, one_more
 from tsugiki.storage.tables import ProjectRow, TenantRow
@@ -95,6 +96,7 @@ class Projects:
                 row.labels = [asdict(label) for label in labels]
             if policy is not None:
                 row.policy = asdict(policy)
+            note(self._database, session, project_id)
             return _project(row)
 
     def delete(self, project: Project) -> bool:
@@ -105,6 +107,7 @@ class Projects:
         """
         with self._database.write() as session:
             session.execute(delete(ProjectRow).where(ProjectRow.id == project.id))
+            note(self._database, session, project.id, erased=True)
         try:
             self._blobs.delete_owner(project.id)
             return self._database.empty_log()

@@ -13,6 +13,7 @@ from tsugiki.errors import ArtifactCorrupt, Conflict, NotFound
 from tsugiki.storage import grafts
 from tsugiki.storage.aliases import UNSET, Expected, history, move, previous, read_alias, read_move
 from tsugiki.storage.blobs import Blobs
+from tsugiki.storage.changes import note
 from tsugiki.storage.database import Database
 from tsugiki.storage.pages import Page, cut, one_more
 from tsugiki.storage.tables import AdaptationRow, AliasRow, ProjectRow, SnapshotRow, VersionRow
@@ -70,6 +71,7 @@ class Registry:
                 if promote_to is not None:
                     reason = str(gate.get("reason", "promoted"))
                     move(session, project_id, promote_to, number, expected, "move", reason, actor, now)
+                    note(self._database, session, project_id)
                 adaptation.status, adaptation.phase, adaptation.fraction = "succeeded", "promote", 1.0
                 adaptation.version, adaptation.gate, adaptation.timings = number, gate, timings
                 adaptation.finished_at = now
@@ -137,6 +139,7 @@ class Registry:
         with self._database.write() as session:
             _found(session, project_id, version)
             row = move(session, project_id, name, version, expected, "move", reason, actor, self._database.now())
+            note(self._database, session, project_id)
         self._on_move(project_id)
         return read_alias(row)
 
@@ -155,6 +158,7 @@ class Registry:
                 raise Conflict(f"Alias {name!r} has no earlier version.", code="nothing_to_roll_back")
             now = self._database.now()
             row = move(session, project_id, name, version, UNSET, "rollback", "rollback", actor, now)
+            note(self._database, session, project_id)
         self._on_move(project_id)
         return read_alias(row)
 

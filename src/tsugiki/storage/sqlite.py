@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -37,6 +39,14 @@ def open_engine(path: Path, busy_timeout_s: float) -> Engine:
     event.listen(engine, "connect", _configure)
     event.listen(engine, "begin", _begin)
     return engine
+
+
+@contextmanager
+def commits(engine: Engine) -> Generator[Callable[[], int]]:
+    """A number that is another one after each commit by any other connection, asked on one of its own."""
+    # Within a transaction it would stand still.
+    with engine.execution_options(**{BEGIN: NOTHING}).connect() as connection:
+        yield lambda: connection.exec_driver_sql("PRAGMA data_version").scalar_one()
 
 
 def empty_log(engine: Engine) -> bool:

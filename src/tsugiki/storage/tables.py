@@ -146,6 +146,7 @@ class AdaptationRow(Base):
     timings: Mapped[Json]
     created_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]
+    owner: Mapped[int] = mapped_column(server_default="1")  # the number of the process that has it to run
 
 
 class EventRow(Base):
@@ -217,6 +218,7 @@ class ExportRow(Base):
     latency: Mapped[Json | None]
     error: Mapped[Json | None]
     created_at: Mapped[datetime]
+    owner: Mapped[int] = mapped_column(server_default="1")  # as an adaptation's
 
 
 class IdempotencyRow(Base):
@@ -230,3 +232,15 @@ class IdempotencyRow(Base):
     content_type: Mapped[str | None]
     body: Mapped[bytes | None]
     created_at: Mapped[datetime] = mapped_column(index=True)
+    owner: Mapped[int | None] = mapped_column(index=True)  # the number of the process it runs in; None afterwards
+
+
+class ChangeRow(Base):
+    """No key of a project's: the row of its erasure outlives it."""
+
+    __tablename__ = "changes"
+    __table_args__ = {"sqlite_autoincrement": True}  # a number is never given again, also after pruning
+    seq: Mapped[int] = mapped_column(primary_key=True)
+    project_id: Mapped[str]
+    erased: Mapped[bool]
+    at: Mapped[datetime] = mapped_column(index=True)

@@ -1,0 +1,122 @@
+"""What one process changed, as the others learn it: rows that are written with the change, and a thread that looks.
+
+Another database may tell of new rows by itself (PostgreSQL's LISTEN/NOTIFY): then only `Watcher` looks otherwise.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import CursorResult, delete, func, select
+from sqlalchemy.orm import Session
+
+from tsugiki.errors import TsugikiError
+from tsugiki.storage.database import Database
+from tsugiki.storage.tables import ChangeRow
+
+log = logging.getLogger(__name__)
+
+KEPT = timedelta(hours=1)  # far beyond what a busy machine delays a look
+BLIND_S = KEPT.total_seconds() / 2  # who has not looked for so long may have missed rows that were pruned
+LOOK_EVERY_S = 0.1  # a move must be seen within 1 s: room for some looks that come late
+RETRY_S = 1.0  # after a look that failed
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Something of the project moved: an alias, its policy; or `erased`, all of it."""
+
+    project_id: str
+    erased: bool
+
+
+def note(database: Database, session: Session, project_id: str, *, erased: bool = False) -> None:
+    """Tell the others, by the transaction that makes the change: they learn of it if it happens, and only then.
+
+    Nothing is written where there are no others. Of an erased project the note holds the id, and nothing else does.
+    """
+    if not database.shared:
+        return
+    if erased:
+        session.execute(delete(ChangeRow).where(ChangeRow.project_id == project_id))
+    session.add(ChangeRow(project_id=project_id, erased=erased, at=database.now()))
+
+
+class Changes:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def last(self) -> int:
+        """The newest change's number; they only grow."""
+        with self._database.read() as session:
+            return session.scalar(select(func.max(ChangeRow.seq))) or 0
+
+    def since(self, seq: int) -> dict[int, Change]:
+        """By number, in order."""
+        query = select(ChangeRow).where(ChangeRow.seq > seq).order_by(ChangeRow.seq)
+        with self._database.read() as session:
+            return {row.seq: Change(row.project_id, row.erased) for row in session.scalars(query)}
+
+    def prune(self) -> int:
+        """Forget what every process has seen long since; says how many."""
+        with self._database.write() as session:
+            result = session.execute(delete(ChangeRow).where(ChangeRow.at <= self._database.now() - KEPT))
+            assert isinstance(result, CursorResult)
+            return result.rowcount
+
+
+class Watcher:
+    """A thread that calls `on_change` for all that is committed from now on, by whatever process.
+
+    `on_blind` is called, once, when it could not look for so long that changes may have been missed.
+    """
+
+    def __init__(self, database: Database, on_change: Callable[[Change], None], on_blind: Callable[[], None]) -> None:
+        self._database = database
+        self._changes = Changes(database)
+        self._on_change = on_change
+        self._on_blind = on_blind
+        self._seen = self._changes.last()
+        self._looked = time.monotonic()
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="changes", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._closed.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._closed.is_set():
+            try:
+                self._watch()
+                return
+            except TsugikiError as error:
+                log.warning("changes of other processes cannot be seen now: %s", error.detail)
+            except Exception:
+                log.exception("changes of other processes cannot be seen now")
+            self._closed.wait(RETRY_S)
+
+    def _watch(self) -> None:
+        """Until closed; ended by what a look raises."""
+        with ExitStack() as stack:
+            commits = stack.enter_context(self._database.commits())
+            committed: int | None = None
+            while True:
+                now = time.monotonic()
+                if now - self._looked > BLIND_S:
+                    self._on_blind()
+                    return
+                if committed != (committed := commits()):
+                    for seq, change in self._changes.since(self._seen).items():
+                        self._on_change(change)
+                        self._seen = seq
+                self._looked = now
+                if self._closed.wait(LOOK_EVERY_S):
+                    return
