@@ -44,7 +44,7 @@ class App:
     """One worker: engine, fast lane and API together. BentoML's clients reach the two verbs under /bento."""
 
     def __init__(self) -> None:
-        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+        _log()
         logging.getLogger("uvicorn.access").propagate = False  # nobody reads what it would put together
         end_with_supervisor()
         try:
@@ -111,6 +111,16 @@ class App:
     @bentoml.on_shutdown
     def stop(self) -> None:
         core().close()
+
+
+def _log() -> None:
+    """Tsugiki's own lines, on stderr: BentoML has configured the root for warnings by now."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    log = logging.getLogger("tsugiki")
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.propagate = False
 
 
 # BentoML types a middleware class by its instances, which no class fits.

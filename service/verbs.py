@@ -137,6 +137,7 @@ async def predict_verb(core: Core, ctx: bentoml.Context, body: Mapping[str, Any]
         answered = await predict(
             core, principal.tenant.id, wish.project, selector, wish.inputs, wish.truncate, wish.top_k
         )
+        ctx.request.state.timings["engine"] = answered.engine_s
         return dict(await predictions_reply(answered, wish.top_k))
 
     return await _answer(ctx, run)

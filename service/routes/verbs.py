@@ -60,7 +60,9 @@ def predicting(request: Request) -> Caller:
 async def answer(by: Caller, ref: str, selector: Selector, wish: PredictIn) -> Reply:
     """Raises what `verbs.predict` raises, and Unavailable for a caller who left."""
     work = verbs.predict(by.core, by.tenant_id, ref, selector, wish.inputs, wish.truncate, wish.top_k)
-    return Reply(await verbs.predictions_reply(await while_connected(by.request, work), wish.top_k))
+    answered = await while_connected(by.request, work)
+    by.request.state.timings["engine"] = answered.engine_s
+    return Reply(await verbs.predictions_reply(answered, wish.top_k))
 
 
 def _wish(body: bytes) -> PredictVerb:

@@ -4,20 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 import numpy as np
 
 from tsugiki.backbones import Loaded
-from tsugiki.domain import LIVE, Graft, Head, NewVersion, Policy, Project, Snapshot, Version, WeightsDelta
+from tsugiki.backbones.sites import linear_shapes
+from tsugiki.domain import (
+    LIVE,
+    Delta,
+    Graft,
+    Head,
+    LoraDelta,
+    NewVersion,
+    Policy,
+    Project,
+    Snapshot,
+    Version,
+    WeightsDelta,
+)
 from tsugiki.ports import Engine
 from tsugiki.runtime.banks import Banks, Weight
 from tsugiki.runtime.batcher import Limits
 from tsugiki.runtime.directory import Directory
 from tsugiki.runtime.engines.making import Cores, make
 from tsugiki.runtime.engines.onnx import OnnxEngine
+from tsugiki.runtime.loras import LoraBank
 from tsugiki.runtime.predictor import Predictor
 from tsugiki.runtime.residency import Residency
 from tsugiki.runtime.served import Engines, ServedBackbones
@@ -30,6 +44,8 @@ from tsugiki.storage.registry import Registry
 from tsugiki.storage.tenants import Tenants
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from tsugiki.domain import Floats
 
 ROOMY = Weight(64 << 20, 64 << 20, 64 << 20)
@@ -51,13 +67,22 @@ class Assembled:
     directory: Directory
     residency: Residency
     predictor: Predictor
+    networks: dict[str, Engine] = field(default_factory=dict[str, Engine])  # made to compare with, by digest
 
     def project(self, name: str, tenant: str, policy: Policy | None = None) -> Project:
         known = {found.name: found.id for found in self.tenants.list().data}
         tenant_id = known.get(tenant) or self.tenants.create(tenant).id
         return self.projects.create(tenant_id, name, "text", "single_label", "tiny", policy=policy)
 
-    def publish(self, project: Project, labels: Sequence[str], seed: int, *, space: str | None = None) -> Version:
+    def publish(
+        self,
+        project: Project,
+        labels: Sequence[str],
+        seed: int,
+        *,
+        space: str | None = None,
+        delta: Delta | None = None,
+    ) -> Version:
         """A version whose head is drawn by the seed, made live."""
         alias = self.registry.alias(project.id, LIVE)
         live = None if alias is None else alias.version
@@ -67,7 +92,8 @@ class Assembled:
         snapshot = Snapshot(
             self.database.ids.new("snp"), project.id, tuple(labels), tuple(labels), targets, (0,) * len(labels)
         )
-        graft = drawn(tuple(labels), self.tiny.backbone.space.dim, space or self.tiny.backbone.space.id, seed)
+        head_only = drawn(tuple(labels), self.tiny.backbone.space.dim, space or self.tiny.backbone.space.id, seed)
+        graft = replace(head_only, delta=delta)
         # Held-out precision by threshold, as an evaluation tells it: shown to be 0.8 of all rows, 1 of those above 0.9.
         points = [{"threshold": 0.0, "ci95": [0.8, 0.9]}, {"threshold": 0.9, "ci95": [1.0, 1.0]}]
         new = NewVersion(graft, snapshot, "tiny", {"report": {"risk_coverage": points}, "held_out": {}}, {}, {})
@@ -75,12 +101,29 @@ class Assembled:
 
     def alone(self, version: Version, text: str) -> Floats:
         """What the version answers to the text alone, (classes,): a pass of one row, the head in double precision."""
-        head = self.registry.graft(version).head
+        graft = self.registry.graft(version)
+        head = graft.head
         (prepared,) = self.tiny.backbone.prepare([text])
-        feature = self.engine.run([prepared.ids])[0].astype(np.float64)
+        feature = self._feature(version, graft, prepared.ids).astype(np.float64)
         logits = (head.weight.astype(np.float64) @ feature + head.bias) / head.temperature
         raised = np.exp(logits - logits.max())
         return (raised / raised.sum()).astype(np.float32)
+
+    def _feature(self, version: Version, graft: Graft, ids: NDArray[np.int64]) -> Floats:
+        match graft.delta:
+            case None:
+                return self.engine.run([ids])[0]
+            case LoraDelta():
+                # A bank that nothing else is in.
+                bank = LoraBank(lambda: linear_shapes(self.tiny.graph), "float32", 0)
+                slot = bank.load(graft.delta)
+                return self.engine.run([ids], bank.adapters(slot.rack, np.array([slot.index])))[0]
+            case WeightsDelta():
+                if version.digest not in self.networks:
+                    self.networks[version.digest] = make("onnxruntime", self.tiny, graft.delta, Cores(1, 1))
+                return self.networks[version.digest].run([ids])[0]
+            case _:
+                assert_never(graft.delta)
 
 
 def drawn(labels: tuple[str, ...], dim: int, space: str, seed: int) -> Graft:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tests.runtime.adapting import drawn_lora, drawn_weights
 from tests.runtime.assembled import Assembled
 from tests.runtime.grafting import TOLERANCE
 from tests.runtime.wrapping import Wrapping
@@ -25,9 +26,7 @@ if TYPE_CHECKING:
 
     from tsugiki.domain import Floats
 
-TENANTS = 8
-AT_ONCE = 4  # requests of each tenant
-MOVES = 36  # of aliases, while requests go on; every third one to a version that is new
+MOST_VERSIONS = 6  # of a project
 NAME = "support"  # of every tenant's project: what is keyed by name alone would meet here
 POISON = "terrible"  # a word whose rows make their pass fail
 TEXTS = 40  # different ones: each is asked of every version alone as well
@@ -95,44 +94,68 @@ class Judge:
         return self._known[key]
 
 
-def storm(parts: Assembled) -> list[Observation]:
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """`moves` are of aliases, while requests go on; every third one is to a version that is new."""
+
+    tenants: int = 8
+    at_once: int = 4  # requests of each tenant
+    moves: int = 36
+    rows: int = 0  # to be asked at least
+
+
+def storm(parts: Assembled, scale: Scale = Scale()) -> list[Observation]:
     """Every tenant asks, now and then leaving before the answer, while versions appear and aliases move."""
-    projects = {f"t{number}": parts.project(NAME, f"t{number}") for number in range(TENANTS)}
+    projects = {f"t{number}": parts.project(NAME, f"t{number}") for number in range(scale.tenants)}
     for tenant in projects:
         _publish(parts, tenant, projects[tenant])
         _publish(parts, tenant, projects[tenant])
     over = threading.Event()
-    moving = threading.Thread(target=_move, args=(parts, projects, over))
+    seen: list[Observation] = []
+    moving = threading.Thread(target=_move, args=(parts, projects, scale, seen, over))
     moving.start()
     try:
-        return asyncio.run(_ask(parts, projects, over))
+        asyncio.run(_ask(parts, projects, scale, seen, over))
     finally:
         moving.join()
+    return seen
 
 
 def _publish(parts: Assembled, tenant: str, project: Project) -> Version:
+    """In turn: a head alone, one with an adapter, and now and then one with weights of its own."""
     number = len(parts.registry.list(project.id).data) + 1
     labels = [f"{tenant}/{number}/{index}" for index in range(2 + number * 3 % 5)]
-    return parts.publish(project, labels, seed=100 * number + int(tenant[1:]))
+    seed = 100 * number + int(tenant[1:])
+    delta = None
+    if number % 2 == 0:
+        delta = drawn_lora(parts.tiny, seed, rank=(3, 8)[seed % 2], everywhere=seed % 4 == 0)
+    elif number == 3 and seed % 2 == 0:
+        delta = drawn_weights(parts.tiny, seed)
+    return parts.publish(project, labels, seed=seed, delta=delta)
 
 
-def _move(parts: Assembled, projects: dict[str, Project], over: threading.Event) -> None:
+def _move(
+    parts: Assembled, projects: dict[str, Project], scale: Scale, seen: list[Observation], over: threading.Event
+) -> None:
     random = np.random.default_rng(1)
+    move = 0
     try:
-        for move in range(MOVES):
-            tenant = f"t{random.integers(TENANTS)}"
+        while move < scale.moves or sum(len(one.texts) for one in seen) < scale.rows:
+            tenant = f"t{random.integers(scale.tenants)}"
             project = projects[tenant]
             versions = len(parts.registry.list(project.id).data)
-            if move % 3 == 0:
+            if move % 3 == 0 and versions < MOST_VERSIONS:
                 _publish(parts, tenant, project)
             else:
                 parts.registry.move(project.id, LIVE, int(random.integers(1, versions + 1)))
+            move += 1
     finally:
         over.set()
 
 
-async def _ask(parts: Assembled, projects: dict[str, Project], over: threading.Event) -> list[Observation]:
-    seen: list[Observation] = []
+async def _ask(
+    parts: Assembled, projects: dict[str, Project], scale: Scale, seen: list[Observation], over: threading.Event
+) -> None:
     random = np.random.default_rng(2)
     texts: list[str] = [" ".join(random.choice(WORDS, size=random.integers(1, 9))) for _ in range(TEXTS)]
 
@@ -154,9 +177,10 @@ async def _ask(parts: Assembled, projects: dict[str, Project], over: threading.E
                 asked.cancel()
             try:
                 seen.append(Observation(tenant, tuple(asked_for), await asked))
-            except (asyncio.CancelledError, Overloaded):
-                continue  # gone on purpose, or told at once that every head is in use
+            except asyncio.CancelledError:
+                continue  # gone on purpose
+            except Overloaded:
+                await asyncio.sleep(0)  # told at once that every graft is in use
 
-    clients = [client(tenant, 10 * number + n) for number, tenant in enumerate(projects) for n in range(AT_ONCE)]
+    clients = [client(tenant, 10 * number + n) for number, tenant in enumerate(projects) for n in range(scale.at_once)]
     await asyncio.gather(*clients)
-    return seen

@@ -10,13 +10,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tests.runtime.adapting import drawn_lora, drawn_weights
 from tests.runtime.grafting import SPACE, features, graft, heads_only, route, version
-from tsugiki.domain import Graft, Version
+from tests.runtime.passes import Passes
+from tsugiki.backbones import Loaded
+from tsugiki.backbones.sites import linear_shapes
+from tsugiki.domain import Graft, LoraDelta, Version, WeightsDelta
 from tsugiki.errors import ArtifactCorrupt, Overloaded, WrongFeatureSpace
-from tsugiki.runtime.banks import HEAD_OVERHEAD_BYTES, Weight
+from tsugiki.runtime.banks import HEAD_OVERHEAD_BYTES, NOTHING, Banks, Placed, Weight
 from tsugiki.runtime.heads import HeadBank, StaleSlot
+from tsugiki.runtime.loras import LoraBank
 from tsugiki.runtime.residency import Residency
-from tsugiki.runtime.route import Slot
+from tsugiki.runtime.route import LoraSlot, OwnNetwork, Slot
 
 HEAD_BYTES = HEAD_OVERHEAD_BYTES + 2 * 8 * 4 + 2 * 4  # of a head of two classes in eight dimensions
 PROMISED_BYTES = 16 << 10  # the most a tenant with a two-class head may cost
@@ -238,3 +243,44 @@ def _copy(made: Graft, name: str) -> Graft:
     return replace(
         made, head=replace(head, weight=head.weight.copy(), bias=head.bias.copy(), labels=(f"{name}/a", f"{name}/b"))
     )
+
+
+def test_adapters_and_networks_have_budgets_of_their_own(tiny: Loaded) -> None:
+    grafts = {
+        "head": replace(graft(1), delta=None),
+        "first": replace(graft(2), delta=drawn_lora(tiny, 2)),
+        "second": replace(graft(3), delta=drawn_lora(tiny, 3)),
+        "network": replace(graft(4), delta=drawn_weights(tiny, 4)),
+    }
+    made: list[OwnNetwork] = []
+
+    def own(delta: WeightsDelta) -> OwnNetwork:
+        made.append(OwnNetwork(Passes(), 1_000))
+        return made[-1]
+
+    loras = LoraBank(lambda: linear_shapes(tiny.graph), "float32", 0)
+    delta = grafts["first"].delta
+    assert isinstance(delta, LoraDelta)
+    one = loras.slot_bytes(loras.rack_of(delta))
+    banks = Banks(HeadBank(SPACE, 8), loras, Passes(), own)
+    heads = Residency(lambda _: banks, lambda asked: grafts[asked.digest], Weight(1 << 20, loras=one, networks=1_000))
+
+    def use(digest: str) -> Placed:
+        with heads.lease(version("proj_a", digest)) as lease:
+            return lease.placed
+
+    use("head")
+    first = use("first")
+    use("network")
+    second = use("second")
+    assert heads.resident.loras == one, "the second adapter took the first one's place"
+    assert heads.resident_grafts == 3, "and nothing else went"
+    assert isinstance(first.delta, LoraSlot) and isinstance(second.delta, LoraSlot)
+    assert not loras.owns(first.delta)
+    assert loras.owns(second.delta)
+    assert use("network").delta is made[0]
+    with heads.lease(version("proj_a", "second")), pytest.raises(Overloaded):
+        heads.lease(version("proj_a", "first"))
+    assert use("first").delta != first.delta
+    heads.forget("proj_a")
+    assert heads.resident == NOTHING

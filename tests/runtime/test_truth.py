@@ -12,7 +12,7 @@ import pytest
 
 from tests.runtime.assembled import assembled
 from tests.runtime.grafting import BlindBank
-from tests.runtime.storm import TENANTS, Fragile, Judge, storm
+from tests.runtime.storm import Fragile, Judge, Scale, storm
 from tsugiki.backbones import Loaded
 from tsugiki.domain import Version
 from tsugiki.ports import Truncate
@@ -23,7 +23,9 @@ from tsugiki.runtime.predictor import Answered, Predictor
 from tsugiki.runtime.residency import Lease, Residency
 from tsugiki.runtime.served import ServedBackbones
 
-FEW = Weight(6 * (HEAD_OVERHEAD_BYTES + 600))  # heads for less than the tenants there are: one comes, another goes
+FEW = Weight(
+    6 * (HEAD_OVERHEAD_BYTES + 600), loras=40_000, networks=0
+)  # heads for less than the tenants there are: one comes, another goes
 
 
 class PerRow(Predictor):
@@ -80,8 +82,8 @@ def test_every_answer_is_its_named_version_s_own(tmp_path: Path, tiny: Loaded) -
     with assembled(tmp_path, tiny, budget=FEW, engine=fragile(tiny)) as parts:
         seen = storm(parts)
         assert Judge(parts).faults(seen) == []
-        assert {one.tenant for one in seen} == {f"t{number}" for number in range(TENANTS)}
-        assert len({(one.tenant, one.answered.target.version.number) for one in seen}) > TENANTS
+        assert {one.tenant for one in seen} == {f"t{number}" for number in range(Scale().tenants)}
+        assert len({(one.tenant, one.answered.target.version.number) for one in seen}) > Scale().tenants
         assert parts.residency.resident.heads <= FEW.heads
 
 

@@ -10,7 +10,7 @@ import pytest
 from safetensors.numpy import save
 
 from tests.storage.making import graft
-from tsugiki.domain import Json
+from tsugiki.domain import Json, LoraDelta, LoraPair, WeightsDelta
 from tsugiki.errors import ArtifactCorrupt
 from tsugiki.storage.grafts import decode, encode
 
@@ -25,6 +25,50 @@ def test_a_graft_comes_back_as_it_was() -> None:
     np.testing.assert_array_equal(read.head.bias, made.head.bias)
     assert replace(read, head=made.head) == made
     assert (read.head.labels, read.head.temperature) == (made.head.labels, made.head.temperature)
+
+
+def drawn(*shape: int) -> Floats:
+    return np.random.default_rng(sum(shape)).standard_normal(shape, np.float32)
+
+
+def test_an_adapter_comes_back_as_it_was() -> None:
+    pairs = {"layer.0.query": LoraPair(drawn(4, 2), drawn(2, 4)), "layer.0.dense": LoraPair(drawn(4, 3), drawn(3, 8))}
+    made = replace(graft(), method="lora", delta=LoraDelta(pairs))
+    read = decode(encode(made))
+    assert isinstance(read.delta, LoraDelta)
+    assert read.delta.rank == 3
+    assert read.delta.modules.keys() == pairs.keys()
+    for module, pair in pairs.items():
+        np.testing.assert_array_equal(read.delta.modules[module].down, pair.down)
+        np.testing.assert_array_equal(read.delta.modules[module].up, pair.up)
+    assert encode(read) == encode(made)
+
+
+def test_replaced_weights_come_back_as_they_were() -> None:
+    tensors = {"layer.0.dense.weight": drawn(4, 8), "layer.0.dense.bias": drawn(4)}
+    made = replace(graft(), method="full", delta=WeightsDelta(tensors))
+    read = decode(encode(made))
+    assert isinstance(read.delta, WeightsDelta)
+    assert read.delta.size_bytes == 4 * 36
+    for name, values in tensors.items():
+        np.testing.assert_array_equal(read.delta.tensors[name], values)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"lora/q/down": np.ones((4, 2), np.float32)},
+        {"lora/q/down": np.ones((4, 2), np.float32), "lora/q/up": np.ones((3, 4), np.float32)},
+        {"lora/q/down": np.ones((4, 0), np.float32), "lora/q/up": np.ones((0, 4), np.float32)},
+        {"lora/q/down": np.ones((4, 2), np.float32), "lora/k/up": np.ones((2, 4), np.float32)},
+        {"lora/q/down": np.ones((4, 2), np.float32), "replaced/q": np.ones(4, np.float32)},
+        {"replaced/q": np.ones(4, np.float64)},
+        {"replaced/q": np.full(4, np.nan, np.float32)},
+    ],
+)
+def test_other_deltas_are_refused(change: dict[str, Floats]) -> None:
+    with pytest.raises(ArtifactCorrupt):
+        decode(rewritten(lambda held, tensors: tensors.update(change)))
 
 
 def test_the_same_graft_is_the_same_bytes() -> None:

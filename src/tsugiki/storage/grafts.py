@@ -91,7 +91,7 @@ def _delta(tensors: dict[str, Floats]) -> Delta | None:
         return WeightsDelta({name.removeprefix(REPLACED): values for name, values in beside.items()})
     _require(all(name.startswith(LORA) and name.endswith((DOWN, UP)) for name in beside), "set of tensors")
     modules = sorted({name.removeprefix(LORA).rpartition("/")[0] for name in beside})
-    _require(len(beside) == 2 * len(modules), "set of LoRA matrices")
+    _require(all({LORA + module + DOWN, LORA + module + UP} <= beside.keys() for module in modules), "pairs of LoRA")
     return LoraDelta({module: _pair(beside[LORA + module + DOWN], beside[LORA + module + UP]) for module in modules})
 
 
