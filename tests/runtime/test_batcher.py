@@ -206,8 +206,9 @@ def test_bulk_never_holds_the_last_worker(engine: Passes) -> None:
     work.close()
 
 
-def test_closing_finishes_what_is_queued_and_takes_no_more(engine: Passes) -> None:
-    work = batcher(engine, workers=2, limits=Limits(batch_tokens=16))
+@pytest.mark.parametrize("express", [True, False])
+def test_closing_finishes_what_is_queued_and_takes_no_more(engine: Passes, express: bool) -> None:
+    work = batcher(engine, workers=2, limits=Limits(batch_tokens=16), express=express)
     plug = plugged(engine, work)
     bulk = ask(work, "a", *range(100, 120), lane=Lane.BULK)
     interactive = ask(work, "b", 1, 2)

@@ -144,6 +144,7 @@ class Batcher:
             with self._ready:
                 while (batch := next_batch()) is None:
                     if self._closed and not any(queue.size for queue in self._lanes.values()):
+                        self._ready.notify_all()  # those who found nothing they might take, while others had work
                         return
                     self._ready.wait()
                 if worker >= 0:
