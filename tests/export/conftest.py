@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from tests.export.answering import probabilities
 from tsugiki.backbones import Loaded, pad
 from tsugiki.backbones.session import Session
 from tsugiki.domain import Graft, Head
@@ -45,6 +46,4 @@ def graft(tiny: Loaded, features: Floats) -> Graft:
 
 @pytest.fixture(scope="session")
 def reference(features: Floats, graft: Graft) -> Floats:
-    logits = (features @ graft.head.weight.T + graft.head.bias) / graft.head.temperature
-    raised = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return (raised / raised.sum(axis=1, keepdims=True)).astype(np.float32)
+    return probabilities(features, graft.head)

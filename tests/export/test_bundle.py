@@ -11,11 +11,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from tests.export.answering import probabilities
+from tests.runtime.adapting import drawn_lora, drawn_weights
 from tsugiki.backbones import Loaded
+from tsugiki.backbones.sites import linear_shapes
 from tsugiki.domain import Graft, Head, Json, Precision
 from tsugiki.errors import ParityMissed, WrongFeatureSpace
 from tsugiki.export import Bundle, build
 from tsugiki.export.standalone import Classifier, Unreadable
+from tsugiki.runtime.engines.making import Cores, make
+from tsugiki.runtime.engines.onnx import OnnxEngine
+from tsugiki.runtime.loras import LoraBank
 
 if TYPE_CHECKING:
     from tsugiki.domain import Floats
@@ -168,3 +174,25 @@ def test_graft_of_another_space_is_refused(tmp_path: Path, tiny: Loaded, graft: 
 def test_export_without_rows_to_compare_is_refused(tmp_path: Path, tiny: Loaded, graft: Graft) -> None:
     with pytest.raises(ParityMissed):
         build(tmp_path / "b.zip", tiny, graft, FACTS, "fp32", [], np.empty((0, 4), np.float32))
+
+
+@pytest.mark.parametrize("kind", ["lora", "weights"])
+def test_a_changed_backbone_is_exported_as_it_serves(
+    tmp_path: Path, tiny: Loaded, graft: Graft, texts: tuple[str, ...], reference: Floats, kind: str
+) -> None:
+    rows = [row.ids for row in tiny.backbone.prepare(texts)]
+    if kind == "lora":
+        delta = drawn_lora(tiny, 1, rank=3, everywhere=True)
+        engine = OnnxEngine(tiny, threads=1)
+        bank = LoraBank(lambda: linear_shapes(tiny.graph), "float32", 0)
+        slot = bank.load(delta)
+        features = engine.run(rows, bank.adapters(slot.rack, np.array([slot.index])))
+    else:
+        delta = drawn_weights(tiny, 1)
+        features = make("onnxruntime", tiny, delta, Cores(1, 1)).run(rows)
+    changed = replace(graft, delta=delta)
+    served = probabilities(features, graft.head)
+    bundle = build(tmp_path / "b.zip", tiny, changed, FACTS, "fp32", texts, served)
+    assert bundle.parity.max_abs_diff < 1e-4
+    with pytest.raises(ParityMissed):
+        build(tmp_path / "c.zip", tiny, graft, FACTS, "fp32", texts, served)

@@ -21,6 +21,17 @@ def test_fp32_miss_is_refused_with_its_figures() -> None:
         certify(found, SURE, "fp32")
 
 
+def test_a_service_that_rounds_is_met_within_its_rounding_and_no_further() -> None:
+    found = SURE + np.array([0.02, -0.02, 0], np.float32)
+    with pytest.raises(ParityMissed):
+        certify(found, SURE, "fp32")
+    assert certify(found, SURE, "fp32", "bf16").max_abs_diff == pytest.approx(0.02, rel=1e-2)
+    with pytest.raises(ParityMissed):
+        certify(SURE + np.array([0.06, -0.06, 0], np.float32), SURE, "fp32", "bf16")
+    with pytest.raises(ParityMissed):
+        certify(found[:, ::-1], SURE, "fp32", "bf16")
+
+
 def test_another_label_is_no_miss_where_the_reference_is_a_tie() -> None:
     tie = np.array([[0.50001, 0.49999]], np.float32)
     assert certify(tie[:, ::-1], tie, "fp32").label_agreement == 0.0

@@ -1,4 +1,4 @@
-"""A compiled backbone with some of its weights replaced: what a fine-tuned network is served from."""
+"""A compiled backbone as a graft changes it: what a fine-tuned network is served from, and what is exported."""
 # pyright: reportUnknownMemberType=false
 # onnx types the fields of its messages, but not the list methods behind them.
 
@@ -12,11 +12,12 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from tsugiki.backbones.sites import module_of
+from tsugiki.backbones.sites import linear_sites, module_of
+from tsugiki.domain import Delta, LoraDelta, WeightsDelta
 from tsugiki.errors import ArtifactCorrupt
 
 if TYPE_CHECKING:
-    from tsugiki.domain import Floats, WeightsDelta
+    from tsugiki.domain import Floats
 
 # Where the operators of a module read its parameters: operator -> input -> parameter. An Add's bias may be either.
 READS = {
@@ -28,14 +29,21 @@ READS = {
 
 
 def write_replaced(graph: Path, destination: Path, delta: WeightsDelta) -> None:
-    """The compiled `graph` with the delta's tensors in place of its own.
-
-    Raises ArtifactCorrupt for a tensor that the graph has not, or has in another shape.
-    """
+    """The compiled `graph` as the delta changes it. Raises ArtifactCorrupt as `change` does."""
     model = onnx.load(graph, load_external_data=False)
+    change(model, delta)
+    destination.write_bytes(model.SerializeToString(deterministic=True))
+
+
+def change(model: onnx.ModelProto, delta: Delta) -> None:
+    """Puts the delta's tensors in place of the model's own, LoRA matrices added to what they adapt.
+
+    Raises ArtifactCorrupt for a tensor that the model has not, or has in another shape.
+    """
+    tensors = delta.tensors if isinstance(delta, WeightsDelta) else _merged(model, delta)
     shapes = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
     readers = _readers(model, shapes)
-    for name, values in delta.tensors.items():
+    for name, values in tensors.items():
         if name not in readers:
             raise ArtifactCorrupt(f"The graft replaces {name}, which the backbone does not have.")
         node, place = readers[name]
@@ -47,7 +55,18 @@ def write_replaced(graph: Path, destination: Path, delta: WeightsDelta) -> None:
         node.input[place] = f"replaced.{name}"
         model.graph.initializer.append(_tensor(own, node.input[place]))
     _drop_unread(model)
-    destination.write_bytes(model.SerializeToString(deterministic=True))
+
+
+def _merged(model: onnx.ModelProto, delta: LoraDelta) -> dict[str, Floats]:
+    sites = linear_sites(model)
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    merged: dict[str, Floats] = {}
+    for module, pair in delta.modules.items():
+        if module not in sites:
+            raise ArtifactCorrupt(f"The graft adapts {module}, which the backbone does not have.")
+        own: Floats = numpy_helper.to_array(constants[sites[module].weight])
+        merged[f"{module}.weight"] = np.add(own, pair.down @ pair.up, dtype=np.float32).T
+    return merged
 
 
 def _readers(model: onnx.ModelProto, constants: Container[str]) -> dict[str, tuple[onnx.NodeProto, int]]:

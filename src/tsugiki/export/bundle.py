@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tsugiki.backbones import Loaded
+from tsugiki.backbones.replaced import change
 from tsugiki.domain import Graft, Json, Precision
 from tsugiki.errors import ParityMissed, WrongFeatureSpace
 from tsugiki.export import onnx
@@ -78,7 +79,7 @@ def build(
         if tuple(classifier.labels) != graft.head.labels:
             raise ParityMissed("the export's labels are not the version's; this is a bug")
         check()
-        parity = certify(classifier.probabilities(texts), reference, precision)
+        parity = certify(classifier.probabilities(texts), reference, precision, loaded.backbone.space.precision)
         check()
         latency = _latency(classifier, texts)
         check()
@@ -90,6 +91,8 @@ def build(
 def _stage(folder: Path, loaded: Loaded, graft: Graft, precision: Precision) -> Json:
     """Puts every file but the manifest into the folder, and returns what the manifest says of them."""
     model = onnx.read(loaded.graph)
+    if graft.delta is not None:
+        change(model, graft.delta)
     if precision == "int8":
         quantise(model)
     onnx.append_head(model, graft.head)
