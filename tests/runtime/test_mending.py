@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
-from tests.runtime.wrapping import Wrapping
+from tests.runtime.breaking import Breaking
 from tsugiki.backbones import Loaded
-from tsugiki.ports import Adapters, Engine
+from tsugiki.ports import Engine
 from tsugiki.runtime.engines.onnx import OnnxEngine
 from tsugiki.runtime.engines.probe import PROBE_TEXTS
 from tsugiki.runtime.mending import EngineLost, MendedEngine
@@ -20,34 +19,7 @@ from tsugiki.runtime.mending import EngineLost, MendedEngine
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from tsugiki.domain import Floats
-
 SOON_S = 30
-
-
-class Breaking(Wrapping):
-    """A real engine, and the ways in which one goes wrong."""
-
-    def __init__(self, engine: Engine) -> None:
-        super().__init__(engine)
-        self.fault = ""
-        self.poison: NDArray[np.int64] | None = None
-
-    def run(self, rows: Sequence[NDArray[np.int64]], adapters: Adapters | None = None) -> Floats:
-        features = super().run(rows, adapters)
-        if any(row is self.poison for row in rows):
-            raise RuntimeError("this row breaks the pass, and only it")
-        match self.fault:
-            case "raises":
-                raise RuntimeError("the device is gone")
-            case "nan":
-                return np.full_like(features, np.nan)
-            case "shape":
-                return features[:, 1:]
-            case "other":  # seen only by an engine's probe, once something else has gone wrong
-                return np.roll(features, 1, axis=1)
-            case _:
-                return features
 
 
 class Factory:
@@ -106,7 +78,8 @@ def test_a_broken_engine_is_lost_then_made_anew(fault: str, tiny: Loaded, rows: 
 def test_a_row_s_own_fault_is_the_row_s(tiny: Loaded, rows: list[NDArray[np.int64]]) -> None:
     factory = Factory(tiny)
     engine = mended(factory, tiny, rows)
-    factory.engines[0].poison = poison = rows[0].copy()
+    poison = rows[0].copy()
+    factory.engines[0].poisonous = lambda row: row is poison
     with pytest.raises(RuntimeError, match="only it"):
         engine.run([rows[1], poison])
     assert engine.answers

@@ -27,7 +27,13 @@ def in_process(
     home: Path, backbones: Mapping[str, Path], breaking: Callable[[Core], Core] = lambda core: core
 ) -> Generator[InProcess]:
     """The guard and the API around a core that `breaking` may change; ready when it yields."""
-    settings = Settings(home=home, backbones=dict(backbones), text_backbone=next(iter(backbones)), engine_workers=1)  # pyright: ignore[reportCallIssue]  # the rest has defaults
+    settings = Settings(  # pyright: ignore[reportCallIssue]  # the rest has defaults
+        home=home,
+        backbones=dict(backbones),
+        text_backbone=next(iter(backbones)),
+        engine="onnxruntime",
+        engine_workers=1,
+    )
     core = breaking(wire(settings))
     api = create_api()
     api.state.core = core

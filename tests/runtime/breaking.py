@@ -1,0 +1,41 @@
+"""An engine that breaks when it is told to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tests.runtime.wrapping import Wrapping
+from tsugiki.ports import Adapters, Engine
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from tsugiki.domain import Floats
+
+
+class Breaking(Wrapping):
+    """A real engine, and the ways in which one goes wrong."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine)
+        self.fault = ""
+        self.poisonous: Callable[[NDArray[np.int64]], bool] = lambda row: False
+
+    def run(self, rows: Sequence[NDArray[np.int64]], adapters: Adapters | None = None) -> Floats:
+        features = super().run(rows, adapters)
+        if any(map(self.poisonous, rows)):
+            raise RuntimeError("this row breaks the pass, and only it")
+        match self.fault:
+            case "raises":
+                raise RuntimeError("the device is gone")
+            case "nan":
+                return np.full_like(features, np.nan)
+            case "shape":
+                return features[:, 1:]
+            case "other":  # seen only by an engine's probe, once something else has gone wrong
+                return np.roll(features, 1, axis=1)
+            case _:
+                return features
