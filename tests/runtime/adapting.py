@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,6 +27,9 @@ ALPHA = 16
 STEPS = 5
 
 
+shapes_of = cache(linear_shapes)
+
+
 def drawn_lora(loaded: Loaded, seed: int, *, rank: int = 4, everywhere: bool = False) -> LoraDelta:
     """Strong enough to move every feature visibly."""
     random = np.random.default_rng(seed)
@@ -33,7 +37,7 @@ def drawn_lora(loaded: Loaded, seed: int, *, rank: int = 4, everywhere: bool = F
     def matrix(*shape: int) -> Floats:
         return (0.3 * random.standard_normal(shape)).astype(np.float32)
 
-    shapes = linear_shapes(loaded.graph)
+    shapes = shapes_of(loaded.graph)
     chosen = [module for module in shapes if everywhere or module.rpartition(".")[2] in QUERY_AND_VALUE]
     return LoraDelta({m: LoraPair(matrix(shapes[m][0], rank), matrix(rank, shapes[m][1])) for m in chosen})
 
@@ -41,7 +45,7 @@ def drawn_lora(loaded: Loaded, seed: int, *, rank: int = 4, everywhere: bool = F
 def drawn_weights(loaded: Loaded, seed: int) -> WeightsDelta:
     """The last block's output and a norm, replaced."""
     random = np.random.default_rng(seed)
-    (*_, last) = linear_shapes(loaded.graph).items()
+    (*_, last) = shapes_of(loaded.graph).items()
     module, (width, dim) = last
     dense = (0.3 * random.standard_normal((dim, width))).astype(np.float32)
     # Of the tiny network all norms are equal, and kept once in its graph.

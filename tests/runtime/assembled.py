@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, assert_never
 
 import numpy as np
 
+from tests.runtime.adapting import shapes_of
 from tsugiki.backbones import Loaded
-from tsugiki.backbones.sites import linear_shapes
 from tsugiki.domain import (
     LIVE,
     Delta,
@@ -115,7 +115,7 @@ class Assembled:
                 return self.engine.run([ids])[0]
             case LoraDelta():
                 # A bank that nothing else is in.
-                bank = LoraBank(lambda: linear_shapes(self.tiny.graph), "float32", 0)
+                bank = LoraBank(lambda: shapes_of(self.tiny.graph), "float32", 0)
                 slot = bank.load(graft.delta)
                 return self.engine.run([ids], bank.adapters(slot.rack, np.array([slot.index])))[0]
             case WeightsDelta():

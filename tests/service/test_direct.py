@@ -17,9 +17,9 @@ from service.api import create_api, edge_of
 from service.edge import INLINE_BYTES
 from service.guard import App, Guard
 from service.routes.predictions import MAX_RAW_BYTES
-from tests.conftest import WORDS
 from tests.service.asking import SAMPLES, Object, good
 from tests.service.in_process import InProcess, in_process
+from tests.tiny import WORDS
 from tsugiki.backbones import Loaded
 
 VERB, ROUTE = "/predict", "/v1/projects/support/predict"

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-import ast
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 WRAPPED = "encoder."  # graph.py holds the network in this attribute; its own names begin behind it
 SCOPES = "pkg.torch.onnx.name_scopes"
+QUOTED = re.compile(r"'([^']*)'")  # names in a list's own spelling; module names have no quotes
 # Suffixes of the modules that small adapters usually change (peft's defaults for BERT, DistilBERT, MPNet, Llama).
 QUERY_AND_VALUE = frozenset({"query", "value", "q_lin", "v_lin", "q", "v", "q_proj", "v_proj"})
 
@@ -65,6 +66,7 @@ def module_of(node: onnx.NodeProto) -> str:
     """
     for entry in node.metadata_props:
         if entry.key == SCOPES:
-            scopes: list[str] = ast.literal_eval(entry.value)
+            # Not by `ast`, whose parser fails now and then in threads: https://github.com/python/cpython/issues/106905
+            scopes: list[str] = QUOTED.findall(entry.value)
             return scopes[-2].removeprefix(WRAPPED) if len(scopes) > 1 else ""
     return ""
