@@ -15,11 +15,11 @@ from tests.bench.serving.arithmetic import percentile
 from tests.bench.serving.bed import Bed, say
 from tests.bench.serving.driving import Load, Question, drive, driving, write_tape
 from tests.bench.serving.load import Job
-from tests.bench.serving.targets import asking, port_of
+from tests.bench.serving.targets import Shape, asking, port_of
 
 SWAP_CALLERS = 16
 QUIET_RATE = 5.0  # requests a second of the quiet tenant
-FLOODS = ((1, 64), (64, 4))  # texts a request, connections: closed loops, far beyond 100 × the quiet tenant's traffic
+FLOODS = (Shape(1, 64), Shape(64, 4))  # closed loops, which want all that the service can do
 FLOODER, QUIET = 0, 1  # tenants
 ROUNDS = 3
 
@@ -47,8 +47,7 @@ def _swap(bed: Bed, running: Running) -> Figure:
     """Aliases move to and fro and are rolled back while the same tenants are asked."""
     say("swaps")
     port, ask = port_of(running.url), asking(bed.swapping)
-    texts = bed.texts
-    asked = [ask(n % len(bed.swapping), [text]) for n, text in enumerate(texts)]
+    asked = [ask(n % len(bed.swapping), [text]) for n, text in enumerate(bed.texts)]
     moves = list(
         itertools.chain.from_iterable(
             (_move(tenant, 1), _move(tenant, 2), _rollback(tenant)) for tenant in bed.swapping
@@ -73,29 +72,29 @@ def _flood(bed: Bed, running: Running) -> list[Figure]:
         seconds=bed.lengths.probe_s,
         rate=QUIET_RATE,
     )
-    flooding = [_flooder(bed, port, texts, connections) for texts, connections in FLOODS]
+    flooding = [_flooder(bed, port, shape) for shape in FLOODS]
     solo: list[float] = []
     flooded: list[float] = []
-    sent = 0.0
+    answered = 0.0
     for number in range(ROUNDS):
         say(f"flood, round {number + 1} of {ROUNDS}")
         solo += _all_good(drive(quiet)).latencies_ms
         with driving(flooding[0]) as singles, driving(flooding[1]) as batches:
             flooded += _all_good(drive(quiet)).latencies_ms
-            sent += sum(len(load().records.status) / quiet.seconds for load in (singles, batches)) / ROUNDS
+            answered += singles().rate * FLOODS[0].texts + batches().rate * FLOODS[1].texts
     p99 = {name: percentile(rows, 99) for name, rows in (("solo", solo), ("flooded", flooded))}
     note = f"p99 {p99['flooded']:.0f} ms beside {p99['solo']:.0f} ms of {len(solo)}; "
-    note += (
-        f"p50 {statistics.median(flooded):.0f} beside {statistics.median(solo):.0f}; the flood: {sent:.0f} requests/s"
-    )
+    note += f"p50 {statistics.median(flooded):.0f} beside {statistics.median(solo):.0f}; "
+    note += f"the flood got {answered / ROUNDS:.0f} texts/s"
     return [Figure("HTTP, quiet tenant's p99 in a flood ÷ solo", p99["flooded"] / p99["solo"], "", 2, note=note)]
 
 
-def _flooder(bed: Bed, port: int, texts: int, connections: int) -> Job:
+def _flooder(bed: Bed, port: int, shape: Shape) -> Job:
     ask, pool = asking(bed.tenants), bed.texts
-    questions = [ask(FLOODER, [pool[(start + k) % len(pool)] for k in range(texts)]) for start in range(len(pool))]
-    tape = write_tape(bed.work / f"flood-{texts}.json", port, questions)
-    return Job(port, tape, connections, bed.lengths.probe_s)
+    starts = range(0, len(pool), shape.texts)
+    questions = [ask(FLOODER, pool[start : start + shape.texts]) for start in starts]
+    tape = write_tape(bed.work / f"flood-{shape.texts}.json", port, questions)
+    return Job(port, tape, shape.connections, bed.lengths.probe_s)
 
 
 def _move(tenant: Filled, version: int) -> Question:

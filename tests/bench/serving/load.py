@@ -18,7 +18,8 @@ import orjson
 import uvloop
 
 GRACE_S = 30.0  # after the end of sending, what is under way may be answered
-LOST, UNSENT = 0, -1  # "statuses": the connection broke; none was free
+COUNT_S = 300.0  # for a job of so many requests
+LOST, UNSENT = 0, -1  # "statuses": the connection broke or patience ended; no connection was free
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class _Driver:
         self._left = sys.maxsize if job.count is None else job.count
         self._until = job.seconds if job.count is None else float("inf")
         self._idle: deque[_Connection] = deque()
-        self._open = 0
+        self._connections: set[_Connection] = set()
         self._opening: set[asyncio.Task[None]] = set()
         self._under_way = 0
         self._quiet = asyncio.Event()
@@ -72,11 +73,21 @@ class _Driver:
                 self.send_next(connection)
         else:
             await self._pace(self._job.rate)
-        async with asyncio.timeout(self._job.seconds + GRACE_S):
-            # An answer that is followed by the next request sets the event too: look again.
-            while self._under_way or self._opening:
-                self._quiet.clear()
-                await self._quiet.wait()
+        try:
+            async with asyncio.timeout(self._patience_s()):
+                # An answer that is followed by the next request sets the event too: look again.
+                while self._under_way or self._opening:
+                    self._quiet.clear()
+                    await self._quiet.wait()
+        except TimeoutError:
+            for connection in tuple(self._connections):
+                connection.give_up()
+
+    def _patience_s(self) -> float:
+        """A closed loop has yet to run; an open one is over but for what is under way."""
+        if self._job.rate is not None:
+            return GRACE_S
+        return self._job.seconds + GRACE_S if self._job.count is None else COUNT_S
 
     def send_next(self, connection: _Connection) -> None:
         """In a closed loop a connection's next request; in an open one it becomes idle."""
@@ -100,7 +111,7 @@ class _Driver:
 
     def closed(self, connection: _Connection) -> None:
         """A closed loop keeps its number of connections; an open one opens when it needs."""
-        self._open -= 1
+        self._connections.discard(connection)
         if connection in self._idle:
             self._idle.remove(connection)
         if self._job.rate is None and self._left > 0 and self.now < self._until:
@@ -114,7 +125,7 @@ class _Driver:
             due = number / rate
             if (wait := due - self.now) > 0:
                 await asyncio.sleep(wait)
-            if not self._idle and self._open < self._job.connections:
+            if not self._idle and len(self._connections) < self._job.connections:
                 await self._connect()
             if self._idle:
                 self._send(self._idle.popleft(), due)
@@ -126,9 +137,9 @@ class _Driver:
         self.send_next(self._idle.pop())
 
     async def _connect(self) -> None:
-        self._open += 1
         loop = asyncio.get_running_loop()
         _, connection = await loop.create_connection(lambda: _Connection(self), "127.0.0.1", self._job.port)
+        self._connections.add(connection)
         self._idle.append(connection)
 
     def _send(self, connection: _Connection, due: float) -> None:
@@ -159,10 +170,14 @@ class _Connection(asyncio.Protocol):
         self._parser.feed_data(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self.give_up()
+        self._driver.closed(self)
+
+    def give_up(self) -> None:
+        """Who has not answered yet will not count as having answered."""
         if self._due is not None:
             self._driver.ended(self._due, LOST, "")
             self._due = None
-        self._driver.closed(self)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if name.lower() == b"server-timing":
@@ -170,7 +185,8 @@ class _Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         due, self._due = self._due, None
-        assert due is not None, "an answer to nothing"
+        if due is None:
+            return  # given up before
         status, stays = self._parser.get_status_code(), self._parser.should_keep_alive()
         self._driver.ended(due, status, self._timing)
         if stays:

@@ -8,7 +8,7 @@ from tests.bench.figures import Figure
 from tests.bench.serving.arithmetic import percentile
 from tests.bench.serving.bed import Bed, say
 from tests.bench.serving.driving import REFUSED, Load, drive
-from tests.bench.serving.load import UNSENT, Job
+from tests.bench.serving.load import LOST, UNSENT, Job
 from tests.bench.serving.targets import Shape, Target, asking, port_of
 
 TIMES = 3  # of saturation
@@ -41,7 +41,7 @@ def _refusals(load: Load) -> list[Figure]:
     statuses = load.records.status
     refused = [load.ms(place) for place, status in enumerate(statuses) if status in REFUSED]
     other = {status: statuses.count(status) for status in set(statuses) - REFUSED - {200}}
-    words = {UNSENT: "no free connection", 0: "connection lost"}
+    words = {UNSENT: "no free connection", LOST: "lost or never answered"}
     note = f"{len(load.good)} answered, {len(refused)} refused"
     note += "".join(f", {count} {words.get(status, status)}" for status, count in sorted(other.items()))
     name = "overload: refusals' p99"
