@@ -13,14 +13,20 @@ from tests.bench.figures import Figure, report
 
 PARTS = ("inprocess", "http", "guarantees", "overload", "lora")
 RESULTS = Path("bench-results")
+SILENT = {  # progress bars and advice of libraries, between the bench's own lines
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "PYTHONWARNINGS": "ignore::FutureWarning",
+    "TRANSFORMERS_VERBOSITY": "error",
+}
 
 
 def main() -> None:
     """All parts, or those named on the command line; `--quick` takes minutes and says less."""
     arguments = sys.argv[1:]
     # The libraries read their numbers of threads when they load: be the process that the service would be.
-    if any(os.environ.get(name) != value for name, value in ENVIRONMENT.items()):
-        os.execve(sys.executable, [sys.executable, "-m", "tests.bench.serving", *arguments], os.environ | ENVIRONMENT)
+    wanted_environment = os.environ | SILENT | ENVIRONMENT
+    if wanted_environment != os.environ:
+        os.execve(sys.executable, [sys.executable, "-m", "tests.bench.serving", *arguments], wanted_environment)
     quick = "--quick" in arguments
     wanted = [name for name in arguments if name != "--quick"] or PARTS
     if unknown := set(wanted) - set(PARTS):
@@ -47,7 +53,7 @@ def main() -> None:
                 figures.append(Figure(f"{name}: cut short", None, "", note=str(error)[-300:]))
         also = {
             "engine": f"{prepared.core.settings.engine_workers} passes at a time, "
-            f"{prepared.core.settings.engine_threads} thread each; peers: one process, {prepared.cores} torch threads",
+            f"{prepared.core.settings.engine_threads} thread each; peers: one process, torch threads in their notes",
             "lengths": asdict(lengths),
             "texts": f"{len(prepared.texts)} of banking77 fs_test, lower-cased",
             "heads": f"random, 2 to {LARGEST} classes",

@@ -4,28 +4,20 @@ from __future__ import annotations
 
 import statistics
 from collections import defaultdict
-from collections.abc import Generator
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import NamedTuple
 
-import httpx
-
-from service.launch import free_port
 from tests.bench.figures import Figure
 from tests.bench.serving.arithmetic import paired, percentile
 from tests.bench.serving.bed import Bed, say
 from tests.bench.serving.driving import Load
 from tests.bench.serving.limit import Limit
-from tests.bench.serving.peers.known import PEERS, PLAIN
-from tests.bench.serving.peers.peer import Peer, PeerFailed, Start, running
-from tests.bench.serving.targets import ALONE, BATCHED, MANY, SOME, TENANTS, Shape, Target, asking, port_of
-from tests.bench.serving.weights import weights
+from tests.bench.serving.peers.asked import Asked, all_peers
+from tests.bench.serving.peers.known import PLAIN
+from tests.bench.serving.targets import ALONE, BATCHED, MANY, SOME, Shape, Target, asking, port_of
 
 OURS = "Tsugiki"
 SHAPES = (ALONE, SOME, MANY, BATCHED)
 WARM_S = 2.0
-ENVIRONMENTS = Path("bench-results") / "peers"
 
 
 class Side(NamedTuple):
@@ -33,23 +25,15 @@ class Side(NamedTuple):
     shape: Shape
 
 
-class Asked(NamedTuple):
-    """Who could be measured, and why the others could not."""
-
-    targets: list[Target]
-    failed: dict[str, str]
-
-
 def measure(bed: Bed) -> list[Figure]:
     limit = Limit(bed)
     loads: defaultdict[Side, list[Load]] = defaultdict(list)
-    with bed.serving() as service, _peers(bed) as asked:
+    with bed.serving() as service, all_peers(bed) as asked:
         port = port_of(service.url)
         ours = Target(bed, OURS, port, asking(bed.tenants))
         sides = [(ours, shape) for shape in SHAPES]
         sides += [(target, SOME) for target in asked.targets]
-        for target in (ours, *asked.targets):
-            target.run(SOME, WARM_S)
+        ours.run(SOME, WARM_S)
         for number in range(bed.lengths.rounds):
             say(f"HTTP, round {number + 1} of {bed.lengths.rounds}")
             limit.measure()
@@ -57,20 +41,20 @@ def measure(bed: Bed) -> list[Figure]:
                 loads[Side(target.name, shape)].append(target.run(shape))
         once = {Side(target.name, BATCHED): target.run(BATCHED) for target in asked.targets}
     figures = [Figure("engine alone, beside HTTP", limit.median, "texts/s", note=limit.told())]
-    figures += [_told(side, rounds, limit) for side, rounds in loads.items()]
+    figures += [_told(side, rounds, limit, asked.notes.get(side.name, "")) for side, rounds in loads.items()]
     figures += [_told(side, [load], limit) for side, load in once.items()]
     figures += [Figure(f"HTTP, {name}", None, "texts/s", note=why) for name, why in asked.failed.items()]
     return [*figures, *_promised(loads, limit, asked), _own_time(loads[Side(OURS, ALONE)])]
 
 
-def _told(side: Side, rounds: list[Load], limit: Limit) -> Figure:
+def _told(side: Side, rounds: list[Load], limit: Limit, how: str = "") -> Figure:
     texts = _texts(side, rounds)
     latencies = [ms for load in rounds for ms in load.latencies_ms]
     failed = sum(load.failed for load in rounds)
     share = paired(texts, limit.rounds if len(texts) > 1 else [limit.median])
     note = ("once; " if len(texts) == 1 else "") + f"{share:.2f} of the limit; p50 {percentile(latencies, 50):.1f} ms, "
     note += f"p99 {percentile(latencies, 99):.1f} ms" + (f"; {failed} FAILED" if failed else "")
-    note += "".join(f"; {peer.note}" for peer in PEERS if peer.name == side.name and side.shape == SOME)
+    note += f"; {how}" if how else ""
     return Figure(f"HTTP, {side.name}, {side.shape}", statistics.median(texts), "texts/s", note=note)
 
 
@@ -100,40 +84,3 @@ def _own_time(rounds: list[Load]) -> Figure:
 
 def _texts(side: Side, rounds: list[Load]) -> list[float]:
     return [load.rate * side.shape.texts for load in rounds]
-
-
-@contextmanager
-def _peers(bed: Bed) -> Generator[Asked]:
-    """All peers that install and start, idle until they are asked; each answers right once before."""
-    asked = Asked([], {})
-    with ExitStack() as stack:
-        for peer in PEERS:
-            say(f"installing and starting {peer.name}")
-            try:
-                asked.targets.append(stack.enter_context(_peer(bed, peer)))
-            except PeerFailed as failure:
-                say(f"{peer.name} {failure}")
-                asked.failed[peer.name] = str(failure)
-        yield asked
-
-
-@contextmanager
-def _peer(bed: Bed, peer: Peer) -> Generator[Target]:
-    slug = peer.name.lower().replace(" ", "-")
-    python = peer.install((ENVIRONMENTS / slug).absolute())
-    folder = bed.work / f"peer-{slug}"
-    folder.mkdir()
-    start = Start(python, free_port(), folder, weights(), min(TENANTS, len(bed.tenants)), bed.cores)
-    with running(peer, start) as port:
-        target = Target(bed, peer.name, port, peer.ask)
-        _check(target)
-        yield target
-
-
-def _check(target: Target) -> None:
-    """Raises PeerFailed unless it answers single texts and batches, a label a text."""
-    for texts in (["lost card"], ["lost card", "card arrived"] * 32):
-        question = target.ask(1, texts)
-        reply = httpx.post(f"http://127.0.0.1:{target.port}{question.path}", json=question.body, timeout=60)
-        if reply.status_code != 200 or reply.text.count("label") < len(texts):
-            raise PeerFailed(f"answered {len(texts)} texts with {reply.status_code}: {reply.text[:200]}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -54,7 +55,8 @@ class Target:
 
     def tape(self, texts: int) -> str:
         """Requests of `texts` texts, each of a tenant drawn uniformly."""
-        path = self._bed.work / f"{self.name.replace(' ', '-')}-{texts}.json"
+        name = re.sub(r"\W+", "-", self.name)
+        path = self._bed.work / f"{name}-{texts}.json"
         return str(path) if path.exists() else self._write(path, texts)
 
     def _write(self, path: Path, texts: int) -> str:

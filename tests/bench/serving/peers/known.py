@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from service.launch import free_port
 from tests.bench.serving.driving import Question
 from tests.bench.serving.peers import mlserver_model
 from tests.bench.serving.peers.peer import Peer, Start
 
 PLAIN = "plain BentoML"
+MLSERVER_READY = f"/v2/models/{mlserver_model.NAME}/ready"
+INFER = f"/v2/models/{mlserver_model.NAME}/infer"
 
 
 def _plain(start: Start) -> list[str]:
@@ -39,13 +40,31 @@ def _ask_infinity(tenant: int, texts: Sequence[str]) -> Question:
 
 
 def _mlserver(start: Start) -> list[str]:
-    mlserver_model.write(start.folder, start.weights, start.port, (free_port(), free_port()), start.threads)
     return [str(start.python.parent / "mlserver"), "start", str(start.folder)]
+
+
+def _mlserver_hugging_face(start: Start) -> list[str]:
+    mlserver_model.write_hugging_face(start)
+    return _mlserver(start)
+
+
+def _mlserver_own(start: Start) -> list[str]:
+    mlserver_model.write_own(start)
+    return _mlserver(start)
 
 
 def _ask_mlserver(tenant: int, texts: Sequence[str]) -> Question:
     column = {"name": "args", "shape": [len(texts)], "datatype": "BYTES", "data": list(texts)}
-    return Question(f"/v2/models/{mlserver_model.NAME}/infer", {"inputs": [column]})
+    return Question(INFER, {"inputs": [column]})
+
+
+def _ask_mlserver_own(tenant: int, texts: Sequence[str]) -> Question:
+    rows = [len(texts), 1]
+    columns = [
+        {"name": "text", "shape": rows, "datatype": "BYTES", "data": list(texts)},
+        {"name": "tenant", "shape": rows, "datatype": "INT64", "data": [tenant] * len(texts)},
+    ]
+    return Question(INFER, {"inputs": columns})
 
 
 PEERS = (
@@ -67,11 +86,19 @@ PEERS = (
         "its engine (torch fp32) in process, heads by a thin layer over it",
     ),
     Peer(
-        "MLServer",
+        "MLServer, Hugging Face runtime",
         "mlserver.txt",
-        _mlserver,
-        f"/v2/models/{mlserver_model.NAME}/ready",
+        _mlserver_hugging_face,
+        MLSERVER_READY,
         _ask_mlserver,
-        "its Hugging Face runtime (torch fp32), one head for all tenants",
+        "torch fp32, one head for all tenants",
+    ),
+    Peer(
+        "MLServer, own runtime",
+        "mlserver.txt",
+        _mlserver_own,
+        MLSERVER_READY,
+        _ask_mlserver_own,
+        "adaptive batching, transformers (torch fp32), a head a tenant",
     ),
 )

@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import httpx
 
@@ -28,8 +29,7 @@ class PeerFailed(Exception):
     """It does not install or does not start; the message is the end of what it said."""
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
+class Start(NamedTuple):
     """What a peer needs to know to make its command."""
 
     python: Path
@@ -52,10 +52,11 @@ class Peer:
     note: str
     env: Callable[[Start], Mapping[str, str]] = field(default=lambda start: {})
 
-    def install(self, folder: Path) -> Path:
+    def install(self, environments: Path) -> Path:
         """The environment's python; made once, and anew when the requirements change. Raises PeerFailed."""
         if self.requirements is None:
             return Path(sys.executable)
+        folder = environments / Path(self.requirements).stem
         wanted = (HERE / self.requirements).read_text()
         stamp = folder / "installed.txt"
         python = folder / "bin" / "python"
