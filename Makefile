@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(shell cat pyproject.toml service/requirements.txt tests/requirements.txt Makefile 2>/dev/null | cksum | cut -d' ' -f1)
 
-.PHONY: setup serve demo check test bench clean
+.PHONY: setup serve demo check test bench bench-serving clean
 setup: $(STAMP)
 
 $(STAMP):
@@ -33,6 +33,9 @@ test: setup
 
 bench: setup
 	$(BIN)/python -m tests.bench
+
+bench-serving: setup
+	$(BIN)/python -m tests.bench.serving $(PARTS)
 
 clean:
 	rm -rf $(VENV) bench-results .pytest_cache .ruff_cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -20,10 +20,13 @@ PACKAGES = ("bentoml", "numpy", "onnxruntime", "scikit-learn", "tokenizers", "to
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """`limit` is what was promised, `better` which side of it is good; None reports without a promise."""
+    """`limit` is what was promised, `better` which side of it is good; None reports without a promise.
+
+    A `value` of None was not measured, and `note` says why.
+    """
 
     name: str
-    value: float
+    value: float | None
     unit: str
     limit: float | None = None
     better: Literal["more", "less"] = "less"
@@ -31,14 +34,14 @@ class Figure:
 
     @property
     def kept(self) -> bool | None:
-        if self.limit is None:
+        if self.limit is None or self.value is None:
             return None
         return self.value >= self.limit if self.better == "more" else self.value <= self.limit
 
     @property
     def ratio(self) -> float | None:
         """Of the value to its limit."""
-        return None if not self.limit else self.value / self.limit
+        return None if not self.limit or self.value is None else self.value / self.limit
 
 
 def circumstances() -> dict[str, object]:
@@ -56,9 +59,11 @@ def circumstances() -> dict[str, object]:
     }
 
 
-def report(figures: Sequence[Figure], path: Path) -> None:
-    """Print the table and write the JSON."""
-    table = Table(title="Tsugiki, measured")
+def report(
+    figures: Sequence[Figure], path: Path, *, title: str = "Tsugiki, measured", also: Mapping[str, object] | None = None
+) -> None:
+    """Print the table and write the JSON; `also` are circumstances of this run besides the usual ones."""
+    table = Table(title=title)
     for column in ("figure", "value", "limit", "ratio", "", "note"):
         table.add_column(column, justify="right" if column in ("value", "limit", "ratio") else "left")
     for figure in figures:
@@ -66,8 +71,11 @@ def report(figures: Sequence[Figure], path: Path) -> None:
         kept = {None: "", True: "[green]kept[/]", False: "[red]missed[/]"}[figure.kept]
         limit = "" if figure.limit is None else f"{sign} {figure.limit:g}"
         ratio = "" if figure.ratio is None else f"{figure.ratio:.2f}"
-        table.add_row(figure.name, f"{figure.value:.4g} {figure.unit}", limit, ratio, kept, figure.note)
+        value = "not measured" if figure.value is None else f"{figure.value:.4g} {figure.unit}"
+        table.add_row(figure.name, value, limit, ratio, kept, figure.note)
     Console(width=160).print(table)
     rows = [{**asdict(figure), "ratio": figure.ratio, "kept": figure.kept} for figure in figures]
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"circumstances": circumstances(), "figures": rows}, indent=1) + "\n")
+    path.write_text(
+        json.dumps({"circumstances": {**circumstances(), **(also or {})}, "figures": rows}, indent=1) + "\n"
+    )

@@ -8,31 +8,21 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
-import numpy as np
 
 from service.launch import Running, family, serving
 from tests.bench.figures import Figure
-from tsugiki.backbones import load
-from tsugiki.domain import LIVE, Graft, Head, NewSample, NewVersion, Snapshot
-from tsugiki.storage.adaptations import Adaptations
-from tsugiki.storage.blobs import Blobs
-from tsugiki.storage.database import Database
-from tsugiki.storage.local_files import LocalFiles
-from tsugiki.storage.projects import Projects
-from tsugiki.storage.registry import Registry
-from tsugiki.storage.samples import Samples
-from tsugiki.storage.tenants import Tenants
+from tests.bench.filling import PROJECT, fill
 
 TENANTS = 10_000
+CLASSES = 2
 CALLERS = 16
-BACKBONE = "minilm-en"
 MIB = 1 << 20
 
 
 def measure(home: Path) -> list[Figure]:
     """`home` has been served before, so that its graphs are there; it gets its tenants here."""
     before = _start_s(home)
-    keys = _fill(home)
+    keys = [tenant.key for tenant in fill(home, TENANTS, classes=CLASSES)]
     after = _start_s(home)
     with serving(home) as running:
         empty = _resident_bytes(running.pid)
@@ -62,38 +52,11 @@ def _start_s(home: Path) -> float:
     return min(once() for _ in range(3))
 
 
-def _fill(home: Path) -> list[str]:
-    """A tenant, a project, four samples and a live version each, by the stores the service itself uses."""
-    database = Database(home)
-    blobs = Blobs(LocalFiles(home / "blobs"))
-    tenants, projects, samples = Tenants(database), Projects(database, blobs), Samples(database)
-    adaptations, registry = Adaptations(database), Registry(database, blobs)
-    space = load(BACKBONE, {}, home / "graphs").backbone.space
-    random = np.random.default_rng(0)
-    keys: list[str] = []
-    for number in range(TENANTS):
-        tenant = tenants.create(f"tenant-{number}")
-        keys.append(tenants.issue_key(tenant.id, "key", ["predict"]).secret)
-        project = projects.create(tenant.id, "mine", "text", "single_label", BACKBONE)
-        rows = [NewSample(f"{number} {n}", f"{number:064d}"[:60] + f"{n:04d}", f"g{n}", "ab"[n % 2]) for n in range(4)]
-        stored = samples.add(project.id, rows)
-        ids = tuple(row.id or "" for row in stored)
-        snapshot = Snapshot(database.ids.new("snp"), project.id, ids, ("a", "b"), (0, 1, 0, 1), (0, 0, 1, 1))
-        weight = random.standard_normal((2, space.dim), np.float32)
-        graft = Graft("head", space.id, Head(weight, np.zeros(2, np.float32), 1.0, ("a", "b")))
-        adaptation = adaptations.create(project.id, {"method": "head"})
-        new = NewVersion(graft, snapshot, BACKBONE, {"report": {}, "held_out": {}}, {}, {})
-        attempt = adaptations.start(adaptation.id)
-        registry.publish(project.id, new, adaptation.id, attempt, LIVE, None, {}, {}, "bench")
-    database.close()
-    return keys
-
-
 def _predict_all(running: Running, keys: Iterable[str]) -> None:
     with httpx.Client(base_url=running.url, timeout=60) as http, ThreadPoolExecutor(CALLERS) as pool:
 
         def predict(key: str) -> None:
-            body = {"project": "mine", "inputs": ["hello"]}
+            body = {"project": PROJECT, "inputs": ["hello"]}
             reply = http.post("/predict", json=body, headers={"Authorization": f"Bearer {key}"})
             assert reply.status_code == 200, reply.text
 

@@ -1,0 +1,114 @@
+"""What a tenant must not feel: a cold head, its own swap, another's flood."""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+
+import numpy as np
+
+from service.launch import Running
+from tests.bench.figures import Figure
+from tests.bench.filling import PROJECT, Filled
+from tests.bench.heads import SEED
+from tests.bench.serving.arithmetic import percentile
+from tests.bench.serving.bed import Bed, say
+from tests.bench.serving.driving import Load, Question, drive, driving, write_tape
+from tests.bench.serving.load import Job
+from tests.bench.serving.targets import Shape, asking, port_of
+
+SWAP_CALLERS = 16
+QUIET_RATE = 5.0  # requests a second of the quiet tenant
+FLOODS = (Shape(1, 64), Shape(64, 4))  # closed loops, which want all that the service can do
+FLOODER, QUIET = 0, 1  # tenants
+ROUNDS = 3
+
+
+def measure(bed: Bed) -> list[Figure]:
+    with bed.serving() as running:
+        return [_cold(bed, running), _swap(bed, running), *_flood(bed, running)]
+
+
+def _cold(bed: Bed, running: Running) -> Figure:
+    """First predictions of tenants nobody asked for yet, less their second: one caller, one after the other."""
+    say("cold heads")
+    port, ask = port_of(running.url), asking(bed.tenants)
+    tenants = np.random.default_rng(SEED).permutation(len(bed.tenants))[: bed.lengths.cold_heads].tolist()
+    questions = [question for tenant in tenants for question in [ask(tenant, [bed.texts[0]])] * 2]
+    load = drive(Job(port, write_tape(bed.work / "cold.json", port, questions), 1, count=len(questions)))
+    _all_good(load)
+    firsts, seconds = load.latencies_ms[::2], load.latencies_ms[1::2]
+    differences = [first - second for first, second in zip(firsts, seconds, strict=True)]
+    note = f"first less second, {len(differences)} tenants; median {statistics.median(differences):.1f} ms"
+    return Figure("HTTP, cold head, p99", percentile(differences, 99), "ms", 5, note=note)
+
+
+def _swap(bed: Bed, running: Running) -> Figure:
+    """Aliases move to and fro and are rolled back while the same tenants are asked."""
+    say("swaps")
+    port, ask = port_of(running.url), asking(bed.swapping)
+    asked = [ask(n % len(bed.swapping), [text]) for n, text in enumerate(bed.texts)]
+    moves = list(
+        itertools.chain.from_iterable(
+            (_move(tenant, 1), _move(tenant, 2), _rollback(tenant)) for tenant in bed.swapping
+        )
+    )
+    seconds = 2 * bed.lengths.side_s
+    mover = Job(port, write_tape(bed.work / "moves.json", port, moves), 1, seconds)
+    with driving(mover) as moving:
+        load = drive(Job(port, write_tape(bed.work / "swap.json", port, asked), SWAP_CALLERS, seconds))
+        moved = moving()
+    _all_good(moved)
+    note = f"of {len(load.records.status)} predictions during {len(moved.good)} moves of {len(bed.swapping)} aliases"
+    return Figure("HTTP, swaps: failed predictions", load.failed, "", 0, note=note)
+
+
+def _flood(bed: Bed, running: Running) -> list[Figure]:
+    port, ask = port_of(running.url), asking(bed.tenants)
+    quiet = Job(
+        port,
+        write_tape(bed.work / "quiet.json", port, [ask(QUIET, [text]) for text in bed.texts]),
+        connections=64,
+        seconds=bed.lengths.probe_s,
+        rate=QUIET_RATE,
+    )
+    flooding = [_flooder(bed, port, shape) for shape in FLOODS]
+    solo: list[float] = []
+    flooded: list[float] = []
+    answered = 0.0
+    for number in range(ROUNDS):
+        say(f"flood, round {number + 1} of {ROUNDS}")
+        solo += _all_good(drive(quiet)).latencies_ms
+        with driving(flooding[0]) as singles, driving(flooding[1]) as batches:
+            flooded += _all_good(drive(quiet)).latencies_ms
+            answered += singles().rate * FLOODS[0].texts + batches().rate * FLOODS[1].texts
+    p99 = {name: percentile(rows, 99) for name, rows in (("solo", solo), ("flooded", flooded))}
+    note = f"p99 {p99['flooded']:.0f} ms beside {p99['solo']:.0f} ms of {len(solo)}; "
+    note += f"p50 {statistics.median(flooded):.0f} beside {statistics.median(solo):.0f}; "
+    note += f"the flood got {answered / ROUNDS:.0f} texts/s"
+    return [Figure("HTTP, quiet tenant's p99 in a flood ÷ solo", p99["flooded"] / p99["solo"], "", 2, note=note)]
+
+
+def _flooder(bed: Bed, port: int, shape: Shape) -> Job:
+    ask, pool = asking(bed.tenants), bed.texts
+    starts = range(0, len(pool), shape.texts)
+    questions = [ask(FLOODER, pool[start : start + shape.texts]) for start in starts]
+    tape = write_tape(bed.work / f"flood-{shape.texts}.json", port, questions)
+    return Job(port, tape, shape.connections, bed.lengths.probe_s)
+
+
+def _move(tenant: Filled, version: int) -> Question:
+    path = f"/v1/projects/{PROJECT}/aliases/live"
+    return Question(path, {"version": version}, {"Authorization": f"Bearer {tenant.key}"}, "PUT")
+
+
+def _rollback(tenant: Filled) -> Question:
+    path = f"/v1/projects/{PROJECT}/rollback"
+    return Question(path, {"alias": "live"}, {"Authorization": f"Bearer {tenant.key}"})
+
+
+def _all_good(load: Load) -> Load:
+    """Raises RuntimeError if a request failed: latencies of the others would say nothing."""
+    if load.failed:
+        raise RuntimeError(f"{load.failed} of {len(load.records.status)} requests failed: {set(load.records.status)}")
+    return load
