@@ -7,10 +7,11 @@ import tempfile
 from pathlib import Path
 
 from service.launch import serving
-from tests.bench import adapting, memory, quality, workers
+from tests.bench import adapting, memory, quality, truth, workers
 from tests.bench.figures import Figure, report
+from tests.bench.process import become_served
 
-PARTS = ("adapting", "quality", "workers", "memory")
+PARTS = ("adapting", "quality", "workers", "memory", "truth")
 
 
 def main() -> None:
@@ -18,6 +19,7 @@ def main() -> None:
     wanted = sys.argv[1:] or PARTS
     if unknown := set(wanted) - set(PARTS):
         raise SystemExit(f"unknown: {', '.join(unknown)}; there are: {', '.join(PARTS)}")
+    become_served("tests.bench")
     figures: list[Figure] = []
     with tempfile.TemporaryDirectory(prefix="tsugiki-bench-") as folder:
         home = Path(folder)
@@ -30,6 +32,8 @@ def main() -> None:
             figures += workers.measure(home)
         if "memory" in wanted:
             figures += memory.measure(home)
+        if "truth" in wanted:
+            figures += truth.measure()
     report(figures, Path("bench-results") / "bench.json")
 
 

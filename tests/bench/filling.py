@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+from service.settings import read_settings
 from tests.bench.heads import RandomHead, random_head
 from tsugiki.backbones import load
 from tsugiki.domain import LIVE, FeatureSpace, Graft, Head, NewSample, NewVersion, Project, Scope, Snapshot
+from tsugiki.runtime.engines.making import Cores, choose_engine, precision_of
 from tsugiki.storage.adaptations import Adaptations
 from tsugiki.storage.blobs import Blobs
 from tsugiki.storage.database import Database
@@ -43,6 +45,13 @@ def fill(
     return filled
 
 
+def served_space(home: Path) -> FeatureSpace:
+    """The feature space that a service on this home works in."""
+    files = load(BACKBONE, {}, home / "graphs")
+    engine = choose_engine(read_settings().engine, files, Cores(1, 1)).name
+    return files.at(precision_of(engine)).backbone.space
+
+
 class _Filler:
     def __init__(self, database: Database, home: Path) -> None:
         blobs = Blobs(LocalFiles(home / "blobs"))
@@ -50,7 +59,7 @@ class _Filler:
         self._tenants, self._projects = Tenants(database), Projects(database, blobs)
         self._samples, self._adaptations = Samples(database), Adaptations(database)
         self._registry = Registry(database, blobs)
-        self._space: FeatureSpace = load(BACKBONE, {}, home / "graphs").backbone.space
+        self._space = served_space(home)
 
     def add(self, number: int, classes: int | None, versions: int, scopes: list[Scope]) -> Filled:
         tenant = self._tenants.create(f"tenant-{number}")

@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
-from service.launch import ENVIRONMENT
 from tests.bench.figures import Figure, report
+from tests.bench.process import become_served
 
 PARTS = ("inprocess", "http", "guarantees", "overload", "lora")
 RESULTS = Path("bench-results")
-SILENT = {  # progress bars and advice of libraries, between the bench's own lines
-    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-    "PYTHONWARNINGS": "ignore::FutureWarning",
-    "TRANSFORMERS_VERBOSITY": "error",
-}
 
 
 def main() -> None:
     """All parts, or those named on the command line; `--quick` takes minutes and says less."""
     arguments = sys.argv[1:]
-    # The libraries read their numbers of threads when they load: be the process that the service would be.
-    wanted_environment = os.environ | SILENT | ENVIRONMENT
-    if wanted_environment != os.environ:
-        os.execve(sys.executable, [sys.executable, "-m", "tests.bench.serving", *arguments], wanted_environment)
+    become_served("tests.bench.serving")
     quick = "--quick" in arguments
     wanted = [name for name in arguments if name != "--quick"] or PARTS
     if unknown := set(wanted) - set(PARTS):

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from tests.bench.filling import BACKBONE
-from tsugiki.runtime.engine import OnnxEngine
+from tsugiki.runtime.engines.making import Cores, make
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,8 +24,9 @@ TRIES, TRY_S = 3, 1.0  # of each batch size, in turn: others' work on the cores 
 
 def engine(core: Core) -> Engine:
     """One made as the service makes its own: the only place of the bench that knows how."""
-    loaded = core.backbones.get(BACKBONE).loaded
-    return OnnxEngine(loaded.graph, dim=loaded.backbone.space.dim, threads=core.settings.engine_threads)
+    served = core.backbones.get(BACKBONE)
+    cores = Cores(core.settings.engine_workers, core.settings.engine_threads)
+    return make(served.engine.name, served.loaded, None, cores)
 
 
 class Limit:
@@ -54,7 +55,8 @@ class Limit:
 
     def told(self) -> str:
         tried = ", ".join(f"{batch}: {rate:.0f}" for batch, rate in self.tried.items())
-        return f"batch size {self.batch} of ({tried}); {self._workers} passes at a time; {self.tokens:.1f} tokens"
+        passes = f"{self._workers} passes of {self._engine.name} {self._engine.precision} at a time"
+        return f"batch size {self.batch} of ({tried}); {passes}; {self.tokens:.1f} tokens"
 
     def _measure(self, batch: int, seconds: float) -> float:
         """Whole passes over all texts, for `seconds` at least: a part of them would be the short or the long ones."""

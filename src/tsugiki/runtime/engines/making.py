@@ -40,6 +40,11 @@ def make(name: EngineName, loaded: Loaded, delta: WeightsDelta | None, cores: Co
         return _over_graph(name, replace(loaded, graph=graph), cores)
 
 
+def precision_of(name: EngineName) -> str:
+    """The class of arithmetic that an engine made here computes in."""
+    return {"onnxruntime": OnnxEngine.precision, "openvino": openvino.OpenVinoEngine.precision, "torch": "bf16"}[name]
+
+
 def choose_engine(wanted: Wanted, loaded: Loaded, cores: Cores) -> Choice:
     """See `choose`; what "auto" finds is kept beside the backbone's graph."""
     candidates = (
