@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import tempfile
 from dataclasses import asdict
@@ -35,6 +36,7 @@ def main() -> None:
     from tests.bench.serving import guarantees, inprocess, lora, over_http, overload
     from tests.bench.serving.bed import FULL, QUICK, bed
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # servers have sessions of their own: end them on the way out
     lengths = QUICK if quick else FULL
     parts = {
         "inprocess": inprocess.measure,
