@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import tempfile
 from dataclasses import asdict
@@ -26,6 +27,7 @@ def main() -> None:
     from tests.bench.serving import guarantees, inprocess, lora, over_http, overload
     from tests.bench.serving.bed import FULL, QUICK, bed
 
+    signal.signal(signal.SIGTERM, _leave)
     lengths = QUICK if quick else FULL
     parts = {
         "inprocess": inprocess.measure,
@@ -51,6 +53,11 @@ def main() -> None:
             "seed": SEED,
         }
     report(figures, RESULTS / "serving.json", title="Serving, measured", also=also)
+
+
+def _leave(number: int, frame: object) -> None:
+    """The servers that were started have sessions of their own: leaving the blocks ends them."""
+    raise SystemExit(128 + number)
 
 
 if __name__ == "__main__":

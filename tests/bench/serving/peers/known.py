@@ -23,6 +23,7 @@ def _plain_env(start: Start) -> Mapping[str, str]:
         "PEER_WEIGHTS": str(start.weights),
         "PEER_TENANTS": str(start.tenants),
         "PEER_THREADS": str(start.threads),
+        "PEER_WORKERS": str(start.workers),
     }
 
 
@@ -74,7 +75,7 @@ PEERS = (
         _plain,
         "/readyz",
         _ask_plain,
-        "batchable API, sentence-transformers fp32, a scikit-learn head a tenant",
+        "batchable API, sentence-transformers fp32, a scikit-learn head a tenant; workers × threads fill the cores",
         _plain_env,
     ),
     Peer(

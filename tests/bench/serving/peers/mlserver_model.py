@@ -49,7 +49,7 @@ def _write(start: Start, implementation: str, extra: Mapping[str, Any]) -> None:
         "http_port": start.port,
         "grpc_port": free_port(),
         "metrics_port": free_port(),
-        "parallel_workers": 0,  # one model in one process: another would only add a hop
+        "parallel_workers": 0,  # one process: workers of 1.7.1 end at once under uvloop 0.23, finding no event loop
         "debug": False,
     }
     model = {

@@ -39,6 +39,11 @@ class Start(NamedTuple):
     tenants: int
     threads: int
 
+    @property
+    def workers(self) -> int:
+        """Processes, where the peer has such: as many as leave each its threads."""
+        return max(1, len(os.sched_getaffinity(0)) // self.threads)
+
 
 @dataclass(frozen=True, slots=True)
 class Peer:

@@ -1,6 +1,6 @@
 """What a team would write with BentoML itself: one batchable API, sentence-transformers, a scikit-learn head a tenant.
 
-`bentoml serve tests.bench.serving.peers.plain_bentoml:Plain`, with PEER_WEIGHTS, PEER_TENANTS and PEER_THREADS.
+`bentoml serve tests.bench.serving.peers.plain_bentoml:Plain`, by PEER_WEIGHTS, _TENANTS, _THREADS and _WORKERS.
 """
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # sentence-transformers and scikit-learn are partly typed.
@@ -26,7 +26,12 @@ class Row(BaseModel):
     text: str
 
 
-@bentoml.service(traffic={"timeout": 120}, metrics={"enabled": False}, logging={"access": {"enabled": False}})
+@bentoml.service(
+    workers=int(os.environ["PEER_WORKERS"]),
+    traffic={"timeout": 120},
+    metrics={"enabled": False},
+    logging={"access": {"enabled": False}},
+)
 class Plain:
     def __init__(self) -> None:
         torch.set_num_threads(int(os.environ["PEER_THREADS"]))
