@@ -131,13 +131,14 @@ async def predict_verb(core: Core, ctx: bentoml.Context, body: Mapping[str, Any]
     """`predict` for a BentoML API."""
 
     async def run(principal: Principal) -> dict[str, Any]:
-        ctx.request.state.timings = {}
+        timings: dict[str, float] = {}
+        ctx.request.state.timings = timings
         wish = PredictVerb.model_validate(body)
         selector = Selector(wish.alias, wish.version)
         answered = await predict(
             core, principal.tenant.id, wish.project, selector, wish.inputs, wish.truncate, wish.top_k
         )
-        ctx.request.state.timings["engine"] = answered.engine_s
+        timings["engine"] = answered.engine_s
         return dict(await predictions_reply(answered, wish.top_k))
 
     return await _answer(ctx, run)

@@ -232,8 +232,7 @@ def wire(settings: Settings) -> Core:
 
 
 def _engines(settings: Settings) -> Engines:
-    # One pass more than there are workers: the batcher's express thread.
-    cores = Cores(settings.engine_workers + 1, settings.engine_threads)
+    cores = Cores(settings.engine_workers, settings.engine_threads)
 
     def preferred(files: Loaded, delta: WeightsDelta | None) -> Engine:
         # Workers that measured beside one another might each find another engine the fastest.

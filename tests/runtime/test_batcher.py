@@ -43,6 +43,8 @@ def told(future: Future[Replies]) -> list[int | str]:
 
 def plugged(engine: Passes, to: Batcher, lane: Lane = Lane.INTERACTIVE) -> Future[Replies]:
     """Holds a worker in a pass of its own, so that what comes next queues up."""
+    while engine.entered.acquire(blocking=False):
+        pass  # passes before this one
     engine.hold()
     plug = ask(to, "plug", 0, lane=lane)
     assert engine.entered.acquire(timeout=SOON_S)
@@ -291,4 +293,40 @@ def test_a_lost_engine_fails_the_whole_pass_at_once() -> None:
     work = Batcher(lost, workers=1, limits=Limits(batch_tokens=512))
     assert set(told(ask(work, "a", *range(20)))) == {"engine_fault"}
     assert sum(passes) == 20, "no row was tried twice"
+    work.close()
+
+
+def test_more_seconds_of_work_than_may_wait_are_refused_at_once(engine: Passes) -> None:
+    work = batcher(engine, limits=Limits(batch_tokens=64, wait_s=1e-9))
+    plug = plugged(engine, work)
+    queued = ask(work, "a", *range(1, 17))
+    engine.release()
+    assert told(plug) == [0]
+    assert told(queued) == list(range(1, 17)), "while no full pass has told the pace, nobody is refused by it"
+    assert told(ask(work, "a", 1)) == [1], "nor where nothing waits"
+    plug = plugged(engine, work)
+    first = ask(work, "a", *range(1, 9))
+    for tenant in ("a", "b"):
+        with pytest.raises(Overloaded, match="s of work are waiting") as refused:
+            ask(work, tenant, 9)
+        assert refused.value.retry_after_s >= 1
+    bulk = ask(work, "b", 10, lane=Lane.BULK)
+    engine.release()
+    assert [told(plug), told(first), told(bulk)] == [[0], list(range(1, 9)), [10]]
+    work.close()
+
+
+def test_a_tenant_with_nothing_waiting_has_room_beside_a_flood(engine: Passes) -> None:
+    work = batcher(engine, limits=Limits(batch_tokens=64))
+    assert told(ask(work, "a", *range(1, 200))) == list(range(1, 200))
+    plug = plugged(engine, work)
+    flood: list[Future[Replies]] = []
+    with pytest.raises(Overloaded, match="s of work"):
+        for number in range(1, 1_000):  # each as large as a tenant may have waiting
+            flood.append(work.submit("a", [row(number, 4_096)] * 4, None, Lane.INTERACTIVE))
+    quiet = ask(work, "b", 1)
+    for one in flood:
+        one.cancel()
+    engine.release()
+    assert [told(plug), told(quiet)] == [[0], [1]]
     work.close()

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from enum import IntEnum
+from math import ceil
 from typing import TYPE_CHECKING, TypeAlias
 
 from tsugiki.errors import Overloaded, TsugikiError, Unavailable
 from tsugiki.runtime.mending import EngineLost
+from tsugiki.runtime.priority import stand_back
 from tsugiki.runtime.queueing import FairQueue, Replies, Row, Ticket
 
 if TYPE_CHECKING:
@@ -26,6 +29,8 @@ log = logging.getLogger(__name__)
 
 # While both wait, each eighth pass is BULK's: as its passes are half as long, it costs interactive rows 1/15.
 BULK_TURN = 8
+FULL = 0.5  # of the budget: smaller passes say little of what the engine can do
+SMOOTHING = 0.1  # of each full pass in the pace: ten passes, some tenths of a second, until a change is seen
 MOST = 0.5  # of a pass's tokens: a tenant with more of it owns the pass, and another's row need not wait for its end
 
 
@@ -43,6 +48,7 @@ class Limits:
     batch_tokens: int = 256  # of a pass; the engine says what it needs (Engine.pass_tokens)
     tenant_rows: int = 4_096  # waiting rows of one tenant before it is told 429
     total_rows: int = 32_768
+    wait_s: float = 1.0  # of work queued before a tenant with rows waiting is told 429; twice that before any is
 
 
 Passed: TypeAlias = "tuple[Sequence[Floats | TsugikiError], float]"
@@ -62,7 +68,9 @@ class Batcher:
       one at a time. The system shares the cores between them; without a flood the thread sleeps.
     - INTERACTIVE goes before BULK, but for every `BULK_TURN`th pass: a job must end even if somebody always asks.
     - BULK passes are half as long, and of several workers never hold the last idle one.
-    - Queues are bounded per tenant and in all: beyond, `Overloaded` at once, never a longer queue.
+    - Queues are bounded, in rows per tenant and in all, and in seconds of work by the pace of full passes: beyond,
+      `Overloaded` at once, never a longer queue. A tenant with nothing waiting has twice the seconds, so that another's
+      flood does not use up its room.
     - Rows whose caller has left, or whose deadline made it leave, are skipped.
     - If a pass fails it is halved until only the poison row fails; if the engine is lost, all of it fails.
 
@@ -78,6 +86,9 @@ class Batcher:
         self._bulk_workers = max(1, workers - 1)
         self._workers = max(1, workers)
         self._owners: dict[int, str | None] = {}  # of the running passes, by worker: the tenant that owns it, or None
+        self._pace: float | None = (
+            None  # tokens a second of all workers together, by full passes; None before the first
+        )
         self._closed = False
         self._ready = threading.Condition()
         self._threads = [
@@ -102,10 +113,9 @@ class Batcher:
         with self._ready:
             if self._closed:
                 raise Unavailable("the service is shutting down", fix="send the request to another replica")
-            queue = self._lanes[lane]
-            self._admit(queue, tenant_id, len(rows))
+            self._admit(lane, tenant_id, len(rows))
             for index, ids in enumerate(rows):
-                queue.push(Row(ticket, index, ids))
+                self._lanes[lane].push(Row(ticket, index, ids))
             # The express thread sleeps on the same condition: one that is woken and has nothing to do wakes nobody.
             self._ready.notify(len(rows) + 1)
         return ticket.future
@@ -129,7 +139,9 @@ class Batcher:
         for thread in self._threads:
             thread.join()
 
-    def _admit(self, queue: FairQueue, tenant_id: str, rows: int) -> None:
+    def _admit(self, lane: Lane, tenant_id: str, rows: int) -> None:
+        """A queue that is empty takes any request whole."""
+        queue = self._lanes[lane]
         waiting = queue.waiting(tenant_id)
         if waiting and waiting + rows > self._limits.tenant_rows:
             raise Overloaded(
@@ -138,8 +150,16 @@ class Batcher:
             )
         if queue.size and queue.size + rows > self._limits.total_rows:
             raise Overloaded("the service has as many rows waiting as it may hold", fix="try again shortly")
+        if lane is Lane.INTERACTIVE and self._pace is not None:
+            wait_s = queue.tokens / self._pace
+            if wait_s > (self._limits.wait_s if waiting else 2 * self._limits.wait_s):
+                raise Overloaded(
+                    f"{wait_s:.1f} s of work are waiting already", fix="try again later", retry_after_s=ceil(wait_s)
+                )
 
     def _serve(self, worker: int, next_batch: Callable[[], _Batch | None]) -> None:
+        if worker >= 0:
+            stand_back()
         while True:
             with self._ready:
                 while (batch := next_batch()) is None:
@@ -150,14 +170,22 @@ class Batcher:
                 if worker >= 0:
                     self._owners[worker] = batch.owner
                     self._ready.notify()  # a pass that one tenant owns may be the express thread's cue
+            started = time.perf_counter()
+            whole = False
             try:
-                self._run(batch.rows)
+                whole = self._run(batch.rows)
             finally:
                 with self._ready:
+                    if whole and batch.tokens >= FULL * self._limits.batch_tokens:
+                        self._measure(batch.tokens / (time.perf_counter() - started))
                     self._owners.pop(worker, None)
                     if batch.lane is Lane.BULK:
                         self._bulk_running -= 1
                         self._ready.notify()
+
+    def _measure(self, tokens_per_s: float) -> None:
+        pace = self._workers * tokens_per_s
+        self._pace = pace if self._pace is None else self._pace + SMOOTHING * (pace - self._pace)
 
     def _next_batch(self) -> _Batch | None:
         if self._passed_over >= BULK_TURN - 1 and (batch := self._take_bulk()):
@@ -186,35 +214,40 @@ class Batcher:
         rows = self._lanes[Lane.INTERACTIVE].take(0)
         return _Batch(Lane.INTERACTIVE, rows) if rows else None
 
-    def _run(self, batch: Sequence[Row]) -> None:
+    def _run(self, batch: Sequence[Row]) -> bool:
+        """Whether the pass went through whole."""
         try:
             replies, engine_s = self._work_on([row.ids for row in batch], [row.ticket.route for row in batch])
         except EngineLost as lost:
             for row in batch:
                 row.ticket.deliver(row.index, lost, 0.0)
-            return
+            return False
         except Exception:
             # Whatever else a pass raises belongs to some row of it: halve until that row stands alone.
             if len(batch) == 1:
                 log.exception("a pass failed on a single row")
                 batch[0].ticket.deliver(batch[0].index, Unavailable("the engine failed on this row"), 0.0)
-                return
-            failed = True
+                return False
         else:
-            failed = False
             for row, reply in zip(batch, replies, strict=True):
                 row.ticket.deliver(row.index, reply, engine_s / len(batch))
-        if failed:
-            log.warning("a pass of %d rows failed and is halved", len(batch))
-            middle = len(batch) // 2
-            self._run(batch[:middle])
-            self._run(batch[middle:])
+            return True
+        log.warning("a pass of %d rows failed and is halved", len(batch))
+        middle = len(batch) // 2
+        self._run(batch[:middle])
+        self._run(batch[middle:])
+        return False
 
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
     lane: Lane
     rows: list[Row]
+
+    @property
+    def tokens(self) -> int:
+        """With padding."""
+        return len(self.rows) * max(len(row.ids) for row in self.rows)
 
     @property
     def owner(self) -> str | None:

@@ -103,7 +103,7 @@ class Predictor:
     ) -> Answered:
         target = self._directory.remembered(tenant_id, ref, selector)
         if target is None:
-            target = await asyncio.to_thread(self._directory.resolve, tenant_id, ref, selector)
+            target = await asyncio.to_thread(self._find, tenant_id, ref, selector)
         served = self._backbones.ready_of(target.version)
         if served is None:
             served = await asyncio.to_thread(self._backbones.of, target.version)
@@ -117,6 +117,12 @@ class Predictor:
         if len(good) * min(top_k or classes, classes) <= INLINE_SCORES:
             return _finish(target, rows, answered, top_k)
         return await asyncio.to_thread(_finish, target, rows, answered, top_k)
+
+    def _find(self, tenant_id: str, ref: str, selector: Selector) -> Target:
+        """What is asked, with its graft in memory: one way to a thread for both. Who asks takes its own lease."""
+        target = self._directory.resolve(tenant_id, ref, selector)
+        self._residency.lease(target.version).release()
+        return target
 
     async def _replies(self, served: Served, target: Target, rows: Sequence[NDArray[np.int64]]) -> Replies:
         """Rows whose slot turned out to be another graft's are asked once more, at a new slot of the same version."""

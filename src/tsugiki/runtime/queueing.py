@@ -71,6 +71,7 @@ class FairQueue:
 
     def __init__(self) -> None:
         self.size = 0
+        self.tokens = 0  # of all rows, unpadded
         self._now = 0.0  # virtual
         self._arrivals = 0
         self._tenants: dict[str, _Tenant] = {}
@@ -93,6 +94,7 @@ class FairQueue:
         line.push(tenant, self._arrivals, row)
         self._arrivals += 1
         self.size += 1
+        self.tokens += len(row.ids)
         tenant.rows += 1
 
     def leader(self) -> str | None:
@@ -141,6 +143,7 @@ class FairQueue:
         while line.rows and len(rows) < limit:
             tenant, row = line.pop()
             self.size -= 1
+            self.tokens -= place.length
             tenant.rows -= 1
             if not tenant.rows:
                 del self._tenants[tenant.id]

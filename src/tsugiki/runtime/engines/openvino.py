@@ -20,6 +20,7 @@ from tsugiki.backbones.text import pad
 from tsugiki.domain import EngineName
 from tsugiki.ports import Adapters, BankType, Graphs
 from tsugiki.runtime.once import Once
+from tsugiki.runtime.priority import standing_back
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,7 +43,11 @@ def why_not() -> str | None:
 
 
 class OpenVinoEngine:
-    """`passes` may run at a time, each on `threads` threads; more wait for one to end."""
+    """`passes` may run at a time, each on `threads` threads, and one more without adapters beside them.
+
+    OpenVINO runs no more passes of one model at a time than there are cores: the one more has a model of its own, whose
+    threads do not stand back. It costs the memory of the weights once more.
+    """
 
     name: EngineName = "openvino"
     precision = "bf16"
@@ -56,6 +61,8 @@ class OpenVinoEngine:
             return _Compiled(core, graph, passes=passes, threads=threads)
 
         self._plain = compiled(graphs.graph)
+        self._beside = _Compiled(core, graphs.graph, passes=1, threads=threads, background=False)
+        self._free = threading.Semaphore(passes)
         self._banked: Once[tuple[str, ...], _Compiled] = Once(
             lambda modules: compiled(graphs.bank_graph(modules, self.bank_type))
         )
@@ -67,7 +74,12 @@ class OpenVinoEngine:
         padded = pad(rows)
         inputs: dict[str, Any] = {INPUT_IDS: padded.ids, ATTENTION_MASK: padded.mask}
         if adapters is None:
-            return self._plain.run(inputs)
+            if not self._free.acquire(blocking=False):
+                return self._beside.run(inputs)
+            try:
+                return self._plain.run(inputs)
+            finally:
+                self._free.release()
         inputs[SLOTS] = adapters.slots
         compiled = self._banked.get(adapters.modules)
         return compiled.run(inputs | compiled.wrapped(adapters))
@@ -76,17 +88,27 @@ class OpenVinoEngine:
 class _Compiled:
     """One graph; requests are reused, one for each pass that runs at the same time."""
 
-    def __init__(self, core: Any, graph: Path, *, passes: int, threads: int) -> None:  # Any: openvino's
-        self._model = core.compile_model(
-            str(graph),
-            "CPU",
-            {
-                "INFERENCE_PRECISION_HINT": "bf16",
-                "NUM_STREAMS": passes,
-                "INFERENCE_NUM_THREADS": passes * threads,
-                "ENABLE_CPU_PINNING": False,  # the cores are shared with everything else of the service
-            },
-        )
+    def __init__(
+        self,
+        core: Any,  # openvino's
+        graph: Path,
+        *,
+        passes: int,
+        threads: int,
+        background: bool = True,
+    ) -> None:
+        config = {
+            "INFERENCE_PRECISION_HINT": "bf16",
+            "NUM_STREAMS": passes,
+            "INFERENCE_NUM_THREADS": passes * threads,
+            "ENABLE_CPU_PINNING": False,  # the cores are shared with everything else of the service
+        }
+
+        def compile_model() -> Any:  # openvino's
+            return core.compile_model(str(graph), "CPU", config)
+
+        # Passes run in threads that are started here, not in their callers'.
+        self._model = standing_back(compile_model) if background else compile_model()
         self._idle: deque[Any] = deque()
         self._lock = threading.Lock()
         self._banks: dict[int, tuple[Adapters, dict[str, Any]]] = {}
