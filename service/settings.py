@@ -44,6 +44,9 @@ class Settings(BaseSettings):
         description="onnxruntime (fp32), openvino (bf16) or torch (CUDA, bf16); auto measures and keeps its choice",
     )
     engine_threads: int = Field(1, ge=1, le=256, description="threads of one pass")
+    wait_seconds: float = Field(
+        1.0, gt=0, le=600, description="work that may wait for an engine before a tenant with some of it is refused"
+    )
     head_bytes: int = Field(256 * MIB, ge=1 * MIB, description="memory for heads before the least used are evicted")
     lora_bytes: int = Field(256 * MIB, ge=1 * MIB, description="ditto for LoRA matrices")
     network_bytes: int = Field(1024 * MIB, ge=1 * MIB, description="ditto for networks with weights of their own")

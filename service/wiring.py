@@ -161,7 +161,7 @@ def wire(settings: Settings) -> Core:
         load=lambda name: load(name, settings.backbones, root / "graphs"),
         engines=_engines(settings),
         workers=settings.engine_workers,
-        limits=Limits(),
+        limits=Limits(wait_s=settings.wait_seconds),
         budget=budget,
     )
     residency = Residency(lambda version: backbones.of(version).banks, registry.graft, budget)

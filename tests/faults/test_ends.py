@@ -24,7 +24,9 @@ def test_sigterm_finishes_what_runs_and_takes_nothing_new(
     make_home: Callable[[], Path], tiny_environment: dict[str, str]
 ) -> None:
     answers: list[int] = []
-    with serving(make_home(), env=tiny_environment) as running, connect(running) as http:
+    # One pass at a time, and nobody is refused: what runs must last until the end is seen.
+    env = {**tiny_environment, "TSUGIKI_ENGINE_WORKERS": "1", "TSUGIKI_WAIT_SECONDS": "60"}
+    with serving(make_home(), env=env) as running, connect(running) as http:
         teach(http, "support")
         supervisor, worker = processes(running)
 
