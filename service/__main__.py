@@ -5,14 +5,16 @@ import os
 from pathlib import Path
 
 from service.launch import ENVIRONMENT, command
-from service.settings import read_settings
+from service.settings import Settings, read_settings
 from tsugiki.errors import TsugikiError
+from tsugiki.runtime.engines.making import why_not
 from tsugiki.storage.remote_files import RemoteFiles
 
 
 def main() -> None:
     """Become the server process, so that signals and exit status are its own."""
     settings = read_settings()
+    _can_serve(settings)
     _own(settings.root)
     _reach(settings.blobs_url)
     arguments = command(settings)
@@ -28,6 +30,12 @@ def _reach(blobs_url: str | None) -> None:
             RemoteFiles(blobs_url)
     except TsugikiError as error:
         raise SystemExit(f"tsugiki: TSUGIKI_BLOBS_URL: {error.detail} {error.fix}") from None
+
+
+def _can_serve(settings: Settings) -> None:
+    """Raises SystemExit when the engine asked for by name cannot run here: another's features are another space."""
+    if settings.engine != "auto" and (reason := why_not(settings.engine)) is not None:
+        raise SystemExit(f"tsugiki: TSUGIKI_ENGINE={settings.engine}: {reason}; auto takes what there is")
 
 
 def _own(home: Path) -> None:

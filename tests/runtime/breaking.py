@@ -22,7 +22,12 @@ class Breaking(Wrapping):
     def __init__(self, engine: Engine) -> None:
         super().__init__(engine)
         self.fault = ""
+        self.prepared: list[tuple[str, ...]] = []
         self.poisonous: Callable[[NDArray[np.int64]], bool] = lambda row: False
+
+    def prepare(self, modules: tuple[str, ...]) -> None:
+        self.prepared.append(modules)
+        super().prepare(modules)
 
     def run(self, rows: Sequence[NDArray[np.int64]], adapters: Adapters | None = None) -> Floats:
         features = super().run(rows, adapters)

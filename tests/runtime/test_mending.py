@@ -11,6 +11,7 @@ import pytest
 
 from tests.runtime.breaking import Breaking
 from tsugiki.backbones import Loaded
+from tsugiki.backbones.sites import linear_shapes
 from tsugiki.ports import Engine
 from tsugiki.runtime.engines.onnx import OnnxEngine
 from tsugiki.runtime.engines.probe import PROBE_TEXTS
@@ -120,4 +121,17 @@ def test_an_engine_that_yields_other_features_does_not_pass_for_mended(
     until_it_answers(engine)
     assert sum(made.acquire(blocking=False) for _ in range(4)) == 3, "the second was tried, and not taken"
     np.testing.assert_array_equal(engine.run(rows), real.run(rows))
+    engine.close()
+
+
+def test_what_was_ready_for_passes_is_ready_in_the_next_engine(tiny: Loaded, rows: list[NDArray[np.int64]]) -> None:
+    factory = Factory(tiny)
+    engine = mended(factory, tiny, rows)
+    modules = tuple(linear_shapes(tiny.graph))
+    engine.prepare(modules)
+    factory.engines[0].fault = "raises"
+    with pytest.raises(EngineLost):
+        engine.run(rows)
+    until_it_answers(engine)
+    assert factory.engines[-1].prepared == [modules]
     engine.close()

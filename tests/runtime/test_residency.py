@@ -253,9 +253,10 @@ def test_adapters_and_networks_have_budgets_of_their_own(tiny: Loaded) -> None:
         "network": replace(graft(4), delta=drawn_weights(tiny, 4)),
     }
     made: list[OwnNetwork] = []
+    closed: list[WeightsDelta] = []
 
     def own(delta: WeightsDelta) -> OwnNetwork:
-        made.append(OwnNetwork(Passes(), 1_000))
+        made.append(OwnNetwork(Passes(), 1_000, lambda: closed.append(delta)))
         return made[-1]
 
     loras = LoraBank(lambda: linear_shapes(tiny.graph), "float32", 0)
@@ -282,5 +283,7 @@ def test_adapters_and_networks_have_budgets_of_their_own(tiny: Loaded) -> None:
     with heads.lease(version("proj_a", "second")), pytest.raises(Overloaded):
         heads.lease(version("proj_a", "first"))
     assert use("first").delta != first.delta
+    assert closed == []
     heads.forget("proj_a")
     assert heads.resident == NOTHING
+    assert closed == [grafts["network"].delta]

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from service.settings import read_settings
+from tsugiki.runtime.engines import torch
 
 ROOT = Path(__file__).parents[2]
 CORES = len(os.sched_getaffinity(0))
@@ -24,6 +25,16 @@ def test_a_bad_port_stops_the_start(tmp_path: Path) -> None:
     assert not (tmp_path / "home").exists()
 
 
+@pytest.mark.skipif(torch.why_not() is None, reason="this machine can run every engine")
+def test_an_engine_that_cannot_run_here_stops_the_start(tmp_path: Path) -> None:
+    environment = {**os.environ, "TSUGIKI_ENGINE": "torch", "TSUGIKI_HOME": str(tmp_path / "home")}
+    command = [sys.executable, "-m", "service"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode != 0
+    assert "TSUGIKI_ENGINE=torch" in done.stderr and "auto" in done.stderr
+    assert not (tmp_path / "home").exists()
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -33,6 +44,8 @@ def test_a_bad_port_stops_the_start(tmp_path: Path) -> None:
         ("ENGINE_WORKERS", "-1"),
         ("ADAPTATION_WORKERS", "many"),
         ("DRAIN_SECONDS", "0"),
+        ("ENGINE", "fastest"),
+        ("WAIT_SECONDS", "0"),
     ],
 )
 def test_every_bad_value_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:

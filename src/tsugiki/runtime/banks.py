@@ -94,8 +94,13 @@ class Banks:
     def free(self, placed: Placed) -> None:
         """Only when no row of it is in flight."""
         self.heads.free(placed.slot)
-        if isinstance(placed.delta, LoraSlot):
-            self.loras.free(placed.delta)
+        match placed.delta:
+            case LoraSlot():
+                self.loras.free(placed.delta)
+            case OwnNetwork():
+                placed.delta.close()
+            case None:
+                pass
 
     def _with_lora(self, graft: Graft, delta: LoraDelta) -> Placed:
         adapter = self.loras.load(delta)

@@ -46,6 +46,7 @@ class MendedEngine:
         self._dim = dim
         self._lock = threading.Lock()
         self._closed = threading.Event()
+        self._prepared: set[tuple[str, ...]] = set()
         first = make()
         self._expected = self._checked(first, probe, None)
         self._engine: Engine | None = first
@@ -60,6 +61,7 @@ class MendedEngine:
 
     def prepare(self, modules: tuple[str, ...]) -> None:
         self._present().prepare(modules)
+        self._prepared.add(modules)
 
     def run(self, rows: Sequence[NDArray[np.int64]], adapters: Adapters | None = None) -> Floats:
         """Raises EngineLost, and what the rows' own fault raised."""
@@ -109,6 +111,8 @@ class MendedEngine:
         while not self._closed.is_set():
             try:
                 engine = self._make()
+                for modules in tuple(self._prepared):
+                    engine.prepare(modules)
             except Exception:
                 log.exception("the engine cannot be made")
             else:

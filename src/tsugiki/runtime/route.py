@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tsugiki.ports import Engine
+
+
+def _nothing() -> None:
+    """What is closed where nothing was opened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,7 @@ class OwnNetwork:
 
     engine: Engine
     size_bytes: int
+    close: Callable[[], None] = _nothing
 
 
 Kin = Rack | OwnNetwork | None

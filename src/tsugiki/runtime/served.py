@@ -159,13 +159,18 @@ class ServedBackbones:
         files = self._files.get(name)
         probe = [row.ids for row in files.backbone.prepare(PROBE_TEXTS)]
         engine = MendedEngine(lambda: make(files, None), probe, files.backbone.space.dim)
+
+        def own_network(delta: WeightsDelta) -> OwnNetwork:
+            own = MendedEngine(lambda: make(files, delta), probe, files.backbone.space.dim)
+            return OwnNetwork(own, loaded.graph.stat().st_size, own.close)
+
         loaded = files.at(engine.precision)
         space = loaded.backbone.space
         banks = Banks(
             HeadBank(space.id, space.dim),
             LoraBank(lambda: linear_shapes(loaded.graph), engine.bank_type, self._budget.loras),
             engine,
-            lambda delta: OwnNetwork(make(files, delta), loaded.graph.stat().st_size),
+            own_network,
         )
         limits = replace(self._limits, batch_tokens=max(self._limits.batch_tokens, engine.pass_tokens))
         batcher = Batcher(Network(engine, banks).run, workers=self._workers, limits=limits)

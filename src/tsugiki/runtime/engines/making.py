@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, assert_never, get_args
 
 from tsugiki.backbones.replaced import write_replaced
 from tsugiki.domain import EngineName
@@ -40,6 +40,11 @@ def make(name: EngineName, loaded: Loaded, delta: WeightsDelta | None, cores: Co
         return _over_graph(name, replace(loaded, graph=graph), cores)
 
 
+def why_not(name: EngineName) -> str | None:
+    """None where the engine can run here; else what is missing."""
+    return {"onnxruntime": lambda: None, "openvino": openvino.why_not, "torch": torch.why_not}[name]()
+
+
 def precision_of(name: EngineName) -> str:
     """The class of arithmetic that an engine made here computes in."""
     return {"onnxruntime": OnnxEngine.precision, "openvino": openvino.OpenVinoEngine.precision, "torch": "bf16"}[name]
@@ -47,11 +52,11 @@ def precision_of(name: EngineName) -> str:
 
 def choose_engine(wanted: Wanted, loaded: Loaded, cores: Cores) -> Choice:
     """See `choose`; what "auto" finds is kept beside the backbone's graph."""
-    candidates = (
-        Candidate("onnxruntime", lambda: None, lambda: make("onnxruntime", loaded, None, cores)),
-        Candidate("openvino", openvino.why_not, lambda: make("openvino", loaded, None, cores)),
-        Candidate("torch", torch.why_not, lambda: make("torch", loaded, None, cores)),
-    )
+
+    def candidate(name: EngineName) -> Candidate:
+        return Candidate(name, lambda: why_not(name), lambda: make(name, loaded, None, cores))
+
+    candidates = [candidate(name) for name in get_args(EngineName)]  # the first, fp32, is the reference
     probe = [row.ids for row in loaded.backbone.prepare(PROBE_TEXTS)]
     return choose(wanted, candidates, probe, loaded.graph.with_suffix(".engine.json"))
 
