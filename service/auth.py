@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tsugiki.storage.tenants import Principal, Tenants
 
 REMEMBERED_S = 2.0  # a revoked key stops working everywhere within 5 s; this leaves room for the rest
+ALONE_S = 60.0  # where no other process could revoke it: a key asked for every few seconds need not be read each time
 REMEMBERED = 50_000
 BURST_S = 2.0  # a tenant with a rate quota may use this many seconds of it at once
 
@@ -35,25 +36,30 @@ class Doorkeeper:
         self._workers = workers
         self._clock = clock
         self._lock = threading.Lock()
-        self._known: OrderedDict[bytes, tuple[float, Principal]] = OrderedDict()
+        self._known: OrderedDict[bytes, tuple[float, Principal]] = OrderedDict()  # (remembered until, owner)
+        self._epoch = 0
         self._allowance: OrderedDict[str, tuple[float, float]] = OrderedDict()  # tenant: (seen at, requests left)
 
     def remembered(self, secret: str) -> Principal | None:
-        """The key's owner if it was checked in the last seconds; never blocks."""
+        """The key's owner if it was checked lately; never blocks."""
         with self._lock:
             found = self._known.get(_digest(secret))
-        return found[1] if found is not None and self._clock() - found[0] < REMEMBERED_S else None
+        return found[1] if found is not None and self._clock() < found[0] else None
 
     def identify(self, secret: str) -> Principal:
         """Reads the database. Raises Unauthenticated."""
+        epoch = self._epoch
         principal = self._tenants.authenticate(secret)
         if principal is None:
             raise Unauthenticated(
                 "the API key is unknown, expired or revoked", fix="send Authorization: Bearer <key> with a valid key"
             )
+        lone = self._workers == 1 and principal.key.expires_at is None
         with self._lock:
-            self._known[_digest(secret)] = (self._clock(), principal)
-            self._known.move_to_end(_digest(secret))
+            # What was read may have been revoked meanwhile: then this caller passes, as it came before, and none after.
+            if epoch == self._epoch:
+                self._known[_digest(secret)] = (self._clock() + (ALONE_S if lone else REMEMBERED_S), principal)
+                self._known.move_to_end(_digest(secret))
             while len(self._known) > REMEMBERED:
                 self._known.popitem(last=False)
         return principal
@@ -61,6 +67,7 @@ class Doorkeeper:
     def forget(self) -> None:
         """Called when a key, quota or tenant changes in this process."""
         with self._lock:
+            self._epoch += 1
             self._known.clear()
 
     def admit(self, principal: Principal) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from service.auth import REMEMBERED_S, Doorkeeper, require, secret_of
+from service.auth import ALONE_S, REMEMBERED_S, Doorkeeper, require, secret_of
 from tsugiki.errors import Forbidden, Overloaded, Unauthenticated
 from tsugiki.storage.database import Database
 from tsugiki.storage.tenants import Principal, Tenants
@@ -39,7 +39,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def door(tenants: Tenants, clock: Clock) -> Doorkeeper:
-    return Doorkeeper(tenants, clock=clock)
+    return Doorkeeper(tenants, workers=2, clock=clock)
 
 
 @pytest.fixture
@@ -65,6 +65,42 @@ def test_a_revoked_key_lives_no_longer_than_the_memory(
     with pytest.raises(Unauthenticated):
         door.identify(secret)
     assert REMEMBERED_S < 5  # what the interface promises for every process
+
+
+def test_a_process_alone_remembers_longer_but_no_key_that_ends(tenants: Tenants, clock: Clock, secret: str) -> None:
+    door = Doorkeeper(tenants, clock=clock)
+    ends = tenants.issue_key(tenants.create("brief").id, "k", ["predict"], utc_now() + timedelta(hours=1)).secret
+    for one in (secret, ends):
+        door.identify(one)
+    clock.now += REMEMBERED_S
+    assert door.remembered(secret) is not None
+    assert door.remembered(ends) is None
+    clock.now += ALONE_S
+    assert door.remembered(secret) is None
+
+
+class Overtaken(Tenants):
+    """A key is revoked, and everybody told, between its reading and its being remembered."""
+
+    door: Doorkeeper
+
+    def authenticate(self, secret: str) -> Principal | None:
+        found = super().authenticate(secret)
+        assert found is not None
+        self.revoke(found.tenant.id, found.key.id)
+        self.door.forget()
+        return found
+
+
+def test_a_key_revoked_while_it_is_read_is_not_remembered(tmp_path: Path, clock: Clock) -> None:
+    database = Database(tmp_path)
+    database.migrate()
+    tenants = Overtaken(database)
+    tenants.door = Doorkeeper(tenants, clock=clock)
+    secret = tenants.issue_key(tenants.create("acme").id, "k", ["predict"]).secret
+    tenants.door.identify(secret)
+    assert tenants.door.remembered(secret) is None
+    database.close()
 
 
 def test_a_change_is_seen_at_once_in_this_process(door: Doorkeeper, secret: str) -> None:
