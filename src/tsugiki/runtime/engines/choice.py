@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 MEASURED_S = 0.5  # per engine, after one pass to warm it up
 FASTER = 1.1  # than the reference, or it is not worth features that are not its
 FORMAT = 1
-Wanted = Literal["auto"] | EngineName
+Wanted = Literal["auto", "onnxruntime", "openvino", "torch"]
 ANY = "set TSUGIKI_ENGINE=auto to take what there is"
 
 
