@@ -16,23 +16,25 @@ ROOT = Path(__file__).parents[2]
 CORES = len(os.sched_getaffinity(0))
 
 
-def test_a_bad_port_stops_the_start(tmp_path: Path) -> None:
-    environment = {**os.environ, "TSUGIKI_PORT": "70000", "TSUGIKI_HOME": str(tmp_path / "home")}
+def start(home: Path, name: str, value: str) -> str:
+    """What a start that must fail writes."""
+    environment = {**os.environ, f"TSUGIKI_{name}": value, "TSUGIKI_HOME": str(home)}
     command = [sys.executable, "-m", "service"]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
     assert done.returncode != 0
-    assert "TSUGIKI_PORT='70000'" in done.stderr and "65535" in done.stderr
-    assert not (tmp_path / "home").exists()
+    assert not home.exists()
+    return done.stderr
+
+
+def test_a_bad_port_stops_the_start(tmp_path: Path) -> None:
+    told = start(tmp_path / "home", "PORT", "70000")
+    assert "TSUGIKI_PORT='70000'" in told and "65535" in told
 
 
 @pytest.mark.skipif(torch.why_not() is None, reason="this machine can run every engine")
 def test_an_engine_that_cannot_run_here_stops_the_start(tmp_path: Path) -> None:
-    environment = {**os.environ, "TSUGIKI_ENGINE": "torch", "TSUGIKI_HOME": str(tmp_path / "home")}
-    command = [sys.executable, "-m", "service"]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
-    assert done.returncode != 0
-    assert "TSUGIKI_ENGINE=torch" in done.stderr and "auto" in done.stderr
-    assert not (tmp_path / "home").exists()
+    told = start(tmp_path / "home", "ENGINE", "torch")
+    assert "TSUGIKI_ENGINE=torch" in told and "auto" in told
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,6 @@ class ServedBackbones:
     ) -> None:
         self.names = tuple(names)
         self._files = Once(load)
-        self._engines = engines
         self._workers = workers
         self._limits = limits
         self._budget = budget
@@ -101,7 +100,8 @@ class ServedBackbones:
 
     def get(self, name: str) -> Served:
         """Blocks while it loads; a failed load is tried anew by the next call. Raises NotFound, Unavailable."""
-        self._check(name)
+        if name not in self.names:
+            raise NotFound(f"no backbone is named {name!r}", fix="GET /v1/backbones lists them")
         return self._served.get(name)
 
     def ready(self, name: str) -> Served | None:
@@ -150,10 +150,6 @@ class ServedBackbones:
 
     def _all(self) -> list[Served]:
         return [*self._served.values(), *self._plain.values()]
-
-    def _check(self, name: str) -> None:
-        if name not in self.names:
-            raise NotFound(f"no backbone is named {name!r}", fix="GET /v1/backbones lists them")
 
     def _serve(self, name: str, make: MakeEngine) -> Served:
         files = self._files.get(name)
