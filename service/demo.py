@@ -158,7 +158,9 @@ def run(console: Console, tickets: Tickets, folder: Path) -> None:
     console.print("Starting the service; where none was started before, it compiles the network first, some 20 s.")
     started = time.perf_counter()
     try:
-        with serving(_home(folder), env={"TMPDIR": str(folder)}, log=log) as running:
+        # In fp32, as exports are: the two can be compared to the last digit, which rounding in bf16 would hide.
+        env = {"TMPDIR": str(folder), "TSUGIKI_ENGINE": "onnxruntime"}
+        with serving(_home(folder), env=env, log=log) as running:
             console.print(f"[bold]Service started[/]  [dim]{time.perf_counter() - started:.2f} s[/]  {running.url}")
             with Client(running.url, running.key) as client:
                 demo = Demo(console, client, tickets)
