@@ -107,6 +107,7 @@ class Predictor:
         served = self._backbones.ready_of(target.version)
         if served is None:
             served = await asyncio.to_thread(self._backbones.of, target.version)
+        served.batcher.check(tenant_id, len(inputs), Lane.INTERACTIVE)
         if _characters(inputs) <= INLINE_CHARS:
             rows = _prepare(served, inputs, truncate)
         else:
