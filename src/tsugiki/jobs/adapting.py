@@ -103,10 +103,10 @@ class Phases:
         self._progress.phase("plan", 0.0, plan=asdict(plan))
 
     def embed(self, rows: Sequence[LabelledSample]) -> Floats:
-        """Features of the rows, in their order: stored ones read, new ones computed and stored slice by slice."""
+        """The phase of that name; see `features`."""
         self._progress.phase("embed", 0.0)
         with self._watch.measure("embed_ms"):
-            return self._features(rows, self._tools.embedder.backbone(self._project.backbone).space.id)
+            return self.features(rows)
 
     def cut(self, rows: Sequence[LabelledSample]) -> Snapshot:
         labels = tuple(sorted({row.label for row in rows}))
@@ -149,7 +149,9 @@ class Phases:
         seconds = self._wish.budget.seconds
         return Budget(None if seconds is None else max(0.0, seconds - self._watch.elapsed_s))
 
-    def _features(self, rows: Sequence[LabelledSample], space_id: str) -> Floats:
+    def features(self, rows: Sequence[LabelledSample]) -> Floats:
+        """(rows, dim), in their order: stored ones read, new ones computed and stored slice by slice."""
+        space_id = self._tools.embedder.backbone(self._project.backbone).space.id
         known = self._stores.features.load(self._project.id, space_id)
         index = {sample_id: row for row, sample_id in enumerate(known.sample_ids)}
         matrices = [known.matrix] if index else []

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from tsugiki.errors import StorageFull, Unavailable
 from tsugiki.jobs.adapting import Phases, Stores, Tools, Wish, profile_of
 from tsugiki.jobs.attempts import PAUSES_S
+from tsugiki.jobs.deep_lane import DEEP
 from tsugiki.jobs.lane import Lane
 from tsugiki.jobs.ledger import Ledger
 from tsugiki.jobs.progress import Stopwatch
@@ -80,6 +81,11 @@ class FastLane:
         try:
             rows = phases.rows()
             plan = phases.plan(rows)
+            if plan.chosen in DEEP:  # there are other samples by now than when it was accepted
+                self._stores.adaptations.put_back(
+                    adaptation.id, progress.attempt, "it is the trainer's to run", counted=False, for_trainer=True
+                )
+                return None
             features = phases.embed(rows)
             phases.tell(plan)
             snapshot = phases.cut(rows)

@@ -139,15 +139,17 @@ class Adaptations:
             if plan is not None:
                 row.plan = plan
 
-    def put_back(self, adaptation_id: str, attempt: int, why: str, *, counted: bool) -> None:
+    def put_back(self, adaptation_id: str, attempt: int, why: str, *, counted: bool, for_trainer: bool = False) -> None:
         """Queue it again, with a message event. Not counted, the attempt's number is given to the next one.
 
+        It stays its owner's, unless it is for the trainer from now on.
         Nothing of the attempt may write afterwards. Raises Conflict `fenced`.
         """
         with self._database.write() as session:
             row = fenced(session, adaptation_id, attempt)
             row.status, row.phase, row.fraction = "queued", FIRST_PHASE, 0.0
             row.attempts = attempt if counted else attempt - 1
+            row.owner = TRAINER if for_trainer else row.owner
             append(session, self._database, adaptation_id, "message", {"text": why})
 
     def fail(self, adaptation_id: str, attempt: int, error: Json, timings: Json) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -11,13 +10,15 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 from sqlalchemy import select
 
-from tsugiki.domain import Fitted, HeldOut, Snapshot
+from tsugiki.domain import Fitted, HeldOut
 from tsugiki.errors import ArtifactCorrupt, Conflict
 from tsugiki.storage import grafts
 from tsugiki.storage.adaptation_rows import fenced
 from tsugiki.storage.tables import AdaptationRow, ProjectRow
+from tsugiki.storage.version_rows import snapshot_content, snapshot_of
 
 if TYPE_CHECKING:
+    from tsugiki.domain import Json, Snapshot
     from tsugiki.storage.blobs import Blobs
     from tsugiki.storage.database import Database
 
@@ -33,16 +34,16 @@ class Unfinished:
 
     def keep_snapshot(self, snapshot: Snapshot, adaptation_id: str, attempt: int) -> None:
         """Raises Conflict `fenced`."""
-        content = json.dumps(asdict(snapshot), ensure_ascii=False, separators=(",", ":")).encode()
-        self._keep(snapshot.project_id, adaptation_id, attempt, {"snapshot": content})
+        content = json.dumps({"id": snapshot.id, **snapshot_content(snapshot)}, separators=(",", ":"))
+        self._keep(snapshot.project_id, adaptation_id, attempt, {"snapshot": content.encode()})
 
     def snapshot(self, project_id: str, adaptation_id: str) -> Snapshot | None:
         """None before one was kept. Raises ArtifactCorrupt."""
         data = self._kept(project_id, adaptation_id, "snapshot")
         if data is None:
             return None
-        found = json.loads(data)
-        return Snapshot(**{name: tuple(value) if isinstance(value, list) else value for name, value in found.items()})
+        content: Json = json.loads(data)
+        return snapshot_of(content["id"], project_id, content)
 
     def keep_fitted(self, project_id: str, fitted: Fitted, adaptation_id: str, attempt: int) -> None:
         """Raises Conflict `fenced`."""
