@@ -27,7 +27,7 @@ from tsugiki.ports import Backbone, Method, Progress
 COMMAND = (sys.executable, "-m", "tests.jobs.deep")
 LOOK_S = 0.01
 HOLD, LACKING, FITTED = "hold", "lacking", "fitted"  # files in a home: see `Held`
-DIE = "die"  # a file in a home that names a step, before or after which the trainer is killed, once
+DIE = "die"  # a file in a home that names a step, before or after which the trainer is killed; see `dying`
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ def environment_of(settings: Settings) -> dict[str, str]:
 
 
 def dying(home: Path) -> Callable[[Step], Step]:
-    """Kill -9 of the own process before or after a step, as the home's file `die` says: `train before`."""
+    """Kill -9 of the own process as the home's file `die` says: `train before` once, `train before always` always."""
 
     def around(step: Step) -> Step:
         def mortal(name: StepName, do: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -107,8 +107,10 @@ def dying(home: Path) -> Callable[[Step], Step]:
 
 def _die(home: Path, here: str) -> None:
     wanted = home / DIE
-    if wanted.exists() and wanted.read_text() == here:
+    point = wanted.read_text() if wanted.exists() else ""
+    if point == here:
         wanted.unlink()
+    if point in (here, f"{here} always"):
         os.kill(os.getpid(), signal.SIGKILL)
 
 

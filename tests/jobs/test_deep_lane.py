@@ -7,17 +7,25 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
+from adapters.selection import plan
 from service.wiring import Core
 from tests.faults.several import soon
-from tests.jobs.deep import FITTED, HOLD, LACKING, core_with_trainer
-from tests.jobs.working import SOON_S, live, project, samples
+from tests.jobs.deep import FITTED, HOLD, LACKING, core_with_trainer, methods
+from tests.jobs.working import SOON_S, adapt, live, project, samples
 from tsugiki.backbones import Loaded
-from tsugiki.domain import Adaptation, Project
-from tsugiki.errors import NotFound
+from tsugiki.domain import Adaptation, Budget, MethodName, Plan, Profile, Project
+from tsugiki.errors import Invalid, NotFound
+from tsugiki.jobs.adapting import Stores, Tools
+from tsugiki.jobs.deep_lane import DEEP, Untrained
+from tsugiki.jobs.fast_lane import FastLane
+from tsugiki.storage.features import Features
 
 CANCELLED_S = 2.0  # what is promised
 ENDED = ("succeeded", "failed", "cancelled")
@@ -53,6 +61,20 @@ def _of(core: Core, tenant_id: str, name: str) -> Project:
 def train(core: Core, to: Project, method: str = "lora") -> Adaptation:
     wish = {"method": method, "budget": None, "hyperparameters": None, "promote": "gate"}
     return core.adaptations.create(to.id, wish, for_trainer=True)
+
+
+def ambitious(core: Core) -> FastLane:
+    """A fast lane whose plans name what should be tried next."""
+    shallow = methods(core.settings.root)
+
+    def planned(profile: Profile, budget: Budget, wanted: MethodName | Literal["auto"]) -> Plan:
+        return replace(plan(shallow, profile, budget, wanted), next="lora")
+
+    stores = Stores(
+        core.adaptations, core.samples, Features(core.database), core.registry, partial(core.database.ids.new, "snp")
+    )
+    tools = Tools(core.backbones, {method.name: method for method in shallow}, planned, trains=True)
+    return FastLane(stores, tools, workers=1, on_end=core.metrics.adaptation)
 
 
 def now(core: Core, of: Project, job: Adaptation) -> Adaptation:
@@ -136,6 +158,37 @@ def test_a_lack_of_memory_fails_the_job_as_such_after_its_attempts(core: Core) -
     assert (done.status, done.attempts) == ("failed", 3)
     assert done.error is not None and done.error["code"] == "out_of_memory" and done.error["fix"]
     assert ended(core, made, train(core, made)).status == "succeeded"
+
+
+def test_what_the_plan_names_next_follows_in_the_background_and_has_to_pass_the_gate(core: Core, hold: Path) -> None:
+    lane, made = ambitious(core), taught(core)
+    for number in (1, 2):
+        done = adapt(core, lane, made, promote="always")
+        assert (done.status, live(core, made.id)) == ("succeeded", number)
+        follower = core.adaptations.list(made.id).data[-1]
+        assert (follower.request["follows"], follower.request["method"]) == (done.id, "lora")
+        if number == 1:
+            core.adaptations.cancel(made.tenant_id, follower.id)
+    assert soon(lambda: trains(core, made, follower), SOON_S)
+    waiting = [adapt(core, lane, made) and core.adaptations.list(made.id).data[-1] for _ in range(2)]
+    lane.close()
+    assert [now(core, made, job).status for job in waiting] == ["cancelled", "queued"], "one that waits is enough"
+    assert adapt(core, core.fast_lane, made).status == "succeeded"
+    assert core.adaptations.list(made.id).data[-2].id == waiting[-1].id, "without a next nothing follows"
+    hold.unlink()
+    last = [ended(core, made, job) for job in (follower, waiting[-1])]
+    assert [job.status for job in last] == ["succeeded", "succeeded"]
+    assert all(job.gate is not None and "without comparison" not in job.gate["reason"] for job in last)
+
+
+def test_a_plan_leaves_deep_methods_out_where_no_trainer_is_wanted(core: Core) -> None:
+    offered = [Untrained(method) if method.name in DEEP else method for method in methods(core.settings.root)]
+    profile = Profile(24, 2, 12, 12, 32)
+    chosen = plan(offered, profile, Budget(), "auto")
+    assert chosen.chosen == "head"
+    assert "TSUGIKI_TRAINER" in (chosen.candidates[-1].skipped or "")
+    with pytest.raises(Invalid, match="TSUGIKI_TRAINER"):
+        plan(offered, profile, Budget(), "lora")
 
 
 def test_one_killed_while_it_trains_goes_on_in_another_process(core: Core, hold: Path) -> None:
