@@ -13,6 +13,7 @@ import bentoml
 
 from service.api import create_api, edge_of
 from service.guard import Guard
+from service.logs import write_log
 from service.settings import read_settings
 from service.supervision import end_with_supervisor
 from service.verbs import adapt_verb, predict_verb
@@ -44,7 +45,7 @@ class App:
     """One worker: engine, fast lane and API together. BentoML's clients reach the two verbs under /bento."""
 
     def __init__(self) -> None:
-        _log()
+        write_log()
         logging.getLogger("uvicorn.access").propagate = False  # nobody reads what it would put together
         end_with_supervisor()
         try:
@@ -111,16 +112,6 @@ class App:
     @bentoml.on_shutdown
     def stop(self) -> None:
         core().close()
-
-
-def _log() -> None:
-    """Tsugiki's own lines, on stderr: BentoML has configured the root for warnings by now."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
-    log = logging.getLogger("tsugiki")
-    log.addHandler(handler)
-    log.setLevel(logging.INFO)
-    log.propagate = False
 
 
 # BentoML types a middleware class by its instances, which no class fits.

@@ -12,6 +12,7 @@ from typing_extensions import TypedDict
 from service.errors import job_problem, problem
 from tsugiki.domain import Prediction
 from tsugiki.errors import Issue, TsugikiError
+from tsugiki.storage.registry import FOLLOWS
 
 if TYPE_CHECKING:
     from tsugiki.domain import (
@@ -91,6 +92,7 @@ class AdaptationReply(TypedDict):
     version: int | None
     error: Object | None
     timings: Object
+    follows: str | None
     created_at: str
     finished_at: str | None
 
@@ -225,6 +227,7 @@ def adaptation(item: Adaptation, queue_position: int | None = None) -> Adaptatio
         "version": item.version,
         "error": None if item.error is None else job_problem(item.error),
         "timings": item.timings,
+        "follows": item.request.get(FOLLOWS),
         "created_at": _time(item.created_at),
         "finished_at": _time(item.finished_at),
     }

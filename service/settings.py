@@ -51,6 +51,16 @@ class Settings(BaseSettings):
     lora_bytes: int = Field(256 * MIB, ge=1 * MIB, description="ditto for LoRA matrices")
     network_bytes: int = Field(1024 * MIB, ge=1 * MIB, description="ditto for networks with weights of their own")
     adaptation_workers: int = Field(2, ge=1, le=64, description="adaptations at a time, at most one a tenant")
+    trainer: bool = Field(True, description="whether lora, partial and full are trained, in a process of their own")
+    trainer_threads: int = Field(
+        default_factory=lambda: max(1, len(os.sched_getaffinity(0)) // 2),
+        ge=1,
+        le=256,
+        description="threads of the trainer, of low priority beside the serving ones",
+    )
+    trainer_jobs: int = Field(
+        1, ge=1, le=64, description="adaptations the trainer runs at a time, at most one a tenant"
+    )
     drain_seconds: int = Field(30, ge=1, le=3_600, description="how long running requests may finish at shutdown")
 
     @property

@@ -14,7 +14,12 @@ LOOK_EVERY_S = 1.0  # as long as a restarted service may find its port taken
 
 def end_with_supervisor() -> None:
     """From now on, stop this process as by SIGTERM once its parent is gone."""
-    threading.Thread(target=_watch, args=(os.getppid(),), name="supervision", daemon=True).start()
+    end_with(os.getppid())
+
+
+def end_with(parent: int) -> None:
+    """From now on, stop this process as by SIGTERM once process `parent` is not its parent (any more)."""
+    threading.Thread(target=_watch, args=(parent,), name="supervision", daemon=True).start()
 
 
 def _watch(supervisor: int) -> None:

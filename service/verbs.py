@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import bentoml
 from pydantic import BaseModel, ValidationError
@@ -20,8 +20,9 @@ from service.intake import batch_reply, check_samples, quota_left
 from service.schemas import AdaptationIn, AdaptIn, PredictVerb
 from service.strict_json import read_json
 from service.wiring import Core
-from tsugiki.domain import Adaptation, NewSample, Project, Scope
+from tsugiki.domain import Adaptation, NewSample, Plan, Project, Scope
 from tsugiki.errors import Conflict, Invalid, NotFound, TsugikiError
+from tsugiki.jobs.deep_lane import DEEP
 from tsugiki.runtime.directory import Selector
 from tsugiki.runtime.predictor import INLINE_SCORES
 
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
     from tsugiki.runtime.predictor import Answered
     from tsugiki.storage.idempotency import Once
     from tsugiki.storage.tenants import Principal
+
+
+ENDED = ("succeeded", "failed", "cancelled")
+LOOK_EVERY_S = 0.1  # at a job of another process that a caller waits for
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,24 +49,41 @@ BENTO_VERBS = {"/bento/adapt": BentoVerb(AdaptIn, "adapt"), "/bento/predict": Be
 
 async def adapt(core: Core, principal: Principal, wish: AdaptIn, once: Once | None) -> dict[str, Any]:
     """Samples in, classifier out. Nothing is stored unless the adaptation can run with them. Raises Invalid."""
-    project, batch = await asyncio.to_thread(_take_samples, core, principal, wish)
+    taken = await asyncio.to_thread(_take_samples, core, principal, wish)
     request = AdaptationIn(method=wish.method, wait_seconds=wish.wait_seconds)
-    adaptation = await adapting(core, project, request, once)
+    adaptation = await adapting(core, taken.project, request, taken.plan, once)
     return {
-        "project": replies.project(project),
-        "samples": batch,
+        "project": replies.project(taken.project),
+        "samples": taken.batch,
         "adaptation": replies.adaptation(adaptation),
     }
 
 
-async def adapting(core: Core, project: Project, wish: AdaptationIn, once: Once | None) -> Adaptation:
-    """Queue an adaptation and wait for it as long as the caller wishes. Raises Overloaded."""
-    core.fast_lane.admit(project.tenant_id)
-    adaptation = await asyncio.to_thread(core.adaptations.create, project.id, request_of(wish), once)
+async def adapting(core: Core, project: Project, wish: AdaptationIn, plan: Plan, once: Once | None) -> Adaptation:
+    """Queue an adaptation where the plan wants it, and wait as long as the caller wishes. Raises Overloaded."""
+    deep = plan.chosen in DEEP
+    if deep:
+        await asyncio.to_thread(core.deep_lane.admit, project.tenant_id)
+    else:
+        core.fast_lane.admit(project.tenant_id)
+    request = request_of(wish)
+    adaptation = await asyncio.to_thread(core.adaptations.create, project.id, request, once, for_trainer=deep)
+    if deep:
+        return await _ended(core, project.tenant_id, adaptation.id, wish.wait_seconds)
     if adaptation.status == "queued" and adaptation.attempts == 0:
         done = asyncio.wrap_future(core.fast_lane.submit(project, adaptation))
         await asyncio.wait([done], timeout=wish.wait_seconds)
     return await asyncio.to_thread(core.adaptations.get, project.tenant_id, adaptation.id)
+
+
+async def _ended(core: Core, tenant_id: str, adaptation_id: str, within_s: float) -> Adaptation:
+    """The adaptation once another process has ended it, or as it is after so long."""
+    until = asyncio.get_running_loop().time() + within_s
+    while True:
+        found = await asyncio.to_thread(core.adaptations.get, tenant_id, adaptation_id)
+        if found.status in ENDED or asyncio.get_running_loop().time() >= until:
+            return found
+        await asyncio.sleep(LOOK_EVERY_S)
 
 
 def request_of(wish: AdaptationIn) -> dict[str, Any]:
@@ -162,7 +184,13 @@ async def _answer(ctx: bentoml.Context, run: Any) -> dict[str, Any]:  # Any: an 
         return problem(error, instance=ctx.request.url.path, request_id=state.request_id)
 
 
-def _take_samples(core: Core, principal: Principal, wish: AdaptIn) -> tuple[Project, dict[str, Any]]:
+class _Taken(NamedTuple):
+    project: Project
+    batch: dict[str, Any]
+    plan: Plan
+
+
+def _take_samples(core: Core, principal: Principal, wish: AdaptIn) -> _Taken:
     """Check everything first, then store: the project if it is new, and the samples."""
     core.fast_lane.admit(principal.tenant.id)
     checked = check_samples(wish.samples, label_required=True)
@@ -173,12 +201,12 @@ def _take_samples(core: Core, principal: Principal, wish: AdaptIn) -> tuple[Proj
     fresh = _fresh(core, project, checked.good)
     counts = Counter(core.samples.counts(project.id) if project is not None else ())
     counts.update(sample.label for sample in fresh if sample.label is not None)
-    core.fast_lane.plan(backbone, request_of(AdaptationIn(method=wish.method)), counts)
+    plan = core.fast_lane.plan(backbone, request_of(AdaptationIn(method=wish.method)), counts)
     quota_left(core, principal.tenant, project, len(fresh))
     if project is None:
         project = _made(core, principal, wish, backbone)
     stored = core.samples.add(project.id, checked.good)
-    return project, batch_reply(checked, stored, core.samples.counts(project.id))
+    return _Taken(project, batch_reply(checked, stored, core.samples.counts(project.id)), plan)
 
 
 def _found(core: Core, principal: Principal, ref: str) -> Project | None:

@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 import threading
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -16,40 +17,37 @@ from adapters.selection import plan
 from service.auth import Doorkeeper
 from service.board import Board
 from service.clerks import Clerks
+from service.keeping import TRAINER, Keeper
+from service.parts import WORKERS, open_parts, serve_backbones, weight_of
 from service.settings import Settings
+from service.streams import Streams
 from service.supervision import end
-from tsugiki.backbones.catalog import names
-from tsugiki.backbones.loaded import Loaded, load
-from tsugiki.domain import Modality, WeightsDelta
+from tsugiki.domain import Modality
 from tsugiki.errors import Invalid, TsugikiError
 from tsugiki.export.bundle import build
-from tsugiki.jobs.adapting import Stores, Tools
+from tsugiki.jobs.adapting import Tools
+from tsugiki.jobs.deep_lane import DEEP, DeepLane, Untrained
 from tsugiki.jobs.exporting import Exporting, ExportStores
 from tsugiki.jobs.fast_lane import FastLane
 from tsugiki.jobs.staging import clear_work
 from tsugiki.jobs.taking_up import TakingUp
 from tsugiki.jobs.upkeep import Upkeep
 from tsugiki.monitoring import Metrics
-from tsugiki.ports import Engine
-from tsugiki.runtime.banks import Weight
-from tsugiki.runtime.batcher import Limits
+from tsugiki.ports import Method
 from tsugiki.runtime.directory import Directory
-from tsugiki.runtime.engines.making import Cores, choose_engine, make
+from tsugiki.runtime.engines.making import Cores
 from tsugiki.runtime.predictor import Predictor
 from tsugiki.runtime.residency import Residency
-from tsugiki.runtime.served import Engines, ServedBackbones
+from tsugiki.runtime.served import ServedBackbones
 from tsugiki.storage.adaptations import Adaptations
 from tsugiki.storage.blobs import Blobs
 from tsugiki.storage.changes import Change, Changes, Watcher
 from tsugiki.storage.database import Database
 from tsugiki.storage.exports import Exports
-from tsugiki.storage.features import Features
 from tsugiki.storage.idempotency import Idempotency
-from tsugiki.storage.local_files import LocalFiles
-from tsugiki.storage.presence import Presence, one_at_a_time
+from tsugiki.storage.presence import Presence
 from tsugiki.storage.projects import Projects
 from tsugiki.storage.registry import Registry
-from tsugiki.storage.remote_files import RemoteFiles
 from tsugiki.storage.samples import Samples
 from tsugiki.storage.tenants import Tenants, new_secret
 
@@ -58,7 +56,6 @@ log = logging.getLogger("tsugiki")
 BOOTSTRAP_KEY_FILE = "bootstrap-key"
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 2.0, 60.0  # between attempts to load the default backbone
 STAGING = "staging"  # exports being made; empty between them
-WORKERS = "workers"  # which processes there are, and what they tell one another
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +79,9 @@ class Core:
     residency: Residency
     predictor: Predictor
     fast_lane: FastLane
+    deep_lane: DeepLane
+    streams: Streams
+    keeper: Keeper | None  # None where no trainer is wanted
     exporting: Exporting
     taking_up: TakingUp
     upkeep: Upkeep
@@ -120,6 +120,8 @@ class Core:
     def close(self) -> None:
         """Stop taking work, finish what runs, let go of everything."""
         self.draining.set()
+        if self.keeper is not None:
+            self.keeper.close()
         self.taking_up.close()
         self.fast_lane.close()
         self.exporting.close()
@@ -134,37 +136,36 @@ class Core:
         self.database.close()
 
 
-def wire(settings: Settings) -> Core:
-    """Build the core, take up what ended processes left, and start loading the default backbone."""
+def wire(
+    settings: Settings,
+    methods: Sequence[Method] = METHODS,
+    trainer: Sequence[str] = TRAINER,
+    environment: Mapping[str, str] = os.environ,
+) -> Core:
+    """Build the core, take up what ended processes left, and start loading the default backbone.
+
+    `trainer` is the command of the process that trains by the deep ones of `methods`, and runs in `environment`,
+    where it reads the same settings.
+    """
     # The engine has its own threads; a solver that took all cores as well would stall every prediction.
     threadpool_limits(1)
     root = settings.root
     root.mkdir(parents=True, exist_ok=True, mode=0o700)
     presence = Presence(root / WORKERS)
     owner, several = presence.number, settings.workers > 1
-    database = Database(root, shared=several)
+    shared = several or settings.trainer
+    database = Database(root, shared=shared)
     with presence.turn():
         database.migrate()
         if presence.alive() == frozenset({owner}):
             clear_work(root / STAGING)
-    # Local files are written by hand, because no library syncs the folder; what is elsewhere goes through fsspec.
-    blobs = Blobs(RemoteFiles(settings.blobs_url) if settings.blobs_url else LocalFiles(root / "blobs"))
-    tenants, projects, samples = Tenants(database), Projects(database, blobs), Samples(database)
-    adaptations, exports = Adaptations(database, owner), Exports(database, blobs, owner)
-    idempotency = Idempotency(database, owner)
     # The registry tells the directory of every move, and the directory reads the registry.
-    registry = Registry(database, blobs, on_move=lambda project_id: directory.forget(project_id))
-    directory = Directory(registry)
-    budget = Weight(settings.head_bytes, settings.lora_bytes, settings.network_bytes)
-    backbones = ServedBackbones(
-        names(settings.backbones),
-        load=lambda name: load(name, settings.backbones, root / "graphs"),
-        engines=_engines(settings),
-        workers=settings.engine_workers,
-        limits=Limits(wait_s=settings.wait_seconds),
-        budget=budget,
-    )
-    residency = Residency(lambda version: backbones.of(version).banks, registry.graft, budget)
+    parts = open_parts(settings, database, owner, on_move=lambda project_id: directory.forget(project_id))
+    tenants, exports = Tenants(database), Exports(database, parts.blobs, owner)
+    idempotency = Idempotency(database, owner)
+    directory = Directory(parts.registry)
+    backbones = serve_backbones(settings, Cores(settings.engine_workers, settings.engine_threads))
+    residency = Residency(lambda version: backbones.of(version).banks, parts.registry.graft, weight_of(settings))
 
     def forget(change: Change) -> None:
         directory.forget(change.project_id)
@@ -172,6 +173,7 @@ def wire(settings: Settings) -> Core:
             residency.forget(change.project_id)
 
     predictor = Predictor(directory, residency, backbones)
+    deep_lane = DeepLane(parts.adaptations)
     lanes: list[FastLane] = []
     metrics = Metrics(
         {
@@ -182,17 +184,19 @@ def wire(settings: Settings) -> Core:
             "head_bank_bytes": ("memory of the banks that hold them, used or not", lambda: backbones.bank_bytes),
             "waiting_rows": ("rows queued for the engine", lambda: backbones.waiting),
             "waiting_adaptations": ("adaptations queued", lambda: sum(lane.waiting for lane in lanes)),
+            "waiting_trainings": ("adaptations queued for the trainer, of all workers", lambda: deep_lane.waiting),
         }
     )
+    offered = [method if settings.trainer or method.name not in DEEP else Untrained(method) for method in methods]
     fast_lane = FastLane(
-        Stores(adaptations, samples, Features(database), registry, partial(database.ids.new, "snp")),
-        Tools(backbones, {method.name: method for method in METHODS}, partial(plan, METHODS)),
+        parts.stores(database),
+        Tools(backbones, {method.name: method for method in offered}, partial(plan, offered), settings.trainer),
         workers=settings.adaptation_workers,
         on_end=metrics.adaptation,
     )
     lanes.append(fast_lane)
     exporting = Exporting(
-        ExportStores(exports, registry, samples, blobs),
+        ExportStores(exports, parts.registry, parts.samples, parts.blobs),
         lambda version: backbones.of(version).loaded,
         predictor.probabilities,
         build,
@@ -204,24 +208,29 @@ def wire(settings: Settings) -> Core:
         tenants=tenants,
         door=Doorkeeper(tenants, settings.workers),
         clerks=Clerks(),
-        projects=projects,
-        samples=samples,
-        adaptations=adaptations,
-        registry=registry,
+        projects=parts.projects,
+        samples=parts.samples,
+        adaptations=parts.adaptations,
+        registry=parts.registry,
         exports=exports,
         idempotency=idempotency,
-        blobs=blobs,
+        blobs=parts.blobs,
         backbones=backbones,
         directory=directory,
         residency=residency,
         predictor=predictor,
         fast_lane=fast_lane,
+        deep_lane=deep_lane,
+        streams=Streams(),
+        keeper=Keeper(root / WORKERS / "keeper", settings.trainer_threads, trainer, environment)
+        if settings.trainer
+        else None,
         exporting=exporting,
-        taking_up=TakingUp(presence, projects, adaptations, exports, idempotency, fast_lane, exporting),
-        upkeep=Upkeep(database, blobs, idempotency, Changes(database), root / WORKERS / "upkeep"),
+        taking_up=TakingUp(presence, parts.projects, parts.adaptations, exports, idempotency, fast_lane, exporting),
+        upkeep=Upkeep(database, parts.blobs, idempotency, Changes(database), root / WORKERS / "upkeep"),
         metrics=metrics,
         presence=presence,
-        watcher=Watcher(database, forget, lambda: end("changes of other workers may be missed")) if several else None,
+        watcher=Watcher(database, forget, lambda: end("changes of other processes may be missed")) if shared else None,
         board=Board(root / WORKERS, presence, metrics.exposition) if several else None,
         draining=threading.Event(),
     )
@@ -229,18 +238,6 @@ def wire(settings: Settings) -> Core:
         _bootstrap(core)
     threading.Thread(target=_warm, args=(core,), name="warm-up", daemon=True).start()
     return core
-
-
-def _engines(settings: Settings) -> Engines:
-    cores = Cores(settings.engine_workers, settings.engine_threads)
-
-    def preferred(files: Loaded, delta: WeightsDelta | None) -> Engine:
-        # Workers that measured beside one another might each find another engine the fastest.
-        with one_at_a_time(settings.root / WORKERS / "choice"):
-            name = choose_engine(settings.engine, files, cores).name
-        return make(name, files, delta, cores)
-
-    return Engines(preferred, lambda files, delta: make("onnxruntime", files, delta, cores))
 
 
 def _bootstrap(core: Core) -> None:

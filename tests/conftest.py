@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +16,8 @@ from tests.unpickling import forbid_unpickling
 from tsugiki.backbones import Loaded, Source, load
 
 forbid_unpickling()
+# Each service would have a trainer beside it, which most tests have no use for; those that have one say so.
+os.environ.setdefault("TSUGIKI_TRAINER", "off")
 
 
 @pytest.fixture(scope="session")

@@ -5,21 +5,21 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated, Any
 
-import orjson
 from fastapi import APIRouter, Header, Request
-from fastapi.responses import Response
+from fastapi.responses import Response, StreamingResponse
 
 from service import replies, verbs
 from service.edge import Adapting, After, Caller, Limit, Predicting, Reply, StrictRoute, documented
+from service.events import stream
 from service.intake import quota_left
 from service.replies import AdaptationReply, ListReply
 from service.schemas import AdaptationIn
+from service.verbs import ENDED
 from tsugiki.domain import Adaptation, Plan, Project
 from tsugiki.errors import Invalid
 
 router = APIRouter(prefix="/v1", route_class=StrictRoute, tags=["adaptations"])
 
-ENDED = ("succeeded", "failed", "cancelled")
 MAX_EVENTS = 2**31  # no adaptation has as many; every database can compare numbers below
 
 
@@ -32,7 +32,7 @@ async def start(by: Adapting, p: str, wish: AdaptationIn) -> Reply:
     project, plan = await asyncio.to_thread(_planned, by, p, wish)
     if wish.dry_run:
         return Reply(_dry(project, plan))
-    adaptation = await verbs.adapting(by.core, project, wish, by.once)
+    adaptation = await verbs.adapting(by.core, project, wish, plan, by.once)
     return Reply(replies.adaptation(adaptation), 200 if adaptation.status in ENDED else 202)
 
 
@@ -57,11 +57,17 @@ def cancel(by: Adapting, a: str) -> Reply:
     return Reply(replies.adaptation(cancelled))
 
 
-@router.get("/adaptations/{a}/events", responses=documented(ListReply, 404))
+@router.get(
+    "/adaptations/{a}/events",
+    responses={**documented(ListReply, 404), 204: {"description": "No more will come"}},
+)
 def events(
     by: Predicting, a: str, request: Request, last_event_id: Annotated[str | None, Header(max_length=20)] = None
 ) -> Any:  # a Reply, or events as text/event-stream
-    """What happened so far, as a list, or as text/event-stream from `Last-Event-ID` on."""
+    """What happened so far, as a list; or as text/event-stream from `Last-Event-ID` on, until the adaptation ends.
+
+    204 tells a stream that goes on after its end that there is nothing more to come.
+    """
     adaptation = _found(by, a)
     seen = last_event_id or "0"
     if not (seen.isascii() and seen.isdigit() and int(seen) < MAX_EVENTS):
@@ -73,13 +79,13 @@ def events(
     found = by.core.adaptations.events(adaptation.id, int(seen))
     if "text/event-stream" not in request.headers.get("accept", ""):
         return Reply(replies.whole(found, replies.event))
-    lines = [
-        f"id: {event.seq}\nevent: {event.type}\ndata: {orjson.dumps(replies.event(event)).decode()}\n\n"
-        for event in found
-    ]
-    # A client that asks again with the last id goes on from there: `retry` tells when, an ended job needs no more.
-    tail = "" if adaptation.status in ENDED else "retry: 500\n\n"
-    return Response("".join(lines) + tail, media_type="text/event-stream")
+    if last_event_id is not None and adaptation.status in ENDED and not found:
+        return Response(status_code=204)  # a browser asks again and again otherwise
+    by.core.streams.admit(by.tenant_id)
+    # Nothing in between may keep the events until there are many.
+    headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
+    flow = stream(by.core, by.tenant_id, adaptation.id, int(seen))
+    return StreamingResponse(flow, media_type="text/event-stream", headers=headers)
 
 
 def _planned(by: Caller, p: str, wish: AdaptationIn) -> tuple[Project, Plan]:
@@ -112,4 +118,5 @@ def _dry(project: Project, plan: Plan) -> dict[str, Any]:
         "version": None,
         "error": None,
         "timings": {},
+        "follows": None,
     }

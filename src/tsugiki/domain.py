@@ -312,6 +312,7 @@ class Plan:
     reasons: tuple[str, ...]
     profile: Profile
     candidates: tuple[Verdict, ...]
+    next: MethodName | None = None  # what may do better, in the background and proven by the gate, once this is live
 
 
 @dataclass(frozen=True, slots=True)

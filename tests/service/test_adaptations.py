@@ -101,6 +101,24 @@ def test_a_stream_of_events_goes_on_after_the_last_one_seen(http: httpx.Client, 
     assert reply.text.count("\nevent: phase\ndata: {") + reply.text.count("\nevent: metric\ndata: {") == len(ids)
 
 
+def test_a_stream_tells_what_comes_until_the_job_ends_and_is_taken_up_after_a_break(stranger: Tenant) -> None:
+    rows = [{"input": f"parcel {n} late {n * 7} refund", "label": f"l{n % 5}"} for n in range(3_000)]
+    job = stranger.adapt("streamed", rows, wait_seconds=0)["adaptation"]["id"]
+    path, accepted = f"/v1/adaptations/{job}/events", {"accept": "text/event-stream"}
+    with stranger.http.stream("GET", path, headers=accepted) as reply:
+        assert reply.status_code == 200 and reply.headers["content-type"].startswith("text/event-stream")
+        first = next(line for line in reply.iter_lines() if line.startswith("id: "))
+    assert good(stranger.http.get(f"/v1/adaptations/{job}"))["status"] in ("queued", "running")
+    seen = {**accepted, "last-event-id": first.removeprefix("id: ")}
+    with stranger.http.stream("GET", path, headers=seen) as reply:
+        later = [line.removeprefix("id: ") for line in reply.iter_lines() if line.startswith("id: ")]
+    assert good(stranger.http.get(f"/v1/adaptations/{job}"))["status"] == "succeeded"
+    whole = [str(event["id"]) for event in good(stranger.http.get(path))["data"]]
+    assert [first.removeprefix("id: "), *later] == whole
+    reply = stranger.http.get(path, headers={**accepted, "last-event-id": whole[-1]})
+    assert (reply.status_code, reply.content) == (204, b"")
+
+
 def test_what_was_cancelled_publishes_nothing(stranger: Tenant) -> None:
     rows = [{"input": f"order {n} late {n * 7} charge", "label": f"l{n % 5}"} for n in range(6_000)]
     # The first occupies the tenant's one place, so that the second surely waits.

@@ -1,4 +1,4 @@
-"""One attempt at one adaptation: labelled samples in, a published version out, phase by phase."""
+"""The phases of an adaptation up to a trained graft, for both lanes: each makes one thing of what others made."""
 
 from __future__ import annotations
 
@@ -9,16 +9,11 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from tsugiki.data.folds import assign_folds
-from tsugiki.domain import LIVE, Budget, GateDecision, NewVersion, Profile, Snapshot, TrainingSet
-from tsugiki.errors import ArtifactCorrupt, Conflict
-from tsugiki.evaluation.gate import compare
-from tsugiki.evaluation.report import evaluate
-from tsugiki.jobs.pairing import common
-from tsugiki.jobs.progress import Stopwatch
+from tsugiki.domain import Budget, Profile, Snapshot, TrainingSet
 
 if TYPE_CHECKING:
-    from tsugiki.domain import Adaptation, Fitted, Floats, Json, MethodName, Plan, Project, Promotion, Version
-    from tsugiki.jobs.progress import JobProgress
+    from tsugiki.domain import Adaptation, Fitted, Floats, Json, MethodName, Plan, Project, Promotion
+    from tsugiki.jobs.progress import JobProgress, Stopwatch
     from tsugiki.ports import Embedder, Method
     from tsugiki.storage.adaptations import Adaptations
     from tsugiki.storage.features import Features
@@ -26,8 +21,6 @@ if TYPE_CHECKING:
     from tsugiki.storage.samples import LabelledSample, Samples
 
 EMBED_ROWS = 256  # some tens of passes: a second of work between two looks at whether to stop, and all a crash loses
-HEADLINE = ("held_out", "accuracy", "macro_f1", "log_loss", "ece", "majority_baseline")  # of the evaluation
-GATE_ATTEMPTS = 3  # the alias may move while a job runs; then the gate asks again, against the new live version
 
 Planner = Callable[[Profile, Budget, "MethodName | Literal['auto']"], "Plan"]
 
@@ -63,18 +56,28 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What an adaptation works with; the methods are handed in, the core imports none."""
+    """What an adaptation works with; the methods are handed in, the core imports none.
+
+    `trains` says whether a trainer takes what a plan would have done next.
+    """
 
     embedder: Embedder
     methods: Mapping[MethodName, Method]
     plan: Planner
+    trains: bool = False
 
 
-class Attempt:
-    """The phases in order. `progress.attempt` is the fencing token: a newer start makes this one's writes fail."""
+class Phases:
+    """`progress.attempt` is the fencing token: a newer start makes this one's writes fail."""
 
     def __init__(
-        self, stores: Stores, tools: Tools, project: Project, adaptation: Adaptation, progress: JobProgress
+        self,
+        stores: Stores,
+        tools: Tools,
+        project: Project,
+        adaptation: Adaptation,
+        progress: JobProgress,
+        watch: Stopwatch,
     ) -> None:
         self._stores = stores
         self._tools = tools
@@ -82,47 +85,73 @@ class Attempt:
         self._adaptation = adaptation
         self._progress = progress
         self._wish = Wish.read(adaptation.request)
-        self._watch = Stopwatch()
+        self._watch = watch
 
-    @property
-    def timings(self) -> Json:
-        return self._watch.timings
+    def rows(self) -> list[LabelledSample]:
+        """All that may be trained on, as it is now."""
+        return self._stores.samples.labelled(self._project.id)
 
-    def adapt(self) -> Version:
-        wish = self._wish
-        rows = self._stores.samples.labelled(self._project.id)
-        backbone = self._tools.embedder.backbone(self._project.backbone)
+    def plan(self, rows: Sequence[LabelledSample]) -> Plan:
+        """Raises Invalid when nothing can run on them."""
         counts: dict[str, int] = {}
         for row in rows:
             counts[row.label] = counts.get(row.label, 0) + 1
-        plan = self._tools.plan(profile_of(counts, backbone.space.dim), wish.budget, wish.method)
+        space = self._tools.embedder.backbone(self._project.backbone).space
+        return self._tools.plan(profile_of(counts, space.dim), self._wish.budget, self._wish.method)
+
+    def tell(self, plan: Plan) -> None:
+        self._progress.phase("plan", 0.0, plan=asdict(plan))
+
+    def embed(self, rows: Sequence[LabelledSample]) -> Floats:
+        """The phase of that name; see `features`."""
         self._progress.phase("embed", 0.0)
         with self._watch.measure("embed_ms"):
-            features = self._features(rows, backbone.space.id)
-        self._progress.phase("plan", 0.0, plan=asdict(plan))
-        snapshot = self._snapshot(rows, wish.seed)
+            return self.features(rows)
+
+    def cut(self, rows: Sequence[LabelledSample]) -> Snapshot:
+        labels = tuple(sorted({row.label for row in rows}))
+        number = {label: index for index, label in enumerate(labels)}
+        targets = [number[row.label] for row in rows]
+        folds = assign_folds(np.array(targets, np.int64), [row.group for row in rows], seed=self._wish.seed)
+        return Snapshot(
+            id=self._stores.new_snapshot_id(),
+            project_id=self._project.id,
+            sample_ids=tuple(row.id for row in rows),
+            labels=labels,
+            targets=tuple(targets),
+            folds=tuple(int(fold) for fold in folds),
+        )
+
+    def train(self, method: MethodName, snapshot: Snapshot, features: Floats) -> Fitted:
+        """`features` (samples, dim) are of the snapshot's samples, in its order."""
+        backbone = self._tools.embedder.backbone(self._project.backbone)
         data = TrainingSet(
             feature_space=backbone.space.id,
             features=features,
             targets=np.array(snapshot.targets, np.int64),
             folds=np.array(snapshot.folds, np.int64),
             labels=snapshot.labels,
-            seed=wish.seed,
+            seed=self._wish.seed,
         )
         self._progress.phase("train", 0.0)
         with self._watch.measure("fit_ms"):
-            fitted = self._tools.methods[plan.chosen].fit(backbone, data, self._left(wish.budget), self._progress)
-        self._progress.phase("evaluate", 0.0)
-        with self._watch.measure("evaluate_ms"):
-            report = evaluate(fitted.held_out, data.targets, data.labels, seed=data.seed)
-        return self._publish(snapshot, data, fitted, report)
+            return self._tools.methods[method].fit(backbone, data, self._left(), self._progress)
 
-    def _left(self, budget: Budget) -> Budget:
+    def follow_up(self, plan: Plan) -> Json | None:
+        """The request of what shall be tried next in the background: it has to prove itself, however this was asked."""
+        if plan.next is None or self._wish.method != "auto" or not self._tools.trains:
+            return None
+        promote: Promotion = "never" if self._wish.promote == "never" else "gate"
+        return {**self._adaptation.request, "method": plan.next, "promote": promote}
+
+    def _left(self) -> Budget:
         """What embedding has left of it: perhaps nothing, and then a method does the least it can."""
-        return Budget(None if budget.seconds is None else max(0.0, budget.seconds - self._watch.elapsed_s))
+        seconds = self._wish.budget.seconds
+        return Budget(None if seconds is None else max(0.0, seconds - self._watch.elapsed_s))
 
-    def _features(self, rows: Sequence[LabelledSample], space_id: str) -> Floats:
-        """Features of the rows, in their order: stored ones read, new ones computed and stored slice by slice."""
+    def features(self, rows: Sequence[LabelledSample]) -> Floats:
+        """(rows, dim), in their order: stored ones read, new ones computed and stored slice by slice."""
+        space_id = self._tools.embedder.backbone(self._project.backbone).space.id
         known = self._stores.features.load(self._project.id, space_id)
         index = {sample_id: row for row, sample_id in enumerate(known.sample_ids)}
         matrices = [known.matrix] if index else []
@@ -136,83 +165,6 @@ class Attempt:
             matrices.append(fresh)
             self._progress.phase("embed", (start + len(part)) / len(missing))
         return np.concatenate(matrices)[[index[row.id] for row in rows]]
-
-    def _snapshot(self, rows: Sequence[LabelledSample], seed: int) -> Snapshot:
-        labels = tuple(sorted({row.label for row in rows}))
-        number = {label: index for index, label in enumerate(labels)}
-        targets = [number[row.label] for row in rows]
-        folds = assign_folds(np.array(targets, np.int64), [row.group for row in rows], seed=seed)
-        return Snapshot(
-            id=self._stores.new_snapshot_id(),
-            project_id=self._project.id,
-            sample_ids=tuple(row.id for row in rows),
-            labels=labels,
-            targets=tuple(targets),
-            folds=tuple(int(fold) for fold in folds),
-        )
-
-    def _publish(self, snapshot: Snapshot, data: TrainingSet, fitted: Fitted, report: Json) -> Version:
-        """Ask the gate and publish; again when the alias moved in between, for the gate compared with another."""
-        for _ in range(GATE_ATTEMPTS - 1):
-            try:
-                return self._publish_once(snapshot, data, fitted, report)
-            except Conflict as conflict:
-                if conflict.reason != "alias_moved":
-                    raise
-        return self._publish_once(snapshot, data, fitted, report)
-
-    def _publish_once(self, snapshot: Snapshot, data: TrainingSet, fitted: Fitted, report: Json) -> Version:
-        alias = self._stores.registry.alias(self._project.id, LIVE)
-        live = None if alias is None else alias.version
-        self._progress.phase("gate", 0.0)
-        decision = self._gate(live, snapshot, data, fitted)
-        self._progress.phase("promote", 0.0)
-        guesses = fitted.held_out.probabilities.argmax(axis=1).tolist()
-        rows: list[int] = fitted.held_out.rows.tolist()
-        held_out = {snapshot.sample_ids[row]: guess for row, guess in zip(rows, guesses, strict=True)}
-        new = NewVersion(
-            graft=fitted.graft,
-            snapshot=snapshot,
-            backbone=self._project.backbone,
-            evaluation={"report": report, "held_out": held_out},
-            metrics={name: report[name] for name in HEADLINE},
-            lineage={
-                "adaptation": self._adaptation.id,
-                "parent": live,
-                "snapshot_digest": snapshot.digest,
-                "details": fitted.graft.details,
-            },
-        )
-        with self._watch.measure("publish_ms"):
-            return self._stores.registry.publish(
-                self._project.id,
-                new,
-                adaptation_id=self._adaptation.id,
-                attempt=self._progress.attempt,
-                promote_to=LIVE if decision.promoted else None,
-                expected=live,
-                gate=asdict(decision),
-                timings=self._watch.timings,
-                actor=self._adaptation.id,
-            )
-
-    def _gate(self, live: int | None, snapshot: Snapshot, data: TrainingSet, fitted: Fitted) -> GateDecision:
-        """The candidate's held-out answers against the live version's own, on the samples both held out."""
-        wish = self._wish.promote
-        if wish == "never" or (wish == "gate" and self._project.policy.promote == "manual"):
-            return GateDecision(False, "promotion was left to you: move the alias to make this version live")
-        if wish == "always":
-            return GateDecision(True, "promoted as requested, without comparison")
-        if live is None:
-            return compare(np.zeros(0, np.bool_), None, data.targets[:0], data.labels)
-        version = self._stores.registry.get(self._project.id, live)
-        try:
-            answers: dict[str, int] = self._stores.registry.evaluation(version)["held_out"]
-        except ArtifactCorrupt:
-            # Held back for it, the project could never get rid of the damaged version.
-            return GateDecision(True, f"the evaluation of version {live} cannot be read: nothing to compare with")
-        pairs = common(answers, version.labels, snapshot, data.targets, fitted)
-        return compare(pairs.candidate, pairs.live, pairs.targets, data.labels)
 
 
 def profile_of(counts: Mapping[str, int], dim: int) -> Profile:

@@ -7,12 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
-from tsugiki.errors import Cancelled, Conflict, NotFound, StorageFull, TsugikiError, Unavailable
-from tsugiki.jobs.adapting import Attempt, Stores, Tools, Wish, profile_of
-from tsugiki.jobs.attempts import MAX_ATTEMPTS, PAUSES_S, TROUBLE, Stopped
+from tsugiki.errors import StorageFull, Unavailable
+from tsugiki.jobs.adapting import Phases, Stores, Tools, Wish, profile_of
+from tsugiki.jobs.attempts import PAUSES_S
+from tsugiki.jobs.deep_lane import DEEP
 from tsugiki.jobs.lane import Lane
-from tsugiki.jobs.progress import JobProgress
-from tsugiki.jobs.recorder import Recorder
+from tsugiki.jobs.ledger import Ledger
+from tsugiki.jobs.progress import Stopwatch
+from tsugiki.jobs.publishing import Publishing
 
 if TYPE_CHECKING:
     from tsugiki.domain import Adaptation, Json, Plan, Project
@@ -37,9 +39,7 @@ class FastLane:
     ) -> None:
         self._stores = stores
         self._tools = tools
-        self._on_end = on_end
-        self._pauses_s = pauses_s
-        self._recorder = Recorder()
+        self._ledger = Ledger(stores.adaptations, on_end, pauses_s)
         self._lane = Lane("adapt", workers)
 
     @property
@@ -61,66 +61,38 @@ class FastLane:
         return self._lane.submit(project.tenant_id, lambda: self._run(project, adaptation))
 
     def close(self) -> None:
-        self._recorder.close()
+        self._ledger.close()
         self._lane.close()
 
     def _run(self, project: Project, adaptation: Adaptation) -> float | None:
         """One attempt; the seconds to wait before another, None when there will be none in this process."""
         try:
-            attempt = self._recorder.insist(lambda: self._stores.adaptations.start(adaptation.id))
-            if attempt > MAX_ATTEMPTS:
-                error = TsugikiError(f"the job ended its process {MAX_ATTEMPTS} times", code="attempts_exhausted")
-                self._fail(adaptation, attempt, error, {})
-                return None
-            return self._attempt(project, adaptation, attempt)
-        except (Conflict, NotFound):
-            return None  # cancelled, or erased with its project, before it began
+            return self._attempt(project, adaptation)
         except (StorageFull, Unavailable) as error:
             log.warning("adaptation %s is left to the next start: %s", adaptation.id, error.detail)
-            return None  # the recorder gives up only when it is closed
+            return None  # the ledger gives up only when it is closed
 
-    def _attempt(self, project: Project, adaptation: Adaptation, attempt: int) -> float | None:
-        progress = JobProgress(self._stores.adaptations, adaptation.id, attempt, lambda: self._recorder.closed)
-        run = Attempt(self._stores, self._tools, project, adaptation, progress)
-        try:
-            version = run.adapt()
-        except Stopped as stop:
-            self._put_back(adaptation, attempt, stop.detail, counted=False)
-        except TROUBLE as trouble:
-            if attempt < MAX_ATTEMPTS:
-                log.warning("attempt %d at adaptation %s met trouble: %s", attempt, adaptation.id, trouble.detail)
-                return self._put_back(adaptation, attempt, f"{trouble.detail}; it is tried again", counted=True)
-            self._fail(adaptation, attempt, trouble, run.timings)
-        except TsugikiError as error:
-            if isinstance(error, Cancelled) or error.reason == "fenced":
-                self._on_end("cancelled", "none")
-            else:
-                self._fail(adaptation, attempt, error, run.timings)
-        except Exception as error:
-            log.exception("adaptation %s failed", adaptation.id)
-            cause = TsugikiError(f"the adaptation failed ({type(error).__name__}); the service's log has the reason")
-            self._fail(adaptation, attempt, cause, run.timings)
-        else:
-            self._recorder.insist(lambda: self._stores.adaptations.set_timings(adaptation.id, run.timings))
-            self._on_end("succeeded", version.method)
-        return None
-
-    def _put_back(self, adaptation: Adaptation, attempt: int, why: str, *, counted: bool) -> float | None:
-        """The pause before the next attempt, None if the job has ended meanwhile."""
-        stores = self._stores
-        try:
-            self._recorder.insist(lambda: stores.adaptations.put_back(adaptation.id, attempt, why, counted=counted))
-        except Conflict:
-            self._on_end("cancelled", "none")
+    def _attempt(self, project: Project, adaptation: Adaptation) -> float | None:
+        progress = self._ledger.begin(adaptation)
+        if progress is None:
             return None
-        return self._pauses_s[attempt - 1] if counted else None
-
-    def _fail(self, adaptation: Adaptation, attempt: int, error: TsugikiError, timings: Json) -> None:
-        log.warning("adaptation %s failed: %s", adaptation.id, error.reason)
-        adaptations = self._stores.adaptations
+        watch = Stopwatch()
+        phases = Phases(self._stores, self._tools, project, adaptation, progress, watch)
         try:
-            self._recorder.insist(lambda: adaptations.fail(adaptation.id, attempt, error.as_data(), timings))
-        except Conflict:
-            self._on_end("cancelled", "none")  # or erased with its project, while it was failing
-        else:
-            self._on_end("failed", "none")
+            rows = phases.rows()
+            plan = phases.plan(rows)
+            if plan.chosen in DEEP:  # there are other samples by now than when it was accepted
+                self._stores.adaptations.put_back(
+                    adaptation.id, progress.attempt, "it is the trainer's to run", counted=False, for_trainer=True
+                )
+                return None
+            features = phases.embed(rows)
+            phases.tell(plan)
+            snapshot = phases.cut(rows)
+            fitted = phases.train(plan.chosen, snapshot, features)
+            publishing = Publishing(self._stores.registry, project, adaptation, progress, watch)
+            version = publishing.publish(snapshot, fitted, phases.follow_up(plan))
+        except Exception as error:
+            return self._ledger.failed(adaptation, progress.attempt, error, watch.timings)
+        self._ledger.succeeded(adaptation, version, watch.timings)
+        return None

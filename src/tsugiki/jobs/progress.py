@@ -103,6 +103,14 @@ class Stopwatch:
         finally:
             self._measured[name] = self._measured.get(name, 0.0) + _ms_since(started)
 
+    def add(self, timings: Json) -> None:
+        """What another process measured, its total included."""
+        for name, ms in timings.items():
+            if name == "total_ms":
+                self._started -= ms / 1000
+            else:
+                self._measured[name] = self._measured.get(name, 0.0) + ms
+
     @property
     def elapsed_s(self) -> float:
         return time.perf_counter() - self._started

@@ -33,6 +33,10 @@ class Recorder:
                 if self._closed.wait(self._retry_s):
                     raise
 
+    def wait(self, seconds: float) -> bool:
+        """Whether it was closed within so many seconds."""
+        return self._closed.wait(seconds)
+
     @property
     def closed(self) -> bool:
         return self._closed.is_set()

@@ -4,10 +4,51 @@ from __future__ import annotations
 
 from typing import Literal, cast
 
-from tsugiki.domain import Adaptation, Event, JobStatus, Phase
-from tsugiki.storage.tables import AdaptationRow, EventRow
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from tsugiki.domain import Adaptation, Event, JobStatus, Json, Phase
+from tsugiki.errors import Conflict
+from tsugiki.storage.database import Database
+from tsugiki.storage.tables import AdaptationRow, EventRow, ProjectRow
 
 EventType = Literal["phase", "metric", "message"]
+UNFINISHED = ("queued", "running")
+FENCED = "fenced"
+FIRST_PHASE = "validate"
+
+
+def queued(database: Database, project: ProjectRow, request: Json, owner: int) -> AdaptationRow:
+    """A new row that waits for process `owner`."""
+    return AdaptationRow(
+        id=database.ids.new("adp"),
+        tenant_id=project.tenant_id,
+        project_id=project.id,
+        status="queued",
+        phase=FIRST_PHASE,
+        request=request,
+        fraction=0.0,
+        attempts=0,
+        timings={},
+        created_at=database.now(),
+        owner=owner,
+    )
+
+
+def fenced(session: Session, adaptation_id: str, attempt: int) -> AdaptationRow:
+    """The row, if this attempt at it may still write. Raises Conflict `fenced`."""
+    row = session.get(AdaptationRow, adaptation_id)
+    if row is None or (row.status, row.attempts) != ("running", attempt):
+        raise Conflict(f"Attempt {attempt} of {adaptation_id} may no longer write.", code=FENCED)
+    return row
+
+
+def append(session: Session, database: Database, adaptation_id: str, type: EventType, data: Json) -> EventRow:
+    last = select(func.max(EventRow.seq)).where(EventRow.adaptation_id == adaptation_id)
+    seq = (session.scalar(last) or 0) + 1
+    row = EventRow(adaptation_id=adaptation_id, seq=seq, at=database.now(), type=type, data=data)
+    session.add(row)
+    return row
 
 
 def read_adaptation(row: AdaptationRow) -> Adaptation:

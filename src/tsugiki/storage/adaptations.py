@@ -10,29 +10,37 @@ from sqlalchemy.orm import Session
 
 from tsugiki.domain import Adaptation, Event, Json, Phase
 from tsugiki.errors import Conflict, NotFound
-from tsugiki.storage.adaptation_rows import EventType, read_adaptation, read_event
+from tsugiki.storage.adaptation_rows import (
+    FENCED,
+    FIRST_PHASE,
+    UNFINISHED,
+    EventType,
+    append,
+    fenced,
+    queued,
+    read_adaptation,
+    read_event,
+)
 from tsugiki.storage.database import Database
 from tsugiki.storage.idempotency import KEPT, Once, reused
 from tsugiki.storage.pages import Page, cut, one_more
-from tsugiki.storage.presence import ALONE
+from tsugiki.storage.presence import ALONE, TRAINER
 from tsugiki.storage.tables import AdaptationRow, EventRow, ProjectRow
-
-UNFINISHED = ("queued", "running")
-FENCED = "fenced"
-FIRST_PHASE = "validate"
 
 
 class Adaptations:
     """`Registry.publish` is the other writer: it alone makes an adaptation `succeeded`.
 
-    What is created here is for process `owner` to run, the one that this is.
+    What is created here is for process `owner` to run, the one that this is, unless it is for the trainer.
     """
 
     def __init__(self, database: Database, owner: int = ALONE) -> None:
         self._database = database
         self._owner = owner
 
-    def create(self, project_id: str, request: Json, once: Once | None = None) -> Adaptation:
+    def create(
+        self, project_id: str, request: Json, once: Once | None = None, *, for_trainer: bool = False
+    ) -> Adaptation:
         """A queued one; the same request of the same tenant under the same key gives the one it made before.
 
         A key is good for 24 h, as the replies that are kept under it. Raises NotFound, and Invalid
@@ -48,21 +56,9 @@ class Adaptations:
                     raise reused()
                 if row is not None:
                     return read_adaptation(row)
-            row = AdaptationRow(
-                id=self._database.ids.new("adp"),
-                tenant_id=project.tenant_id,
-                project_id=project_id,
-                idempotency_key=once and once.key,
-                fingerprint=once and once.fingerprint,
-                status="queued",
-                phase=FIRST_PHASE,
-                request=request,
-                fraction=0.0,
-                attempts=0,
-                timings={},
-                created_at=self._database.now(),
-                owner=self._owner,
-            )
+            row = queued(self._database, project, request, TRAINER if for_trainer else self._owner)
+            if once is not None:
+                row.idempotency_key, row.fingerprint = once.key, once.fingerprint
             session.add(row)
         return read_adaptation(row)
 
@@ -87,10 +83,24 @@ class Adaptations:
             return session.execute(query).scalar_one()
 
     def owners(self) -> frozenset[int]:
-        """Whose the unfinished ones are."""
+        """Whose the unfinished ones are, but for the trainer's."""
         with self._database.read() as session:
             query = select(AdaptationRow.owner).where(AdaptationRow.status.in_(UNFINISHED)).distinct()
-            return frozenset(session.scalars(query))
+            return frozenset(session.scalars(query)) - {TRAINER}
+
+    def unfinished(self) -> list[Adaptation]:
+        """Those that are this process's to run, oldest first."""
+        mine = select(AdaptationRow).where(AdaptationRow.status.in_(UNFINISHED), AdaptationRow.owner == self._owner)
+        with self._database.read() as session:
+            return [read_adaptation(row) for row in session.scalars(mine.order_by(AdaptationRow.id))]
+
+    def waiting_for_trainer(self, tenant_id: str | None = None) -> int:
+        """How many are queued for it, of one tenant or of all."""
+        query = select(func.count()).where(AdaptationRow.status == "queued", AdaptationRow.owner == TRAINER)
+        if tenant_id is not None:
+            query = query.where(AdaptationRow.tenant_id == tenant_id)
+        with self._database.read() as session:
+            return session.execute(query).scalar_one()
 
     def take_over(self, gone: Collection[int]) -> list[Adaptation]:
         """All unfinished ones of the owners that are gone are this process's from now on. Oldest first."""
@@ -116,35 +126,38 @@ class Adaptations:
                 raise Conflict(f"{adaptation_id} is another process's to run.", code=FENCED)
             row.status, row.attempts, row.phase, row.fraction = "running", row.attempts + 1, FIRST_PHASE, 0.0
             entered = {"phase": FIRST_PHASE, "fraction": 0.0, "attempt": row.attempts}
-            _append(session, adaptation_id, self._database.now(), "phase", entered)
+            append(session, self._database, adaptation_id, "phase", entered)
             return row.attempts
 
     def report(self, adaptation_id: str, attempt: int, phase: Phase, fraction: float, plan: Json | None = None) -> None:
         """How far the job is, 0..1 of the whole; a phase entered is an event. Raises Conflict `fenced`."""
         with self._database.write() as session:
-            row = _fenced(session, adaptation_id, attempt)
+            row = fenced(session, adaptation_id, attempt)
             if phase != row.phase:
-                _append(session, adaptation_id, self._database.now(), "phase", {"phase": phase, "fraction": fraction})
+                append(session, self._database, adaptation_id, "phase", {"phase": phase, "fraction": fraction})
             row.phase, row.fraction = phase, fraction
             if plan is not None:
                 row.plan = plan
 
-    def put_back(self, adaptation_id: str, attempt: int, why: str, *, counted: bool) -> None:
+    def put_back(self, adaptation_id: str, attempt: int, why: str, *, counted: bool, for_trainer: bool = False) -> None:
         """Queue it again, with a message event. Not counted, the attempt's number is given to the next one.
 
+        It stays its owner's, unless it is for the trainer from now on.
         Nothing of the attempt may write afterwards. Raises Conflict `fenced`.
         """
         with self._database.write() as session:
-            row = _fenced(session, adaptation_id, attempt)
+            row = fenced(session, adaptation_id, attempt)
             row.status, row.phase, row.fraction = "queued", FIRST_PHASE, 0.0
             row.attempts = attempt if counted else attempt - 1
-            _append(session, adaptation_id, self._database.now(), "message", {"text": why})
+            row.owner = TRAINER if for_trainer else row.owner
+            append(session, self._database, adaptation_id, "message", {"text": why})
 
     def fail(self, adaptation_id: str, attempt: int, error: Json, timings: Json) -> None:
         """Raises Conflict `fenced`."""
         with self._database.write() as session:
-            row = _fenced(session, adaptation_id, attempt)
+            row = fenced(session, adaptation_id, attempt)
             row.status, row.error, row.timings, row.finished_at = "failed", error, timings, self._database.now()
+            row.staged = None
 
     def set_timings(self, adaptation_id: str, timings: Json) -> None:
         """What could not be known within the publishing transaction: how long that took itself."""
@@ -158,7 +171,7 @@ class Adaptations:
         with self._database.write() as session:
             row = _owned(session, tenant_id, adaptation_id)
             if row.status in UNFINISHED:
-                row.status, row.finished_at = "cancelled", self._database.now()
+                row.status, row.finished_at, row.staged = "cancelled", self._database.now(), None
             return read_adaptation(row)
 
     def is_cancelled(self, adaptation_id: str) -> bool:
@@ -172,7 +185,7 @@ class Adaptations:
         with self._database.write() as session:
             if session.get(AdaptationRow, adaptation_id) is None:
                 raise NotFound(f"There is no adaptation {adaptation_id!r}.")
-            row = _append(session, adaptation_id, self._database.now(), type, data)
+            row = append(session, self._database, adaptation_id, type, data)
         return read_event(row)
 
     def events(self, adaptation_id: str, after_seq: int = 0) -> list[Event]:
@@ -192,22 +205,8 @@ def _keyed(session: Session, tenant_id: str, key: str, forgotten: datetime) -> A
     return None
 
 
-def _append(session: Session, adaptation_id: str, at: datetime, type: EventType, data: Json) -> EventRow:
-    last = select(func.max(EventRow.seq)).where(EventRow.adaptation_id == adaptation_id)
-    row = EventRow(adaptation_id=adaptation_id, seq=(session.scalar(last) or 0) + 1, at=at, type=type, data=data)
-    session.add(row)
-    return row
-
-
 def _owned(session: Session, tenant_id: str, adaptation_id: str) -> AdaptationRow:
     row = session.get(AdaptationRow, adaptation_id)
     if row is None or row.tenant_id != tenant_id:
         raise NotFound(f"There is no adaptation {adaptation_id!r}.")
-    return row
-
-
-def _fenced(session: Session, adaptation_id: str, attempt: int) -> AdaptationRow:
-    row = session.get(AdaptationRow, adaptation_id)
-    if row is None or (row.status, row.attempts) != ("running", attempt):
-        raise Conflict(f"Attempt {attempt} of {adaptation_id} may no longer write.", code=FENCED)
     return row

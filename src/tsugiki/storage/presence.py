@@ -10,6 +10,7 @@ from itertools import count
 from pathlib import Path
 
 ALONE = 1  # the number of a process that is the only one
+TRAINER = 0  # nobody's number: what waits for whichever process trains at the time
 SUFFIX = ".alive"
 
 
@@ -24,7 +25,7 @@ class Presence:
         self._folder = folder
         with self.turn():
             for number in count(ALONE):
-                handle = _lock(self._file(number), wait=False)
+                handle = lock(self._file(number), wait=False)
                 if handle is not None:
                     self.number, self._handle = number, handle
                     return
@@ -46,7 +47,7 @@ class Presence:
         os.close(self._handle)
 
     def _lives(self, number: int) -> bool:
-        handle = _lock(self._file(number), wait=False)
+        handle = lock(self._file(number), wait=False)
         if handle is not None:
             os.close(handle)
         return handle is None
@@ -58,7 +59,7 @@ class Presence:
 @contextmanager
 def one_at_a_time(path: Path) -> Generator[None]:
     """Waits until no other process, and no other thread of this one, is within such a block of the same file."""
-    handle = _lock(path, wait=True)
+    handle = lock(path, wait=True)
     assert handle is not None, "a lock that is waited for was refused: this is a bug"
     try:
         yield
@@ -66,7 +67,7 @@ def one_at_a_time(path: Path) -> Generator[None]:
         os.close(handle)
 
 
-def _lock(path: Path, *, wait: bool) -> int | None:
+def lock(path: Path, *, wait: bool) -> int | None:
     """A handle that holds the file's lock until it is closed; None if it is held already and not waited for."""
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:

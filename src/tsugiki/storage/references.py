@@ -6,22 +6,26 @@ from collections.abc import Collection
 
 from sqlalchemy import select, union_all
 
+from tsugiki.storage.adaptation_rows import UNFINISHED
 from tsugiki.storage.blobs import BlobName
 from tsugiki.storage.database import Database
-from tsugiki.storage.tables import ExportRow, ProjectRow, VersionRow
+from tsugiki.storage.tables import AdaptationRow, ExportRow, ProjectRow, VersionRow
 
 PROJECT = "proj_"  # how our owners' names begin; a folder of somebody else's beside them is not ours to judge
 
 
 def referenced_blobs(database: Database) -> frozenset[BlobName]:
-    """Grafts, evaluations and exported files of all projects; for `Blobs.sweep`, read before it is called."""
+    """What versions, exports and unfinished adaptations are made of; for `Blobs.sweep`, read before it is called."""
     query = union_all(
         select(VersionRow.project_id, VersionRow.digest),
         select(VersionRow.project_id, VersionRow.evaluation),
         select(ExportRow.project_id, ExportRow.sha256).where(ExportRow.sha256.is_not(None)),
     )
+    unfinished = select(AdaptationRow.project_id, AdaptationRow.staged).where(AdaptationRow.status.in_(UNFINISHED))
     with database.read() as session:
-        return frozenset(BlobName(owner, sha256) for owner, sha256 in session.execute(query))
+        named = frozenset(BlobName(owner, sha256) for owner, sha256 in session.execute(query))
+        staged = session.execute(unfinished.where(AdaptationRow.staged.is_not(None))).all()
+        return named | {BlobName(owner, sha256) for owner, made in staged for sha256 in (made or {}).values()}
 
 
 def erased_owners(database: Database, owners: Collection[str]) -> frozenset[str]:

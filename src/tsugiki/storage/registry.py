@@ -11,14 +11,18 @@ from sqlalchemy.orm import Session
 from tsugiki.domain import Alias, AliasMove, Graft, Json, NewVersion, Project, Snapshot, Version
 from tsugiki.errors import ArtifactCorrupt, Conflict, NotFound
 from tsugiki.storage import grafts
+from tsugiki.storage.adaptation_rows import FENCED, queued
 from tsugiki.storage.aliases import UNSET, Expected, history, move, previous, read_alias, read_move
 from tsugiki.storage.blobs import Blobs
 from tsugiki.storage.changes import note
 from tsugiki.storage.database import Database
 from tsugiki.storage.pages import Page, cut, one_more
+from tsugiki.storage.presence import TRAINER
 from tsugiki.storage.projects import found_project, read_project
 from tsugiki.storage.tables import AdaptationRow, AliasRow, ProjectRow, SnapshotRow, VersionRow
 from tsugiki.storage.version_rows import read_snapshot, read_version, snapshot_row, version_row
+
+FOLLOWS = "follows"  # of a request: the adaptation that it goes on from
 
 
 def _nobody(project_id: str) -> None:
@@ -44,9 +48,12 @@ class Registry:
         gate: Json,
         timings: Json,
         actor: str,
+        follow_up: Json | None = None,
     ) -> Version:
         """Make a version of `new`, move alias `promote_to` (if any) to it, and end the adaptation: all or nothing.
 
+        `follow_up` is the request of another adaptation that goes on from here, queued for the trainer by the same
+        transaction; one of the project that waits already is cancelled, for it would do the same.
         `expected` is the version the gate compared with, None if nothing was live. Raises Conflict `fenced` when
         this attempt may no longer write (cancelled, overtaken, project erased) and `alias_moved` when the alias
         is not at `expected` any more. Objects before pointers: a crash leaves blobs without a row, never a row
@@ -75,7 +82,9 @@ class Registry:
                     note(self._database, session, project_id)
                 adaptation.status, adaptation.phase, adaptation.fraction = "succeeded", "promote", 1.0
                 adaptation.version, adaptation.gate, adaptation.timings = number, gate, timings
-                adaptation.finished_at = now
+                adaptation.finished_at, adaptation.staged = now, None
+                if follow_up is not None:
+                    _follow(self._database, session, project_id, {**follow_up, FOLLOWS: adaptation_id})
         except Conflict:
             self._erase_if_orphaned(project_id)
             raise
@@ -185,10 +194,22 @@ class Registry:
             self._blobs.delete_owner(project_id)
 
 
+def _follow(database: Database, session: Session, project_id: str, request: Json) -> None:
+    waiting = select(AdaptationRow).where(
+        AdaptationRow.project_id == project_id, AdaptationRow.status == "queued", AdaptationRow.owner == TRAINER
+    )
+    for row in session.scalars(waiting):
+        if FOLLOWS in row.request:
+            row.status, row.finished_at, row.staged = "cancelled", database.now(), None
+    project = session.get(ProjectRow, project_id)
+    assert project is not None, "an adaptation without its project: this is a bug"
+    session.add(queued(database, project, request, TRAINER))
+
+
 def _fence(session: Session, project_id: str, adaptation_id: str, attempt: int) -> AdaptationRow:
     row = session.get(AdaptationRow, adaptation_id)
     if row is None or row.project_id != project_id or (row.status, row.attempts) != ("running", attempt):
-        raise Conflict(f"Attempt {attempt} of {adaptation_id} may no longer publish.", code="fenced")
+        raise Conflict(f"Attempt {attempt} of {adaptation_id} may no longer publish.", code=FENCED)
     return row
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import cast
 
-from tsugiki.domain import MethodName, NewVersion, Snapshot, Version
+from tsugiki.domain import Json, MethodName, NewVersion, Snapshot, Version
 from tsugiki.storage.tables import SnapshotRow, VersionRow
 
 
@@ -47,23 +47,34 @@ def read_version(row: VersionRow) -> Version:
 
 
 def snapshot_row(snapshot: Snapshot, now: datetime) -> SnapshotRow:
-    content = {
+    return SnapshotRow(
+        id=snapshot.id,
+        project_id=snapshot.project_id,
+        digest=snapshot.digest,
+        content=snapshot_content(snapshot),
+        created_at=now,
+    )
+
+
+def read_snapshot(row: SnapshotRow) -> Snapshot:
+    return snapshot_of(row.id, row.project_id, row.content)
+
+
+def snapshot_content(snapshot: Snapshot) -> Json:
+    return {
         "sample_ids": list(snapshot.sample_ids),
         "labels": list(snapshot.labels),
         "targets": list(snapshot.targets),
         "folds": list(snapshot.folds),
     }
-    return SnapshotRow(
-        id=snapshot.id, project_id=snapshot.project_id, digest=snapshot.digest, content=content, created_at=now
-    )
 
 
-def read_snapshot(row: SnapshotRow) -> Snapshot:
+def snapshot_of(id: str, project_id: str, content: Json) -> Snapshot:
     return Snapshot(
-        id=row.id,
-        project_id=row.project_id,
-        sample_ids=tuple(row.content["sample_ids"]),
-        labels=tuple(row.content["labels"]),
-        targets=tuple(row.content["targets"]),
-        folds=tuple(row.content["folds"]),
+        id=id,
+        project_id=project_id,
+        sample_ids=tuple(content["sample_ids"]),
+        labels=tuple(content["labels"]),
+        targets=tuple(content["targets"]),
+        folds=tuple(content["folds"]),
     )

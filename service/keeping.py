@@ -1,0 +1,97 @@
+"""The trainer, kept running: a process beside the service, started with it, again when it dies, and ended with it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tsugiki.storage.presence import lock
+
+log = logging.getLogger("tsugiki")
+
+LOOK_EVERY_S = 1.0  # how long a trainer is missed whose worker ended, where another one serves on
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 8.0  # before it is started again; twice as long each time it soon ends
+STEADY_S = 10.0  # who has run so long did not end by its start
+STOP_S = 12.0  # longer than the trainer waits for its jobs
+TRAINER = (sys.executable, "-m", "service.trainer")
+
+
+class Keeper:
+    """A thread that has one trainer running; of the workers of a home, the one that holds the lock `one` does.
+
+    A trainer ends by itself soon after the process that started it: nobody would stop it otherwise.
+    """
+
+    def __init__(self, one: Path, threads: int, command: Sequence[str], environment: Mapping[str, str]) -> None:
+        self._one = one
+        self._command = (*command, str(os.getpid()))
+        # The worker's own libraries are held to one thread each; these are another process's.
+        self._environment = {**environment, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+        self._turn = threading.Lock()
+        self._closed = threading.Event()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._thread = threading.Thread(target=self._run, name="trainer-keeper", daemon=True)
+        self._thread.start()
+
+    @property
+    def pid(self) -> int | None:
+        """The trainer's, None while there is none of this process."""
+        with self._turn:
+            return None if self._process is None else self._process.pid
+
+    def close(self) -> None:
+        """End the trainer and wait for it; what it is at goes on after the next start."""
+        self._closed.set()
+        with self._turn:
+            process = self._process
+        if process is not None:
+            process.terminate()
+        self._thread.join(STOP_S)
+        if self._thread.is_alive() and process is not None:
+            log.warning("the trainer does not stop: it is killed")
+            process.kill()
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not self._closed.is_set():
+            held = lock(self._one, wait=False)
+            if held is None:
+                self._closed.wait(LOOK_EVERY_S)
+                continue
+            try:
+                self._keep()
+            except OSError as error:
+                log.critical("the trainer cannot be started: %s", error.strerror)
+                self._closed.wait(LONGEST_PAUSE_S)
+            finally:
+                os.close(held)
+
+    def _keep(self) -> None:
+        """Until closed. Raises OSError."""
+        pause_s = FIRST_PAUSE_S
+        while (process := self._start()) is not None:
+            started = time.monotonic()
+            status = process.wait()
+            with self._turn:
+                self._process = None
+            if self._closed.is_set():
+                return
+            if time.monotonic() - started > STEADY_S:
+                pause_s = FIRST_PAUSE_S
+            log.warning("the trainer ended with status %d: another is started in %g s", status, pause_s)
+            self._closed.wait(pause_s)
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    def _start(self) -> subprocess.Popen[bytes] | None:
+        with self._turn:
+            if self._closed.is_set():
+                return None
+            # A session of its own: Ctrl-C in a terminal is for the service, which ends the trainer in turn.
+            self._process = subprocess.Popen(self._command, env=self._environment, start_new_session=True)
+            return self._process

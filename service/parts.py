@@ -1,0 +1,85 @@
+"""What the service and its trainer are both made of: the stores of one home, and the backbones they serve."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from tsugiki.backbones.catalog import names
+from tsugiki.backbones.loaded import Loaded, load
+from tsugiki.jobs.adapting import Stores
+from tsugiki.runtime.banks import Weight
+from tsugiki.runtime.batcher import Limits
+from tsugiki.runtime.engines.making import choose_engine, make
+from tsugiki.runtime.served import Engines, ServedBackbones
+from tsugiki.storage.adaptations import Adaptations
+from tsugiki.storage.blobs import Blobs
+from tsugiki.storage.features import Features
+from tsugiki.storage.local_files import LocalFiles
+from tsugiki.storage.presence import one_at_a_time
+from tsugiki.storage.projects import Projects
+from tsugiki.storage.registry import Registry
+from tsugiki.storage.remote_files import RemoteFiles
+from tsugiki.storage.samples import Samples
+
+if TYPE_CHECKING:
+    from service.settings import Settings
+    from tsugiki.domain import WeightsDelta
+    from tsugiki.ports import Engine
+    from tsugiki.runtime.engines.making import Cores
+    from tsugiki.storage.database import Database
+
+WORKERS = "workers"  # which processes there are, and what they tell one another
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    blobs: Blobs
+    projects: Projects
+    samples: Samples
+    features: Features
+    adaptations: Adaptations
+    registry: Registry
+
+    def stores(self, database: Database) -> Stores:
+        new_snapshot_id = partial(database.ids.new, "snp")
+        return Stores(self.adaptations, self.samples, self.features, self.registry, new_snapshot_id)
+
+
+def open_parts(settings: Settings, database: Database, owner: int, on_move: Callable[[str], None]) -> Parts:
+    """As process `owner` uses them."""
+    # Local files are written by hand, because no library syncs the folder; what is elsewhere goes through fsspec.
+    blobs = Blobs(RemoteFiles(settings.blobs_url) if settings.blobs_url else LocalFiles(settings.root / "blobs"))
+    return Parts(
+        blobs=blobs,
+        projects=Projects(database, blobs),
+        samples=Samples(database),
+        features=Features(database),
+        adaptations=Adaptations(database, owner),
+        registry=Registry(database, blobs, on_move),
+    )
+
+
+def weight_of(settings: Settings) -> Weight:
+    return Weight(settings.head_bytes, settings.lora_bytes, settings.network_bytes)
+
+
+def serve_backbones(settings: Settings, cores: Cores) -> ServedBackbones:
+    """Of the same engine and precision in every process: the first to need one chooses for all."""
+
+    def preferred(files: Loaded, delta: WeightsDelta | None) -> Engine:
+        # Workers that measured beside one another might each find another engine the fastest.
+        with one_at_a_time(settings.root / WORKERS / "choice"):
+            name = choose_engine(settings.engine, files, cores).name
+        return make(name, files, delta, cores)
+
+    return ServedBackbones(
+        names(settings.backbones),
+        load=lambda name: load(name, settings.backbones, settings.root / "graphs"),
+        engines=Engines(preferred, lambda files, delta: make("onnxruntime", files, delta, cores)),
+        workers=cores.passes,
+        limits=Limits(wait_s=settings.wait_seconds),
+        budget=weight_of(settings),
+    )

@@ -1,0 +1,96 @@
+"""The trainer: a process of its own that runs the deep lane of one home. `python -m service.trainer [PARENT]`."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+from threadpoolctl import threadpool_limits
+
+from adapters import METHODS
+from adapters.selection import plan
+from service.logs import write_log
+from service.parts import WORKERS, open_parts, serve_backbones
+from service.settings import Settings, read_settings
+from service.supervision import end_with
+from tsugiki.jobs.adapting import Tools
+from tsugiki.jobs.attempts import PAUSES_S
+from tsugiki.jobs.deep_jobs import DeepJobs, Step
+from tsugiki.jobs.intake import Intake
+from tsugiki.jobs.workflows import Workflows
+from tsugiki.ports import Method
+from tsugiki.runtime.engines.making import Cores
+from tsugiki.storage.database import Database
+from tsugiki.storage.presence import TRAINER, one_at_a_time
+from tsugiki.storage.unfinished import Unfinished
+
+log = logging.getLogger("tsugiki.trainer")
+
+NICE = 19  # the least: a prediction that wants the core has it at once
+OOM_SCORE = 500  # of 1,000: where memory ends, the kernel ends the trainer before anything that serves
+
+
+def train(
+    settings: Settings,
+    methods: Sequence[Method] = METHODS,
+    pauses_s: Sequence[float] = PAUSES_S,
+    around: Callable[[Step], Step] = lambda step: step,
+) -> None:
+    """Until SIGTERM or SIGINT. Waits its turn where another trainer of the home still runs.
+
+    `around` is for tests: what else happens to a step.
+    """
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, frame: stop.set())
+    _give_way()
+    write_log()
+    threads = max(1, settings.trainer_threads // settings.trainer_jobs)
+    threadpool_limits(threads)
+    with one_at_a_time(settings.root / WORKERS / "trainer"):
+        database = Database(settings.root, shared=True)
+        parts = open_parts(settings, database, TRAINER, on_move=lambda _: None)
+        backbones = serve_backbones(settings, Cores(settings.trainer_jobs, threads))
+        tools = Tools(backbones, {method.name: method for method in methods}, partial(plan, methods))
+        unfinished = Unfinished(database, parts.blobs)
+        jobs = DeepJobs(parts.stores(database), unfinished, parts.projects, tools, on_end=_tell, pauses_s=pauses_s)
+
+        def run(project_id: str, adaptation_id: str, step: Step) -> None:
+            jobs.run(project_id, adaptation_id, around(step))
+
+        workflows = Workflows(settings.root, run, jobs=settings.trainer_jobs)
+        intake = Intake(database, parts.adaptations, parts.projects, workflows)
+        log.info("the trainer is ready: %d jobs at a time, %d threads each", settings.trainer_jobs, threads)
+        stop.wait()
+        intake.close()
+        jobs.close()
+        workflows.close()
+        backbones.close()
+        database.close()
+
+
+def main() -> None:
+    if len(sys.argv) > 1:
+        end_with(int(sys.argv[1]))
+    train(read_settings())
+
+
+def _give_way() -> None:
+    os.nice(NICE - os.nice(0))
+    with suppress(OSError):  # another system than Linux, or one that forbids it: then it is one of equals
+        Path("/proc/self/oom_score_adj").write_text(str(OOM_SCORE))
+
+
+def _tell(status: str, method: str) -> None:
+    log.info("an adaptation by the trainer %s (%s)", status, method)
+
+
+if __name__ == "__main__":
+    main()

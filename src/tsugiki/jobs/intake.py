@@ -1,0 +1,75 @@
+"""Rows become jobs: a thread that looks for adaptations which wait for the trainer."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from tsugiki.errors import NotFound, TsugikiError
+
+if TYPE_CHECKING:
+    from tsugiki.jobs.workflows import Workflows
+    from tsugiki.storage.adaptations import Adaptations
+    from tsugiki.storage.database import Database
+    from tsugiki.storage.projects import Projects
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY_S = 0.05  # asks a number of the database; rows are read only when it has changed
+TIDY_EVERY_S = 10.0  # ended workflows are some hundred bytes each
+RETRY_S = 1.0  # after a look that failed
+
+
+class Intake:
+    """A row is queued by the transaction that accepts it, so no crash can lose a job between here and there."""
+
+    def __init__(self, database: Database, adaptations: Adaptations, projects: Projects, workflows: Workflows) -> None:
+        self._database = database
+        self._adaptations = adaptations
+        self._projects = projects
+        self._workflows = workflows
+        self._known: set[str] = set()
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="intake", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._closed.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._closed.is_set():
+            try:
+                self._watch()
+                return
+            except TsugikiError as error:
+                log.warning("adaptations cannot be looked for now: %s", error.detail)
+            except Exception:
+                log.exception("adaptations cannot be looked for now")
+            self._closed.wait(RETRY_S)
+
+    def _watch(self) -> None:
+        """Until closed; ended by what a look raises."""
+        with self._database.commits() as commits:
+            tidied, committed = 0.0, -1
+            while not self._closed.is_set():
+                now = time.monotonic()
+                if tidy := now - tidied > TIDY_EVERY_S:
+                    # Also what ended without ending its job, by a fault of the file's disk say: it is queued anew.
+                    self._known, tidied = self._workflows.waiting(), now
+                if committed != (committed := commits()) or tidy:
+                    self._look()
+                self._closed.wait(LOOK_EVERY_S)
+
+    def _look(self) -> None:
+        for job in self._adaptations.unfinished():
+            if job.id in self._known:
+                continue
+            try:
+                tenant_id = self._projects.owned(job.project_id).tenant_id
+            except NotFound:
+                continue  # erased meanwhile, and the job with it
+            self._workflows.enqueue(tenant_id, job.project_id, job.id)
+            self._known.add(job.id)

@@ -1,0 +1,78 @@
+"""dbos, as far as the deep lane needs it: jobs in a queue that outlives the process, and the steps that were done.
+
+It holds ids and timings only, in JSON, in a file of its own: what it forgot could be found out again from the rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer, SetEnqueueOptions, SetWorkflowID, WorkflowStatus
+
+from tsugiki.jobs.deep_jobs import Step, StepName
+
+FILE = "trainer.db"
+QUEUE = "deep"
+EXECUTOR = "trainer"  # there is one at a time, so what a former one left is this one's
+FORMAT = "1"  # of the steps: what another one left half done begins again
+POLL_S = 0.05  # half of it, and half of the intake's look, is what a job waits for an idle trainer
+ENDED = ("SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
+
+Run = Callable[[str, str, Step], None]
+
+
+class Workflows:
+    """At most `jobs` run at a time, one a tenant; each in a thread of its own that calls `run`.
+
+    One per process: dbos is a singleton. What the process before left unfinished is queued again at once.
+    """
+
+    def __init__(self, folder: Path, run: Run, *, jobs: int) -> None:
+        config: DBOSConfig = {
+            "name": "tsugiki",
+            "system_database_url": f"sqlite:///{folder / FILE}",
+            "executor_id": EXECUTOR,
+            "application_version": FORMAT,
+            "serializer": DBOSPortableJSONSerializer(),  # the default one is pickle (I9)
+            "log_level": "WARNING",
+        }
+        DBOS(config=config)
+
+        def adapt(project_id: str, adaptation_id: str) -> None:
+            run(project_id, adaptation_id, _step)
+
+        self._adapt = DBOS.workflow(name="adapt", max_recovery_attempts=None)(adapt)
+        DBOS.launch()
+        DBOS.register_queue(
+            QUEUE,
+            worker_concurrency=jobs,
+            partition_concurrency=1,
+            polling_interval_sec=POLL_S,
+            on_conflict="always_update",
+        )
+
+    def waiting(self) -> set[str]:
+        """Jobs that run or will. Others are forgotten by the call: those that ended, or are of another format."""
+        found = DBOS.list_workflows(load_input=False, load_output=False)
+        kept = {flow.workflow_id for flow in found if not _over(flow)}
+        if gone := [flow.workflow_id for flow in found if flow.workflow_id not in kept]:
+            DBOS.delete_workflows(gone)
+        return kept
+
+    def enqueue(self, tenant_id: str, project_id: str, adaptation_id: str) -> None:
+        """The same job again is the same job."""
+        with SetWorkflowID(adaptation_id), SetEnqueueOptions(queue_partition_key=tenant_id):
+            DBOS.enqueue_workflow(QUEUE, self._adapt, project_id, adaptation_id)
+
+    def close(self) -> None:
+        DBOS.destroy()
+
+
+def _step(name: StepName, do: Callable[[], dict[str, Any]]) -> dict[str, Any]:  # Any: JSON
+    return DBOS.run_step({"name": name}, do)
+
+
+def _over(flow: WorkflowStatus) -> bool:
+    return flow.status in ENDED or flow.app_version != FORMAT

@@ -1,0 +1,88 @@
+"""What an unfinished adaptation has made so far, kept as blobs: another attempt goes on where this one ended."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+from sqlalchemy import select
+
+from tsugiki.domain import Fitted, HeldOut
+from tsugiki.errors import ArtifactCorrupt, Conflict
+from tsugiki.storage import grafts
+from tsugiki.storage.adaptation_rows import fenced
+from tsugiki.storage.tables import AdaptationRow, ProjectRow
+from tsugiki.storage.version_rows import snapshot_content, snapshot_of
+
+if TYPE_CHECKING:
+    from tsugiki.domain import Json, Snapshot
+    from tsugiki.storage.blobs import Blobs
+    from tsugiki.storage.database import Database
+
+Piece = Literal["snapshot", "graft", "held_out"]
+
+
+class Unfinished:
+    """Blobs before the row that names them; of an ended adaptation nothing is named, and its blobs are swept."""
+
+    def __init__(self, database: Database, blobs: Blobs) -> None:
+        self._database = database
+        self._blobs = blobs
+
+    def keep_snapshot(self, snapshot: Snapshot, adaptation_id: str, attempt: int) -> None:
+        """Raises Conflict `fenced`."""
+        content = json.dumps({"id": snapshot.id, **snapshot_content(snapshot)}, separators=(",", ":"))
+        self._keep(snapshot.project_id, adaptation_id, attempt, {"snapshot": content.encode()})
+
+    def snapshot(self, project_id: str, adaptation_id: str) -> Snapshot | None:
+        """None before one was kept. Raises ArtifactCorrupt."""
+        data = self._kept(project_id, adaptation_id, "snapshot")
+        if data is None:
+            return None
+        content: Json = json.loads(data)
+        return snapshot_of(content["id"], project_id, content)
+
+    def keep_fitted(self, project_id: str, fitted: Fitted, adaptation_id: str, attempt: int) -> None:
+        """Raises Conflict `fenced`."""
+        held_out = save({"rows": fitted.held_out.rows, "probabilities": fitted.held_out.probabilities})
+        pieces: dict[Piece, bytes] = {"graft": grafts.encode(fitted.graft), "held_out": held_out}
+        self._keep(project_id, adaptation_id, attempt, pieces)
+
+    def fitted(self, project_id: str, adaptation_id: str) -> Fitted | None:
+        """None before one was kept. Raises ArtifactCorrupt."""
+        graft = self._kept(project_id, adaptation_id, "graft")
+        held_out = self._kept(project_id, adaptation_id, "held_out")
+        if graft is None or held_out is None:
+            return None
+        try:
+            tensors = load(held_out)
+            answers = HeldOut(tensors["rows"].astype(np.int64), tensors["probabilities"].astype(np.float32))
+        except (SafetensorError, KeyError) as error:
+            raise ArtifactCorrupt("These bytes are no held-out answers.") from error
+        return Fitted(grafts.decode(graft), answers)
+
+    def _keep(self, project_id: str, adaptation_id: str, attempt: int, pieces: dict[Piece, bytes]) -> None:
+        made = {name: self._blobs.put(project_id, data) for name, data in pieces.items()}
+        try:
+            with self._database.write() as session:
+                row = fenced(session, adaptation_id, attempt)
+                row.staged = {**(row.staged or {}), **made}
+        except Conflict:
+            self._erase_if_orphaned(project_id)
+            raise
+
+    def _kept(self, project_id: str, adaptation_id: str, name: Piece) -> bytes | None:
+        with self._database.read() as session:
+            staged = session.scalar(select(AdaptationRow.staged).where(AdaptationRow.id == adaptation_id))
+        sha256 = (staged or {}).get(name)
+        return None if sha256 is None else self._blobs.get(project_id, sha256)
+
+    def _erase_if_orphaned(self, project_id: str) -> None:
+        # The project was erased meanwhile: what was just put must not outlive it.
+        with self._database.read() as session:
+            gone = session.get(ProjectRow, project_id) is None
+        if gone:
+            self._blobs.delete_owner(project_id)

@@ -1,0 +1,118 @@
+"""kill -9 of the trainer in each phase, of what keeps it, and the end of all: I1, I4, I7."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from service.launch import Running, serving
+from service.trainer import NICE
+from service.wiring import Core
+from tests.faults.several import soon, workers
+from tests.jobs.deep import DIE, FITTED, core_with_trainer
+from tests.jobs.working import live, project, samples
+from tsugiki.backbones import Loaded
+from tsugiki.domain import Adaptation
+from tsugiki.jobs.deep_jobs import StepName
+
+RESUMED_S = 40.0  # reliability: a killed trainer's job goes on within
+POINTS = [f"{name} {when}" for name in get_args(StepName) for when in ("before", "after")]
+
+
+@pytest.fixture(scope="module")
+def core(make_home: Callable[[], Path], tiny: Loaded) -> Iterator[Core]:
+    with core_with_trainer(make_home(), tiny.source.folder) as made:
+        yield made
+
+
+def train(core: Core, name: str) -> Adaptation:
+    made = project(core, name)
+    core.samples.add(made.id, samples())
+    wish = {"method": "lora", "budget": None, "hyperparameters": None, "promote": "gate"}
+    return core.adaptations.create(made.id, wish, for_trainer=True)
+
+
+def now(core: Core, job: Adaptation) -> Adaptation:
+    return core.adaptations.get(core.projects.owned(job.project_id).tenant_id, job.id)
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_job_whose_trainer_is_killed_goes_on_and_makes_one_version(core: Core, point: str) -> None:
+    fitted = core.settings.root / FITTED
+    before = len(fitted.read_text()) if fitted.exists() else 0
+    (core.settings.root / DIE).write_text(point)
+    job = train(core, point.replace(" ", "-"))
+    assert soon(lambda: now(core, job).status not in ("queued", "running"), RESUMED_S), now(core, job)
+    done = now(core, job)
+    assert not (core.settings.root / DIE).exists(), "the trainer was killed"
+    # Killed once the publishing transaction was through, there is nothing left to do.
+    assert (done.status, done.attempts, done.version) == ("succeeded", 1 if point == "promote after" else 2, 1)
+    assert [version.number for version in core.registry.list(job.project_id).data] == [1]
+    assert live(core, job.project_id) == 1
+    assert len(fitted.read_text()) == before + 1, "what was trained is not trained again"
+
+
+def test_samples_deleted_while_a_job_waits_are_not_trained_on(core: Core) -> None:
+    (core.settings.root / DIE).write_text("validate after")
+    assert core.keeper is not None
+    first = core.keeper.pid
+    job = train(core, "deleted")
+    assert soon(lambda: core.keeper is not None and core.keeper.pid != first, RESUMED_S)
+    gone = core.samples.list(job.project_id).data[0].id
+    core.samples.delete(job.project_id, gone)
+    assert soon(lambda: now(core, job).status == "succeeded", RESUMED_S)
+    snapshot = core.registry.snapshot(core.registry.get(job.project_id, 1).snapshot)
+    assert len(snapshot.sample_ids) == 2 * 12 - 1 and gone not in snapshot.sample_ids
+
+
+def test_a_job_that_kills_each_trainer_is_given_up(core: Core) -> None:
+    (core.settings.root / DIE).write_text("train before always")
+    job = train(core, "poison")
+    assert soon(lambda: now(core, job).status == "failed", 2 * RESUMED_S)
+    (core.settings.root / DIE).unlink()
+    done = now(core, job)
+    assert done.error is not None and done.error["code"] == "attempts_exhausted"
+    assert core.registry.list(job.project_id).data == ()
+    after = train(core, "after-poison")
+    assert soon(lambda: now(core, after).status == "succeeded", RESUMED_S)
+
+
+@pytest.fixture
+def running(make_home: Callable[[], Path], tiny_environment: dict[str, str]) -> Iterator[Running]:
+    with serving(make_home(), env={**tiny_environment, "TSUGIKI_TRAINER": "on"}) as made:
+        yield made
+
+
+def trainers(running: Running) -> list[int]:
+    """Of the workers of the service that live."""
+    found: list[int] = []
+    for worker in workers(running):
+        children = Path(f"/proc/{worker}/task")
+        for thread in children.iterdir() if children.exists() else ():
+            found += [int(pid) for pid in (thread / "children").read_text().split()]
+    return [pid for pid in found if b"service.trainer" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+def test_the_trainer_lives_and_ends_with_the_service_and_is_replaced_when_it_dies(running: Running) -> None:
+    assert soon(lambda: len(trainers(running)) == 1, RESUMED_S)
+    (first,) = trainers(running)
+    os.kill(first, signal.SIGKILL)
+    assert soon(lambda: len(trainers(running)) == 1 and trainers(running) != [first], RESUMED_S)
+    (second,) = trainers(running)
+    (worker,) = workers(running)
+    os.kill(worker, signal.SIGKILL)
+    assert soon(lambda: not alive(second), RESUMED_S), "nobody would stop it any more"
+    assert soon(lambda: len(trainers(running)) == 1, RESUMED_S), "the next worker has another"
+    (third,) = trainers(running)
+    assert soon(lambda: os.getpriority(os.PRIO_PROCESS, third) == NICE, RESUMED_S), "it gives way to what serves"
+    os.kill(running.pid, signal.SIGTERM)
+    assert soon(lambda: not alive(third), RESUMED_S)
+
+
+def alive(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()

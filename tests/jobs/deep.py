@@ -1,0 +1,130 @@
+"""A trainer with a deep method that is held, or fails, as a test wants. `python -m tests.jobs.deep PARENT`."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from adapters import METHODS
+from adapters.head import HeadMethod
+from service.settings import Settings, read_settings
+from service.supervision import end_with
+from service.trainer import train
+from service.wiring import Core, wire
+from tests.unpickling import forbid_unpickling
+from tsugiki.domain import Budget, Fitted, MethodName, Profile, TrainingSet, Verdict
+from tsugiki.jobs.deep_jobs import Step, StepName
+from tsugiki.ports import Backbone, Method, Progress
+
+COMMAND = (sys.executable, "-m", "tests.jobs.deep")
+LOOK_S = 0.01
+HOLD, LACKING, FITTED = "hold", "lacking", "fitted"  # files in a home: see `Held`
+DIE = "die"  # a file in a home that names a step, before or after which the trainer is killed; see `dying`
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The head under a deep one's name, fitted for real once its home has no file `hold`.
+
+    It counts its fits in the file `fitted`, and meets a lack of memory while there is a file `lacking`.
+    """
+
+    home: Path
+    name: MethodName = "lora"
+    method: HeadMethod = field(default_factory=HeadMethod)
+
+    def assess(self, profile: Profile, budget: Budget) -> Verdict:
+        return replace(self.method.assess(profile, budget), method=self.name)
+
+    def fit(self, backbone: Backbone, data: TrainingSet, budget: Budget, progress: Progress) -> Fitted:
+        progress.phase("train", 0.1)
+        never = threading.Event()
+        while (self.home / HOLD).exists():
+            progress.check()
+            never.wait(LOOK_S)
+        if (self.home / LACKING).exists():
+            raise MemoryError
+        with (self.home / FITTED).open("a") as file:
+            file.write("x")
+        found = self.method.fit(backbone, data, budget, progress)
+        return replace(found, graft=replace(found.graft, method=self.name))
+
+
+def methods(home: Path) -> tuple[Method, ...]:
+    return (*METHODS, Held(home))
+
+
+@contextmanager
+def core_with_trainer(home: Path, backbone: Path, **settings: object) -> Generator[Core]:
+    """The whole core in the test's process, and a real trainer beside it, of the same home and methods."""
+    values: dict[str, Any] = {
+        "home": home,
+        "backbones": {"tiny": backbone},
+        "text_backbone": "tiny",
+        "engine": "onnxruntime",
+        "engine_workers": 1,
+        "trainer": True,
+        **settings,
+    }
+    made = Settings(**values, bootstrap_key="tsk_of-the-trainer-tests")  # pyright: ignore[reportArgumentType]  # as text
+    core = wire(made, methods(home), COMMAND, environment_of(made))
+    try:
+        yield core
+    finally:
+        core.close()
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    """What makes another process read the same settings."""
+    return {**os.environ, **{f"TSUGIKI_{name.upper()}": value for name, value in _texts(settings).items()}}
+
+
+def dying(home: Path) -> Callable[[Step], Step]:
+    """Kill -9 of the own process as the home's file `die` says: `train before` once, `train before always` always."""
+
+    def around(step: Step) -> Step:
+        def mortal(name: StepName, do: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+            def inner() -> dict[str, Any]:
+                _die(home, f"{name} before")
+                told = do()
+                _die(home, f"{name} after")
+                return told
+
+            return step(name, inner)
+
+        return mortal
+
+    return around
+
+
+def _die(home: Path, here: str) -> None:
+    wanted = home / DIE
+    point = wanted.read_text() if wanted.exists() else ""
+    if point == here:
+        wanted.unlink()
+    if point in (here, f"{here} always"):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _texts(settings: Settings) -> dict[str, str]:
+    simple = json.loads(settings.model_dump_json(exclude={"bootstrap_key", "metrics_token"}, exclude_none=True))
+    return {name: value if isinstance(value, str) else json.dumps(value) for name, value in simple.items()}
+
+
+def main() -> None:
+    forbid_unpickling()
+    end_with(int(sys.argv[1]))
+    settings = read_settings()
+    train(settings, methods(settings.root), pauses_s=(0.0, 0.0), around=dying(settings.root))
+
+
+if __name__ == "__main__":
+    main()
