@@ -20,8 +20,9 @@ from service.intake import batch_reply, check_samples, quota_left
 from service.schemas import AdaptationIn, AdaptIn, PredictVerb
 from service.strict_json import read_json
 from service.wiring import Core
-from tsugiki.domain import Adaptation, NewSample, Project, Scope
+from tsugiki.domain import LIVE, MIN_LABELS, Adaptation, NewSample, Project, Scope
 from tsugiki.errors import Conflict, Invalid, NotFound, TsugikiError
+from tsugiki.jobs.profiling import named_labels
 from tsugiki.runtime.directory import Selector
 from tsugiki.runtime.predictor import INLINE_SCORES
 
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from tsugiki.runtime.predictor import Answered
     from tsugiki.storage.idempotency import Once
     from tsugiki.storage.tenants import Principal
+
+
+NAMES_WAIT_S = 10.0  # for a version that takes tens of milliseconds: as /adapt waits where nothing is said
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +61,33 @@ async def adapt(core: Core, principal: Principal, wish: AdaptIn, once: Once | No
 async def adapting(core: Core, project: Project, wish: AdaptationIn, once: Once | None) -> Adaptation:
     """Queue an adaptation and wait for it as long as the caller wishes. Raises Overloaded."""
     core.fast_lane.admit(project.tenant_id)
+    return await _adapted(core, project, wish, once)
+
+
+async def _adapted(core: Core, project: Project, wish: AdaptationIn, once: Once | None) -> Adaptation:
     adaptation = await asyncio.to_thread(core.adaptations.create, project.id, request_of(wish), once)
     if adaptation.status == "queued" and adaptation.attempts == 0:
         done = asyncio.wrap_future(core.fast_lane.submit(project, adaptation))
         await asyncio.wait([done], timeout=wish.wait_seconds)
     return await asyncio.to_thread(core.adaptations.get, project.tenant_id, adaptation.id)
+
+
+async def answer_by_names(core: Core, project: Project) -> None:
+    """Make a version of what the labels are called and let it go live, unless what is live has learned from samples.
+
+    Waits for it no longer than NAMES_WAIT_S: a backbone may still be loading. The caller has asked for admission before
+    it changed the project.
+    """
+    if await asyncio.to_thread(_names_answer, core, project):
+        await _adapted(core, project, AdaptationIn(wait_seconds=NAMES_WAIT_S), None)
+
+
+def _names_answer(core: Core, project: Project) -> bool:
+    """Whether the names of the labels are what answers: two or more, nothing better live, and not left to the user."""
+    if project.policy.adapt != "auto" or len(named_labels(project)) < MIN_LABELS:
+        return False
+    alias = core.registry.alias(project.id, LIVE)
+    return alias is None or core.registry.get(project.id, alias.version).method == "zero_shot"
 
 
 def request_of(wish: AdaptationIn) -> dict[str, Any]:
@@ -168,12 +194,12 @@ def _take_samples(core: Core, principal: Principal, wish: AdaptIn) -> tuple[Proj
     fresh = _fresh(core, project, checked.good)
     counts = Counter(core.samples.counts(project.id) if project is not None else ())
     counts.update(sample.label for sample in fresh if sample.label is not None)
-    core.fast_lane.plan(backbone, request_of(AdaptationIn(method=wish.method)), counts)
+    core.fast_lane.plan(backbone, request_of(AdaptationIn(method=wish.method)), counts, project)
     quota_left(core, principal.tenant, project, len(fresh))
     if project is None:
         project = _made(core, principal, wish, backbone)
     stored = core.samples.add(project.id, checked.good)
-    return project, batch_reply(checked, stored, core.samples.counts(project.id))
+    return project, batch_reply(checked, stored, core.samples.counts(project.id), project)
 
 
 def _found(core: Core, principal: Principal, ref: str) -> Project | None:

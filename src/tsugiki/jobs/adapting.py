@@ -3,21 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from tsugiki.data.folds import assign_folds
-from tsugiki.domain import LIVE, Budget, GateDecision, NewVersion, Profile, Snapshot, TrainingSet
+from tsugiki.domain import LIVE, Budget, GateDecision, Label, NewVersion, Profile, Snapshot, TrainingSet
 from tsugiki.errors import ArtifactCorrupt, Conflict
 from tsugiki.evaluation.gate import compare
 from tsugiki.evaluation.report import evaluate
+from tsugiki.evaluation.unmeasured import unmeasured
+from tsugiki.jobs.naming import Names
 from tsugiki.jobs.pairing import common
+from tsugiki.jobs.profiling import named_labels, profile_of, with_closeness, with_lengths
 from tsugiki.jobs.progress import Stopwatch
+from tsugiki.training.blending import hears_names
 
 if TYPE_CHECKING:
-    from tsugiki.domain import Adaptation, Fitted, Floats, Json, MethodName, Plan, Project, Promotion, Version
+    from tsugiki.domain import (
+        Adaptation,
+        FeatureSpace,
+        Fitted,
+        Floats,
+        Json,
+        MethodName,
+        Plan,
+        Project,
+        Promotion,
+        Version,
+    )
     from tsugiki.jobs.progress import JobProgress
     from tsugiki.ports import Embedder, Method
     from tsugiki.storage.adaptations import Adaptations
@@ -68,6 +83,7 @@ class Tools:
     embedder: Embedder
     methods: Mapping[MethodName, Method]
     plan: Planner
+    names: Names = field(default_factory=Names)
 
 
 class Attempt:
@@ -95,12 +111,15 @@ class Attempt:
         counts: dict[str, int] = {}
         for row in rows:
             counts[row.label] = counts.get(row.label, 0) + 1
-        plan = self._tools.plan(profile_of(counts, backbone.space.dim), wish.budget, wish.method)
+        profile = profile_of(counts, backbone.space.dim, named_labels(self._project))
+        plan = self._tools.plan(profile, wish.budget, wish.method)
         self._progress.phase("embed", 0.0)
         with self._watch.measure("embed_ms"):
-            features = self._features(rows, backbone.space.id)
-        self._progress.phase("plan", 0.0, plan=asdict(plan))
-        snapshot = self._snapshot(rows, wish.seed)
+            features = self._features(rows, backbone.space)
+            snapshot = self._snapshot(rows, wish.seed)
+            names = self._names(snapshot.labels) if plan.chosen == "zero_shot" or _hears_names(profile) else None
+        profile = with_lengths(profile, backbone, [row.content for row in rows])
+        self._progress.phase("plan", 0.0, plan=asdict(replace(plan, profile=profile)))
         data = TrainingSet(
             feature_space=backbone.space.id,
             features=features,
@@ -108,22 +127,43 @@ class Attempt:
             folds=np.array(snapshot.folds, np.int64),
             labels=snapshot.labels,
             seed=wish.seed,
+            names=names,
         )
         self._progress.phase("train", 0.0)
         with self._watch.measure("fit_ms"):
             fitted = self._tools.methods[plan.chosen].fit(backbone, data, self._left(wish.budget), self._progress)
         self._progress.phase("evaluate", 0.0)
         with self._watch.measure("evaluate_ms"):
-            report = evaluate(fitted.held_out, data.targets, data.labels, seed=data.seed)
+            judged = len(fitted.held_out.rows) > 0
+            report = (
+                evaluate(fitted.held_out, data.targets, data.labels, seed=data.seed)
+                if judged
+                else unmeasured(data.labels, len(data.targets))
+            )
+        if plan.chosen == "head":
+            with self._watch.measure("plan_ms"):
+                profile = with_closeness(profile, data, report["accuracy"])
+                plan = self._tools.plan(profile, wish.budget, wish.method)
+            self._progress.phase("evaluate", 1.0, plan=asdict(plan))
         return self._publish(snapshot, data, fitted, report)
 
     def _left(self, budget: Budget) -> Budget:
         """What embedding has left of it: perhaps nothing, and then a method does the least it can."""
         return Budget(None if budget.seconds is None else max(0.0, budget.seconds - self._watch.elapsed_s))
 
-    def _features(self, rows: Sequence[LabelledSample], space_id: str) -> Floats:
+    def _names(self, labels: Sequence[str]) -> Floats | None:
+        """Features of what the labels are called, None where the modality's inputs are no words."""
+        if self._project.modality != "text":
+            return None
+        declared = {label.name: label for label in self._project.labels}
+        wanted = [declared.get(name, Label(name)) for name in labels]
+        return self._tools.names.features(self._tools.embedder, self._project, wanted)
+
+    def _features(self, rows: Sequence[LabelledSample], space: FeatureSpace) -> Floats:
         """Features of the rows, in their order: stored ones read, new ones computed and stored slice by slice."""
-        known = self._stores.features.load(self._project.id, space_id)
+        if not rows:
+            return np.zeros((0, space.dim), np.float32)
+        known = self._stores.features.load(self._project.id, space.id)
         index = {sample_id: row for row, sample_id in enumerate(known.sample_ids)}
         matrices = [known.matrix] if index else []
         missing = [row for row in rows if row.id not in index]
@@ -131,17 +171,18 @@ class Attempt:
             part = missing[start : start + EMBED_ROWS]
             contents = [row.content for row in part]
             fresh = self._tools.embedder.embed(self._project.tenant_id, self._project.backbone, contents)
-            self._stores.features.save(space_id, [row.id for row in part], fresh)
+            self._stores.features.save(space.id, [row.id for row in part], fresh)
             index |= {row.id: len(index) + number for number, row in enumerate(part)}
             matrices.append(fresh)
             self._progress.phase("embed", (start + len(part)) / len(missing))
         return np.concatenate(matrices)[[index[row.id] for row in rows]]
 
     def _snapshot(self, rows: Sequence[LabelledSample], seed: int) -> Snapshot:
-        labels = tuple(sorted({row.label for row in rows}))
+        labels = tuple(sorted({row.label for row in rows} | named_labels(self._project)))
         number = {label: index for index, label in enumerate(labels)}
         targets = [number[row.label] for row in rows]
-        folds = assign_folds(np.array(targets, np.int64), [row.group for row in rows], seed=seed)
+        groups = [row.group for row in rows]
+        folds = assign_folds(np.array(targets, np.int64), groups, seed=seed) if rows else ()
         return Snapshot(
             id=self._stores.new_snapshot_id(),
             project_id=self._project.id,
@@ -206,6 +247,10 @@ class Attempt:
         if live is None:
             return compare(np.zeros(0, np.bool_), None, data.targets[:0], data.labels)
         version = self._stores.registry.get(self._project.id, live)
+        if fitted.graft.method == "zero_shot" and version.method != "zero_shot":
+            return GateDecision(
+                False, "what is live has learned from samples; names alone replace it only as asked for"
+            )
         try:
             answers: dict[str, int] = self._stores.registry.evaluation(version)["held_out"]
         except ArtifactCorrupt:
@@ -215,7 +260,5 @@ class Attempt:
         return compare(pairs.candidate, pairs.live, pairs.targets, data.labels)
 
 
-def profile_of(counts: Mapping[str, int], dim: int) -> Profile:
-    """`{"billing": 12, "delivery": 8}` -> 20 samples, 2 labels, 8 to 12 a label."""
-    sizes = list(counts.values())
-    return Profile(sum(sizes), len(sizes), min(sizes, default=0), max(sizes, default=0), dim)
+def _hears_names(profile: Profile) -> bool:
+    return hears_names(profile.samples, profile.labels, profile.min_per_label)

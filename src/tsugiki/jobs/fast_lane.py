@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tsugiki.errors import Cancelled, Conflict, NotFound, StorageFull, TsugikiError, Unavailable
-from tsugiki.jobs.adapting import Attempt, Stores, Tools, Wish, profile_of
+from tsugiki.jobs.adapting import Attempt, Stores, Tools, Wish
 from tsugiki.jobs.attempts import MAX_ATTEMPTS, PAUSES_S, TROUBLE, Stopped
 from tsugiki.jobs.lane import Lane
+from tsugiki.jobs.profiling import named_labels, profile_of, remembered
 from tsugiki.jobs.progress import JobProgress
 from tsugiki.jobs.recorder import Recorder
 
@@ -46,11 +48,18 @@ class FastLane:
     def waiting(self) -> int:
         return self._lane.waiting
 
-    def plan(self, backbone: str, request: Json, counts: Mapping[str, int]) -> Plan:
-        """What would run on so many samples of each label. Raises Invalid when nothing can."""
+    def plan(self, backbone: str, request: Json, counts: Mapping[str, int], project: Project | None = None) -> Plan:
+        """What would run on so many samples of each label; a project not yet made has declared no labels.
+
+        Raises Invalid when nothing can.
+        """
         wish = Wish.read(request)
         space = self._tools.embedder.backbone(backbone).space
-        return self._tools.plan(profile_of(counts, space.dim), wish.budget, wish.method)
+        if project is None:
+            return self._tools.plan(profile_of(counts, space.dim), wish.budget, wish.method)
+        profile = profile_of(counts, space.dim, named_labels(project))
+        known = remembered(self._stores.adaptations.last_plan(project.id))
+        return self._tools.plan(replace(profile, closeness=known), wish.budget, wish.method)
 
     def admit(self, tenant_id: str) -> None:
         """To be asked before an adaptation is recorded. Raises Overloaded."""

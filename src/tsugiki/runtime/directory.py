@@ -90,7 +90,7 @@ class Directory:
             if pointer is None:
                 raise NoVersion(
                     f"project {project.name!r} has no version under alias {selector.alias!r}",
-                    fix="POST labelled samples to /adapt, or name an existing ?version=",
+                    fix="POST labelled samples to /adapt, declare two labels or more, or name an existing ?version=",
                 )
             alias, number = selector.alias, pointer.version
         version = self._registry.get(project.id, number)
