@@ -27,7 +27,6 @@ from tsugiki.training.effort import estimate_peak_bytes, plan_effort
 if TYPE_CHECKING:
     from tsugiki.domain import Floats
 
-MIN_SAMPLES = 2  # one to learn from while the other is held out
 LARGEST_FEATURE = 1e15  # beyond it float32 squares overflow; no backbone yields such numbers but by a fault
 
 
@@ -75,10 +74,13 @@ class HeadMethod:
 def _skip_reason(profile: Profile) -> str | None:
     if profile.labels < MIN_LABELS:
         return f"{profile.labels} labels, of at least {MIN_LABELS} needed"
-    if profile.samples < MIN_SAMPLES:
-        return f"{profile.samples} samples, of at least {MIN_SAMPLES} needed: one to hold out beside another"
-    if profile.min_per_label < MIN_PER_LABEL and not profile.named:
-        return f"a label with {profile.min_per_label} samples, of at least {MIN_PER_LABEL} needed for each"
+    if profile.min_per_label < MIN_PER_LABEL:
+        if not profile.named:
+            return f"a label with {profile.min_per_label} samples, of at least {MIN_PER_LABEL} needed for each"
+        # With fewer, names alone answer better: 62.4 % of banking77 and 54.0 % of hwu64, a head on 20 random samples
+        # and the names 58.6 and 48.9 %, on 40 60.7 and 51.6 %, on 80 (a label each) 63.2 and 59.5 %.
+        if profile.samples < profile.labels:
+            return f"{profile.samples} samples of {profile.labels} labels, of one a label on the average needed"
     if profile.labels > MAX_LABELS:
         return f"{profile.labels} labels, of at most {MAX_LABELS}"
     if profile.samples > MAX_SAMPLES:

@@ -65,7 +65,7 @@ def readiness(methods: Sequence[Method], profile: Profile) -> Readiness:
     if now is None:
         return Readiness(None, "head", f"at least {MIN_LABELS} labels with {MIN_PER_LABEL} samples each")
     if now == "zero_shot":
-        return Readiness(now, "head", f"a few labelled samples, at least {MIN_LABELS} in all")
+        return Readiness(now, "head", f"{profile.labels - profile.samples} more labelled samples, of as many labels")
     fewest = fewest_per_label(profile.closeness)
     if fewest is None:
         return Readiness(now, "lora", "nothing: the head leaves too little to gain")
@@ -91,7 +91,7 @@ def _next(chosen: Verdict, verdicts: Sequence[Verdict], profile: Profile, budget
     """The cheapest deeper method that may pay, or why there is none."""
     deeper = [v for v in verdicts if v.method not in FAST]
     if chosen.method == "zero_shot":
-        return _Onward(None, ("next: the head, from the first few labelled samples on",))
+        return _Onward(None, (f"next: the head, from {profile.labels} labelled samples on",))
     if not deeper:
         return _Onward(None, (f"no deeper method is installed; {from_about(profile)}",))
     if profile.closeness is None:

@@ -107,7 +107,7 @@ def test_samples_that_cannot_be_held_out_are_refused(tiny: Loaded, data: Trainin
     [
         (replace(PROFILE, labels=1), "1 labels, of at least 2 needed"),
         (replace(PROFILE, min_per_label=1), "a label with 1 samples"),
-        (replace(PROFILE, samples=1, min_per_label=0, named=True), "1 samples, of at least 2 needed"),
+        (replace(PROFILE, samples=3, min_per_label=0, named=True), "3 samples of 4 labels, of one a label"),
         (replace(PROFILE, labels=1_001), "1001 labels, of at most 1000"),
         (replace(PROFILE, samples=100_001), "100001 samples, of at most 100000"),
     ],

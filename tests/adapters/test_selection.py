@@ -54,8 +54,8 @@ def test_a_plan_names_a_method_with_numbers(wanted: str) -> None:
     [
         (PROFILE, "head"),
         (NAMES, "zero_shot"),
-        (replace(NAMES, samples=1, max_per_label=1), "zero_shot"),
-        (replace(NAMES, samples=2, max_per_label=1), "head"),
+        (replace(NAMES, samples=3, max_per_label=1), "zero_shot"),
+        (replace(NAMES, samples=4, max_per_label=2), "head"),
         (replace(PROFILE, min_per_label=0, named=True, declared=4), "head"),
         # Labels without samples are not all declared: what is declared can still answer.
         (replace(PROFILE, min_per_label=1, declared=2), "zero_shot"),
@@ -112,7 +112,7 @@ def test_candidates_tell_what_accuracy_to_expect_with_its_interval() -> None:
     [
         (Profile(0, 0, 0, 0, 1), None, "head", "at least 2 labels with 2 samples each"),
         (replace(PROFILE, min_per_label=1), None, "head", "at least 2 labels with 2 samples each"),
-        (NAMES, "zero_shot", "head", "a few labelled samples, at least 2 in all"),
+        (NAMES, "zero_shot", "head", "4 more labelled samples"),
         (PROFILE, "head", "lora", "≈15 more per label"),
         (MANY, "head", "lora", "nothing more"),
         (replace(PROFILE, closeness=near(0.99)), "head", "lora", "too little to gain"),

@@ -71,7 +71,11 @@ def test_what_learned_from_samples_is_not_replaced_by_names(http: httpx.Client) 
 
 def test_one_sample_of_a_declared_label_is_enough_and_none_too(http: httpx.Client) -> None:
     make(http, "single", labels=[*LABELS, {"name": "weather"}])
-    rows = [{"input": "refund my money", "label": "billing"}, {"input": "order lost", "label": "delivery_order"}]
+    rows = [
+        {"input": "refund my money", "label": "billing"},
+        {"input": "order lost", "label": "delivery_order"},
+        {"input": "where is my order", "label": "delivery_order"},
+    ]
     reply = good(http.post("/adapt", json={"project": "single", "samples": rows, "wait_seconds": 60}))
     ready = reply["samples"]["readiness"]
     assert (ready["labels"], ready["min_per_label"], ready["method_now"]) == (3, 0, "head")
