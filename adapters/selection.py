@@ -60,7 +60,7 @@ class Readiness(NamedTuple):
 
 def readiness(methods: Sequence[Method], profile: Profile) -> Readiness:
     verdicts = {method.name: method.assess(profile, Budget()) for method in methods}
-    runnable = [name for name in FAST if name in verdicts and verdicts[name].skipped is None]
+    runnable: list[MethodName] = [name for name in FAST if name in verdicts and verdicts[name].skipped is None]
     now = runnable[-1] if runnable else None
     if now is None:
         return Readiness(None, "head", f"at least {MIN_LABELS} labels with {MIN_PER_LABEL} samples each")

@@ -20,7 +20,7 @@ from service.settings import Settings
 from service.supervision import end
 from tsugiki.backbones.catalog import names
 from tsugiki.backbones.loaded import Loaded, load
-from tsugiki.domain import Modality, WeightsDelta
+from tsugiki.domain import Modality, Rates, WeightsDelta
 from tsugiki.errors import Invalid, TsugikiError
 from tsugiki.export.bundle import build
 from tsugiki.jobs.adapting import Stores, Tools
@@ -35,6 +35,7 @@ from tsugiki.runtime.banks import Weight
 from tsugiki.runtime.batcher import Limits
 from tsugiki.runtime.directory import Directory
 from tsugiki.runtime.engines.making import Cores, choose_engine, make
+from tsugiki.runtime.engines.rates import rates_file, read_rates
 from tsugiki.runtime.predictor import Predictor
 from tsugiki.runtime.residency import Residency
 from tsugiki.runtime.served import Engines, ServedBackbones
@@ -186,7 +187,12 @@ def wire(settings: Settings) -> Core:
     )
     fast_lane = FastLane(
         Stores(adaptations, samples, Features(database), registry, partial(database.ids.new, "snp")),
-        Tools(backbones, {method.name: method for method in METHODS}, partial(plan, METHODS)),
+        Tools(
+            backbones,
+            {method.name: method for method in METHODS},
+            partial(plan, METHODS),
+            rates=partial(_rates, backbones, settings.engine_workers * settings.engine_threads),
+        ),
         workers=settings.adaptation_workers,
         on_end=metrics.adaptation,
     )
@@ -229,6 +235,12 @@ def wire(settings: Settings) -> Core:
         _bootstrap(core)
     threading.Thread(target=_warm, args=(core,), name="warm-up", daemon=True).start()
     return core
+
+
+def _rates(backbones: ServedBackbones, threads: int, name: str) -> Rates:
+    """As measured here for training on `threads` threads, once it was."""
+    served = backbones.get(name)
+    return read_rates(rates_file(served.loaded, served.engine.name, threads))
 
 
 def _engines(settings: Settings) -> Engines:

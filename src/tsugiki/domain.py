@@ -306,7 +306,7 @@ class Profile:
     imbalance: float = 1.0  # the commonest label's samples by the rarest's, of which at least one is counted
     declared: int = 0
     named: bool = False
-    mean_tokens: float | None = None  # of a sample; None where they were not counted, as are the next three
+    mean_tokens: float | None = None  # of a sample; None where nothing was counted or measured, as in what follows
     max_tokens: int | None = None
     closeness: Closeness | None = None
     rates: Rates | None = None

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from tests.training.drawing import draw
 from tsugiki.evaluation import learning_curve
@@ -22,7 +23,7 @@ def test_it_is_the_difference_of_the_fits_it_stands_for() -> None:
         for whole in (True, False):
             train = (drawn.folds != fold) & (whole | (ranks % 2 == 0))
             gram = rows[train].T @ rows[train] + learning_curve.RIDGE * np.eye(25)
-            weights = np.linalg.solve(gram, rows[train].T @ np.eye(3)[drawn.targets[train]])
+            weights: NDArray[np.float64] = np.linalg.solve(gram, rows[train].T @ np.eye(3)[drawn.targets[train]])
             held = drawn.folds == fold
             hits[whole] += int(((rows[held] @ weights).argmax(axis=1) == drawn.targets[held]).sum())
     found = last_doubling(drawn.features, drawn.targets, drawn.folds, 3)

@@ -122,6 +122,7 @@ def test_a_head_tells_what_more_samples_would_bring(http: httpx.Client, support:
     near = done["plan"]["profile"]["closeness"]
     assert near["ci95"][0] <= near["accuracy"] <= near["ci95"][1]
     assert done["plan"]["profile"].keys() >= {"mean_tokens", "max_tokens", "imbalance", "median_per_label", "device"}
+    assert done["plan"]["profile"]["rates"]["forward"] > done["plan"]["profile"]["rates"]["backward"] > 0
     head = next(one for one in done["plan"]["candidates"] if one["method"] == "head")
     assert head["score"] == near["accuracy"] and head["ci95"] == near["ci95"]
     assert done["plan"]["next"] is None and any("LoRA" in reason for reason in done["plan"]["reasons"])

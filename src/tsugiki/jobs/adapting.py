@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         Plan,
         Project,
         Promotion,
+        Rates,
         Version,
     )
     from tsugiki.jobs.progress import JobProgress
@@ -84,6 +85,7 @@ class Tools:
     methods: Mapping[MethodName, Method]
     plan: Planner
     names: Names = field(default_factory=Names)
+    rates: Callable[[str], Rates] | None = None  # of a backbone, which is loaded
 
 
 class Attempt:
@@ -112,6 +114,8 @@ class Attempt:
         for row in rows:
             counts[row.label] = counts.get(row.label, 0) + 1
         profile = profile_of(counts, backbone.space.dim, named_labels(self._project))
+        if self._tools.rates is not None:
+            profile = replace(profile, rates=self._tools.rates(self._project.backbone))
         plan = self._tools.plan(profile, wish.budget, wish.method)
         self._progress.phase("embed", 0.0)
         with self._watch.measure("embed_ms"):

@@ -55,11 +55,13 @@ class FastLane:
         """
         wish = Wish.read(request)
         space = self._tools.embedder.backbone(backbone).space
-        if project is None:
-            return self._tools.plan(profile_of(counts, space.dim), wish.budget, wish.method)
-        profile = profile_of(counts, space.dim, named_labels(project))
-        known = remembered(self._stores.adaptations.last_plan(project.id))
-        return self._tools.plan(replace(profile, closeness=known), wish.budget, wish.method)
+        profile = profile_of(counts, space.dim, () if project is None else named_labels(project))
+        if self._tools.rates is not None:
+            profile = replace(profile, rates=self._tools.rates(backbone))
+        if project is not None:
+            known = remembered(self._stores.adaptations.last_plan(project.id))
+            profile = replace(profile, closeness=known)
+        return self._tools.plan(profile, wish.budget, wish.method)
 
     def admit(self, tenant_id: str) -> None:
         """To be asked before an adaptation is recorded. Raises Overloaded."""
