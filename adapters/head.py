@@ -21,6 +21,7 @@ from tsugiki.domain import (
 )
 from tsugiki.errors import Invalid, WrongFeatureSpace
 from tsugiki.ports import Backbone, Progress
+from tsugiki.training.blending import hears_names
 from tsugiki.training.effort import estimate_peak_bytes, plan_effort
 
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ class HeadMethod:
         return "head"
 
     def assess(self, profile: Profile, budget: Budget) -> Verdict:
-        effort = plan_effort(profile.samples, profile.dim, profile.labels, budget.seconds)
+        named = hears_names(profile.samples, profile.labels, profile.min_per_label)
+        effort = plan_effort(profile.samples, profile.dim, profile.labels, budget.seconds, named=named)
         peak_bytes = estimate_peak_bytes(profile.samples, profile.dim, profile.labels, effort)
         return Verdict(self.name, effort.seconds, peak_bytes, _skip_reason(profile))
 
@@ -46,13 +48,21 @@ class HeadMethod:
 
         _refuse(backbone, data)
         rows, dim = len(data.features), data.features.shape[1]
-        effort = plan_effort(rows, dim, len(data.labels), budget.seconds)
+        effort = plan_effort(rows, dim, len(data.labels), budget.seconds, named=data.names is not None)
         found = fit_head(
-            data.features, data.targets, data.folds, len(data.labels), effort, progress.phase, progress.check
+            data.features,
+            data.targets,
+            data.folds,
+            len(data.labels),
+            effort,
+            progress.phase,
+            progress.check,
+            data.names,
         )
         progress.metric("held_out_log_loss", min(found.losses))
         details = {
             "strength": found.strength,
+            "name_weight": found.name_weight,
             "steps": found.steps,
             "every_fold": effort.every_fold,
             "path": [{"strength": s, "loss": loss} for s, loss in zip(effort.strengths, found.losses, strict=False)],
@@ -65,7 +75,12 @@ def _skip_reason(profile: Profile) -> str | None:
     if profile.labels < MIN_LABELS:
         return f"{profile.labels} labels, of at least {MIN_LABELS} needed"
     if profile.min_per_label < MIN_PER_LABEL:
-        return f"a label with {profile.min_per_label} samples, of at least {MIN_PER_LABEL} needed for each"
+        if not profile.named:
+            return f"a label with {profile.min_per_label} samples, of at least {MIN_PER_LABEL} needed for each"
+        # With fewer, names alone answer better: 62.4 % of banking77 and 54.0 % of hwu64, a head on 20 random samples
+        # and the names 58.6 and 48.9 %, on 40 60.7 and 51.6 %, on 80 (a label each) 63.2 and 59.5 %.
+        if profile.samples < profile.labels:
+            return f"{profile.samples} samples of {profile.labels} labels, of one a label on the average needed"
     if profile.labels > MAX_LABELS:
         return f"{profile.labels} labels, of at most {MAX_LABELS}"
     if profile.samples > MAX_SAMPLES:
@@ -89,11 +104,11 @@ def _refuse(backbone: Backbone, data: TrainingSet) -> None:
             fix="add samples of another label",
             code="too_few_labels",
         )
-    if counts.min() < MIN_PER_LABEL:
+    if data.names is None and counts.min() < MIN_PER_LABEL:
         short = int((counts < MIN_PER_LABEL).sum())
         raise Invalid(
             f"{short} of {len(counts)} labels have fewer than {MIN_PER_LABEL} samples, the rarest {counts.min()}",
-            fix=f"give each label at least {MIN_PER_LABEL} samples, or remove it",
+            fix=f"give each label at least {MIN_PER_LABEL} samples, declare it, or remove it",
             code="too_few_samples",
         )
     if len(np.unique(data.folds)) < 2:
@@ -107,6 +122,12 @@ def _refuse(backbone: Backbone, data: TrainingSet) -> None:
         raise Invalid(
             f"{len(broken)} samples have features that are not finite (the first is sample {broken[0]}), expected none",
             fix="remove or replace these samples, then embed again",
+            code="features_not_finite",
+        )
+    if data.names is not None and (unnamed := _broken_rows(data.names)):
+        raise Invalid(
+            f"{len(unnamed)} labels' names have features that are not finite (the first is label {unnamed[0]})",
+            fix="rename the label, or adapt again",
             code="features_not_finite",
         )
 

@@ -1,10 +1,16 @@
-"""Which method adapts a project, and why. Pure: sizes in, plan out; loads nothing."""
+"""Which method adapts a project, and why. Pure: sizes and measures in, plan out; loads nothing.
+
+By "auto" it is progressive: what fits into a request goes first, and what may pay afterwards is named as next, once
+the head's own held-out answers tell how much is left to gain.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from dataclasses import replace
+from typing import Literal, NamedTuple
 
+from adapters.expectation import WORTH, Gain, fewest_per_label, gain
 from tsugiki.domain import (
     MAX_LABELS,
     MAX_SAMPLES,
@@ -19,21 +25,100 @@ from tsugiki.domain import (
 from tsugiki.errors import Invalid, Issue
 from tsugiki.ports import Method
 
+Wanted = MethodName | Literal["auto"]
 
-def plan(methods: Sequence[Method], profile: Profile, budget: Budget, wanted: MethodName | Literal["auto"]) -> Plan:
-    """The wanted method, or by "auto" the cheapest that may run. Raises Invalid if none can.
+FAST: tuple[MethodName, ...] = ("zero_shot", "head")  # within a request; the better one last
+USUAL_DEEP_S = 3_600.0  # what a deeper method may take where no budget is given: nobody waits for it
+
+
+def plan(methods: Sequence[Method], profile: Profile, budget: Budget, wanted: Wanted) -> Plan:
+    """The wanted method, or by "auto" the best of the fast ones that may run. Raises Invalid if none can.
 
     `methods` are from cheap to dear; the plan's candidates are all of them.
     """
-    verdicts = tuple(method.assess(profile, budget) for method in methods)
-    runnable = [v for v in verdicts if v.skipped is None]
-    if wanted == "auto":
-        if not runnable:
-            raise _nothing_runs(profile, verdicts)
-        chosen = runnable[0]
-    else:
+    verdicts = tuple(_expected(method.assess(profile, budget), profile) for method in methods)
+    if wanted != "auto":
         chosen = _wanted(wanted, verdicts, profile)
-    return Plan(chosen.method, _reasons(chosen, profile, budget, wanted), profile, verdicts)
+        return Plan(chosen.method, _reasons(chosen, "asked for", profile, budget), profile, verdicts)
+    runnable = {v.method: v for v in verdicts if v.skipped is None}
+    found = [runnable[name] for name in FAST if name in runnable]
+    if not found:
+        raise _nothing_runs(profile, verdicts)
+    chosen = found[-1]
+    onward = _next(chosen, verdicts, profile, budget)
+    reasons = (*_reasons(chosen, _why(chosen, verdicts), profile, budget), *_more_samples(profile), *onward.reasons)
+    return Plan(chosen.method, reasons, profile, verdicts, onward.method)
+
+
+class Readiness(NamedTuple):
+    """The method that "auto" would take now, and what the next one needs."""
+
+    method_now: MethodName | None
+    next_method: MethodName
+    needs: str
+
+
+def readiness(methods: Sequence[Method], profile: Profile) -> Readiness:
+    verdicts = {method.name: method.assess(profile, Budget()) for method in methods}
+    runnable: list[MethodName] = [name for name in FAST if name in verdicts and verdicts[name].skipped is None]
+    now = runnable[-1] if runnable else None
+    if now is None:
+        return Readiness(None, "head", f"at least {MIN_LABELS} labels with {MIN_PER_LABEL} samples each")
+    if now == "zero_shot":
+        return Readiness(now, "head", f"{profile.labels - profile.samples} more labelled samples, of as many labels")
+    fewest = fewest_per_label(profile.closeness)
+    if fewest is None:
+        return Readiness(now, "lora", "nothing: the head leaves too little to gain")
+    more = max(fewest - int(profile.median_per_label), 0)
+    needs = f"≈{more} more per label" if more else "nothing more"
+    return Readiness(now, "lora", needs if "lora" in verdicts else f"{needs}, and a release that has it")
+
+
+def from_about(profile: Profile) -> str:
+    """`LoRA from about 40 samples per label`: what would let another method be tried."""
+    fewest = fewest_per_label(profile.closeness)
+    if fewest is None:
+        return f"LoRA: the head leaves less to gain than {100 * WORTH:g} point, with however many samples"
+    return f"LoRA from about {fewest} samples per label"
+
+
+class _Onward(NamedTuple):
+    method: MethodName | None
+    reasons: tuple[str, ...]
+
+
+def _next(chosen: Verdict, verdicts: Sequence[Verdict], profile: Profile, budget: Budget) -> _Onward:
+    """The cheapest deeper method that may pay, or why there is none."""
+    deeper = [v for v in verdicts if v.method not in FAST]
+    if chosen.method == "zero_shot":
+        return _Onward(None, (f"next: the head, from {profile.labels} labelled samples on",))
+    if not deeper:
+        return _Onward(None, (f"no deeper method is installed; {from_about(profile)}",))
+    if profile.closeness is None:
+        return _Onward(None, ("whether a deeper method may pay is told once the head was judged on held-out samples",))
+    expected = gain(profile.closeness, profile.median_per_label)
+    if expected.expected < WORTH:
+        return _Onward(None, (f"no deeper method: {_points(expected)}, less than a point; {from_about(profile)}",))
+    allowed = USUAL_DEEP_S if budget.seconds is None else budget.seconds
+    payable = [v for v in deeper if v.skipped is None and v.seconds <= allowed]
+    if not payable:
+        why = "; ".join(f"{v.method}: {v.skipped or f'{v.seconds:.0f} s of the {allowed:g} s allowed'}" for v in deeper)
+        return _Onward(None, (f"a deeper method may pay ({_points(expected)}), but none may run: {why}",))
+    best = min(payable, key=lambda v: v.seconds)
+    cost = f"estimated at {best.seconds:.0f} s and {best.peak_bytes / 2**20:.0f} MiB"
+    return _Onward(best.method, (f"next {best.method}: {_points(expected)}, {cost}; it must pass the gate",))
+
+
+def _expected(verdict: Verdict, profile: Profile) -> Verdict:
+    """With the accuracy that what is measured lets one expect; of zero-shot nothing is known."""
+    near = profile.closeness
+    if near is None or verdict.method == "zero_shot" or verdict.score is not None:
+        return verdict
+    if verdict.method == "head":
+        return replace(verdict, score=near.accuracy, ci95=near.ci95)
+    more = gain(near, profile.median_per_label)
+    interval = (near.ci95[0] + more.low, min(1.0, near.ci95[1] + more.high))
+    return replace(verdict, score=near.accuracy + more.expected, ci95=interval)
 
 
 def _wanted(wanted: MethodName, verdicts: Sequence[Verdict], profile: Profile) -> Verdict:
@@ -58,7 +143,8 @@ def _nothing_runs(profile: Profile, verdicts: Sequence[Verdict]) -> Invalid:
         return Invalid(found, fix="add samples of another label", code="too_few_labels", issues=issues)
     if profile.min_per_label < MIN_PER_LABEL:
         found = f"a label has {profile.min_per_label} samples, need {MIN_PER_LABEL} of each"
-        return Invalid(found, fix="add samples of the rarest labels", code="too_few_samples", issues=issues)
+        fix = "add samples of the rarest labels, or declare them"
+        return Invalid(found, fix=fix, code="too_few_samples", issues=issues)
     if profile.labels > MAX_LABELS:
         found = f"{profile.labels} labels, at most {MAX_LABELS}"
         return Invalid(found, fix="join labels, or split the project", code="too_many_labels", issues=issues)
@@ -69,15 +155,33 @@ def _nothing_runs(profile: Profile, verdicts: Sequence[Verdict]) -> Invalid:
     return Invalid(found, fix="raise the budget, or ask for another method", code="method_unavailable", issues=issues)
 
 
-def _reasons(chosen: Verdict, profile: Profile, budget: Budget, wanted: str) -> tuple[str, ...]:
-    why = "the cheapest method that may run" if wanted == "auto" else "asked for"
+def _why(chosen: Verdict, verdicts: Sequence[Verdict]) -> str:
+    skipped = "; ".join(f"{v.method} is not: {v.skipped}" for v in verdicts if v.skipped and v.method in FAST)
+    why = "the best of the methods that answer within a request"
+    return f"{why} ({skipped})" if skipped and chosen.method != FAST[-1] else why
+
+
+def _reasons(chosen: Verdict, why: str, profile: Profile, budget: Budget) -> tuple[str, ...]:
     spread = f"{profile.min_per_label} to {profile.max_per_label} a label"
     cost = f"estimated at {chosen.seconds:.2g} s and {chosen.peak_bytes / 2**20:.0f} MiB"
     if budget.seconds is not None:
         over = " (over the budget: even its least effort takes longer)" if chosen.seconds > budget.seconds else ""
         cost += f", with a budget of {budget.seconds:g} s{over}"
+    return (f"{chosen.method}: {why}", f"{profile.samples} samples of {profile.labels} labels, {spread}", cost)
+
+
+def _more_samples(profile: Profile) -> tuple[str, ...]:
+    near = profile.closeness
+    if near is None:
+        return ()
+    low, high = near.ci95
     return (
-        f"{chosen.method}: {why}",
-        f"{profile.samples} samples of {profile.labels} labels, {spread}",
-        cost,
+        f"frozen features tell the labels apart in {100 * near.accuracy:.1f} % of held-out samples "
+        f"({100 * low:.1f} to {100 * high:.1f})",
+        f"the last doubling of the samples added {100 * near.doubling:.1f} points "
+        f"({100 * near.doubling_ci95[0]:.1f} to {100 * near.doubling_ci95[1]:.1f})",
     )
+
+
+def _points(expected: Gain) -> str:
+    return f"{100 * expected.expected:.1f} points expected ({100 * expected.low:.1f} to {100 * expected.high:.1f})"

@@ -10,9 +10,6 @@ if TYPE_CHECKING:
 
 def card(project: Project, version: Version, report: Json) -> str:
     """Markdown. `report` is the version's evaluation."""
-    accuracy, baseline = report["accuracy"], report["majority_baseline"]
-    low, high = accuracy["ci95"]
-    worst = sorted(report["per_class"], key=lambda row: row["f1"])[:5]
     lines = [
         f"# {project.name}, version {version.number}",
         "",
@@ -25,6 +22,25 @@ def card(project: Project, version: Version, report: Json) -> str:
         f"sha256 `{version.lineage['snapshot_digest']}`); equal texts never stand on both sides of a split.",
         "",
         "## Worth",
+        *(_worth(report) if report["held_out"] else [report["note"].capitalize() + "."]),
+        "",
+        "## Limits",
+        "It knows only its labels and the kind of input it was trained on; a score is a calibrated probability there,",
+        "and nowhere else.",
+        "",
+        "## Lineage",
+        f"Adaptation `{version.lineage['adaptation']}`, parent version {version.lineage['parent'] or 'none'},",
+        f"graft sha256 `{version.digest}`.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _worth(report: Json) -> list[str]:
+    accuracy, baseline = report["accuracy"], report["majority_baseline"]
+    low, high = accuracy["ci95"]
+    worst = sorted(report["per_class"], key=lambda row: row["f1"])[:5]
+    return [
         "Measured on samples that the judged fit had not seen; 95 % intervals in brackets.",
         "",
         "| | value | |",
@@ -41,17 +57,7 @@ def card(project: Project, version: Version, report: Json) -> str:
         "| label | precision | recall | F1 | samples |",
         "|---|---|---|---|---|",
         *(_label_row(row) for row in worst),
-        "",
-        "## Limits",
-        "It knows only its labels and the kind of input it was trained on; a score is a calibrated probability there,",
-        "and nowhere else.",
-        "",
-        "## Lineage",
-        f"Adaptation `{version.lineage['adaptation']}`, parent version {version.lineage['parent'] or 'none'},",
-        f"graft sha256 `{version.digest}`.",
-        "",
     ]
-    return "\n".join(lines)
 
 
 def _row(name: str, figure: Json) -> str:

@@ -6,18 +6,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from adapters import METHODS, selection
 from service import replies
 from service.schemas import SampleIn
 from tsugiki.data.text import RowRefused, check_sample
-from tsugiki.domain import MIN_LABELS, MIN_PER_LABEL, NewSample
+from tsugiki.domain import NewSample
 from tsugiki.errors import Invalid, TooLarge
+from tsugiki.jobs.profiling import named_labels, profile_of
 
 if TYPE_CHECKING:
     from service.wiring import Core
     from tsugiki.domain import Project, Tenant
     from tsugiki.storage.samples import Stored
 
-LORA_PER_LABEL = 40  # the interface's own example, not measured: the plan will, once the method is there
+SIZE_UNKNOWN = 1  # of features: readiness asks what may run, not what it costs
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,9 @@ def quota_left(core: Core, tenant: Tenant, project: Project | None, samples: int
             )
 
 
-def batch_reply(checked: Checked, stored: Sequence[Stored], counts: Mapping[str, int]) -> dict[str, Any]:
+def batch_reply(
+    checked: Checked, stored: Sequence[Stored], counts: Mapping[str, int], project: Project
+) -> dict[str, Any]:
     """The `sample.batch` object; `stored` holds the outcomes of the good rows, in order."""
     outcomes = iter(stored)
     data: list[dict[str, Any]] = []
@@ -94,19 +98,17 @@ def batch_reply(checked: Checked, stored: Sequence[Stored], counts: Mapping[str,
         "quarantined": states.count("quarantined"),
         "rejected": states.count("rejected"),
         "data": data,
-        "readiness": readiness(counts),
+        "readiness": readiness(counts, project),
     }
 
 
-def readiness(counts: Mapping[str, int]) -> dict[str, Any]:
+def readiness(counts: Mapping[str, int], project: Project) -> dict[str, Any]:
     """What the labelled samples of a project allow, and what the next method would need."""
-    least = min(counts.values(), default=0)
-    ready = len(counts) >= MIN_LABELS and least >= MIN_PER_LABEL
-    first = {"method": "head", "needs": f"at least {MIN_LABELS} labels with {MIN_PER_LABEL} samples each"}
-    more = f"≈{max(LORA_PER_LABEL - least, 0)} more per label, and a release that has it"
+    profile = profile_of(counts, SIZE_UNKNOWN, named_labels(project))
+    found = selection.readiness(METHODS, profile)
     return {
-        "labels": len(counts),
-        "min_per_label": least,
-        "method_now": "head" if ready else None,
-        "next": {"method": "lora", "needs": more} if ready else first,
+        "labels": profile.labels,
+        "min_per_label": profile.min_per_label,
+        "method_now": found.method_now,
+        "next": {"method": found.next_method, "needs": found.needs},
     }

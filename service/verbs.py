@@ -20,9 +20,10 @@ from service.intake import batch_reply, check_samples, quota_left
 from service.schemas import AdaptationIn, AdaptIn, PredictVerb
 from service.strict_json import read_json
 from service.wiring import Core
-from tsugiki.domain import Adaptation, NewSample, Plan, Project, Scope
+from tsugiki.domain import LIVE, MIN_LABELS, Adaptation, NewSample, Plan, Project, Scope
 from tsugiki.errors import Conflict, Invalid, NotFound, TsugikiError
 from tsugiki.jobs.deep_lane import DEEP
+from tsugiki.jobs.profiling import named_labels
 from tsugiki.runtime.directory import Selector
 from tsugiki.runtime.predictor import INLINE_SCORES
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 ENDED = ("succeeded", "failed", "cancelled")
 LOOK_EVERY_S = 0.1  # at a job of another process that a caller waits for
+NAMES_WAIT_S = 10.0  # for a version that takes tens of milliseconds: as /adapt waits where nothing is said
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +63,18 @@ async def adapt(core: Core, principal: Principal, wish: AdaptIn, once: Once | No
 
 async def adapting(core: Core, project: Project, wish: AdaptationIn, plan: Plan, once: Once | None) -> Adaptation:
     """Queue an adaptation where the plan wants it, and wait as long as the caller wishes. Raises Overloaded."""
-    deep = plan.chosen in DEEP
-    if deep:
-        await asyncio.to_thread(core.deep_lane.admit, project.tenant_id)
-    else:
+    if plan.chosen not in DEEP:
         core.fast_lane.admit(project.tenant_id)
+        return await _adapted(core, project, wish, once)
+    await asyncio.to_thread(core.deep_lane.admit, project.tenant_id)
     request = request_of(wish)
-    adaptation = await asyncio.to_thread(core.adaptations.create, project.id, request, once, for_trainer=deep)
-    if deep:
-        return await _ended(core, project.tenant_id, adaptation.id, wish.wait_seconds)
+    adaptation = await asyncio.to_thread(core.adaptations.create, project.id, request, once, for_trainer=True)
+    return await _ended(core, project.tenant_id, adaptation.id, wish.wait_seconds)
+
+
+async def _adapted(core: Core, project: Project, wish: AdaptationIn, once: Once | None) -> Adaptation:
+    """By the fast lane, which has admitted it."""
+    adaptation = await asyncio.to_thread(core.adaptations.create, project.id, request_of(wish), once)
     if adaptation.status == "queued" and adaptation.attempts == 0:
         done = asyncio.wrap_future(core.fast_lane.submit(project, adaptation))
         await asyncio.wait([done], timeout=wish.wait_seconds)
@@ -84,6 +89,24 @@ async def _ended(core: Core, tenant_id: str, adaptation_id: str, within_s: float
         if found.status in ENDED or asyncio.get_running_loop().time() >= until:
             return found
         await asyncio.sleep(LOOK_EVERY_S)
+
+
+async def answer_by_names(core: Core, project: Project) -> None:
+    """Make a version of what the labels are called and let it go live, unless what is live has learned from samples.
+
+    Waits for it no longer than NAMES_WAIT_S: a backbone may still be loading. The caller has asked for admission before
+    it changed the project.
+    """
+    if await asyncio.to_thread(_names_answer, core, project):
+        await _adapted(core, project, AdaptationIn(wait_seconds=NAMES_WAIT_S), None)
+
+
+def _names_answer(core: Core, project: Project) -> bool:
+    """Whether the names of the labels are what answers: two or more, nothing better live, and not left to the user."""
+    if project.policy.adapt != "auto" or len(named_labels(project)) < MIN_LABELS:
+        return False
+    alias = core.registry.alias(project.id, LIVE)
+    return alias is None or core.registry.get(project.id, alias.version).method == "zero_shot"
 
 
 def request_of(wish: AdaptationIn) -> dict[str, Any]:
@@ -201,12 +224,12 @@ def _take_samples(core: Core, principal: Principal, wish: AdaptIn) -> _Taken:
     fresh = _fresh(core, project, checked.good)
     counts = Counter(core.samples.counts(project.id) if project is not None else ())
     counts.update(sample.label for sample in fresh if sample.label is not None)
-    plan = core.fast_lane.plan(backbone, request_of(AdaptationIn(method=wish.method)), counts)
+    plan = core.fast_lane.plan(backbone, request_of(AdaptationIn(method=wish.method)), counts, project)
     quota_left(core, principal.tenant, project, len(fresh))
     if project is None:
         project = _made(core, principal, wish, backbone)
     stored = core.samples.add(project.id, checked.good)
-    return _Taken(project, batch_reply(checked, stored, core.samples.counts(project.id)), plan)
+    return _Taken(project, batch_reply(checked, stored, core.samples.counts(project.id), project), plan)
 
 
 def _found(core: Core, principal: Principal, ref: str) -> Project | None:

@@ -22,7 +22,7 @@ from service.parts import WORKERS, open_parts, serve_backbones, weight_of
 from service.settings import Settings
 from service.streams import Streams
 from service.supervision import end
-from tsugiki.domain import Modality
+from tsugiki.domain import Modality, Rates
 from tsugiki.errors import Invalid, TsugikiError
 from tsugiki.export.bundle import build
 from tsugiki.jobs.adapting import Tools
@@ -36,6 +36,7 @@ from tsugiki.monitoring import Metrics
 from tsugiki.ports import Method
 from tsugiki.runtime.directory import Directory
 from tsugiki.runtime.engines.making import Cores
+from tsugiki.runtime.engines.rates import rates_file, read_rates
 from tsugiki.runtime.predictor import Predictor
 from tsugiki.runtime.residency import Residency
 from tsugiki.runtime.served import ServedBackbones
@@ -190,7 +191,13 @@ def wire(
     offered = [method if settings.trainer or method.name not in DEEP else Untrained(method) for method in methods]
     fast_lane = FastLane(
         parts.stores(database),
-        Tools(backbones, {method.name: method for method in offered}, partial(plan, offered), settings.trainer),
+        Tools(
+            backbones,
+            {method.name: method for method in offered},
+            partial(plan, offered),
+            trains=settings.trainer,
+            rates=partial(_rates, backbones, settings.engine_workers * settings.engine_threads),
+        ),
         workers=settings.adaptation_workers,
         on_end=metrics.adaptation,
     )
@@ -238,6 +245,12 @@ def wire(
         _bootstrap(core)
     threading.Thread(target=_warm, args=(core,), name="warm-up", daemon=True).start()
     return core
+
+
+def _rates(backbones: ServedBackbones, threads: int, name: str) -> Rates:
+    """As measured here for training on `threads` threads, once it was."""
+    served = backbones.get(name)
+    return read_rates(rates_file(served.loaded, served.engine.name, threads))
 
 
 def _bootstrap(core: Core) -> None:

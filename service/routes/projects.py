@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter
 
-from service import replies
-from service.edge import Adapting, After, Limit, Predicting, Reply, StrictRoute, documented
+from service import replies, verbs
+from service.edge import Adapting, After, Caller, Limit, Predicting, Reply, StrictRoute, documented
 from service.intake import quota_left
 from service.replies import ListReply, ProjectReply
 from service.schemas import LabelIn, PolicyIn, ProjectIn, ProjectPatch
 from tsugiki.data.text import clean_label
-from tsugiki.domain import Label, Policy
+from tsugiki.domain import Label, Policy, Project
 from tsugiki.errors import Invalid
 
 router = APIRouter(prefix="/v1/projects", route_class=StrictRoute, tags=["projects"])
 
 
 @router.post("", responses=documented(ProjectReply, 409, 413, 415, 507))
-def create(by: Adapting, wish: ProjectIn) -> Reply:
-    """Make a project. `backbone: auto` takes the service's default for the modality."""
-    if wish.task != "single_label":
-        raise Invalid("multi_label projects cannot be trained yet", code="task_unavailable", fix="use single_label")
-    backbone = by.core.backbone_for(wish.modality, wish.backbone)
-    quota_left(by.core, by.principal.tenant, None, 0)
-    project = by.core.projects.create(
-        by.tenant_id, wish.name, wish.modality, wish.task, backbone, _labels(wish.labels or []), _policy(wish.policy)
-    )
-    by.speak_of(project.id)
+async def create(by: Adapting, wish: ProjectIn) -> Reply:
+    """Make a project. `backbone: auto` takes the service's default for the modality.
+
+    With two labels or more it answers at once, by what they are called (`zero_shot`), unless `policy.adapt` is manual.
+    """
+    if wish.labels:
+        by.core.fast_lane.admit(by.tenant_id)
+    project = await asyncio.to_thread(_created, by, wish)
+    await verbs.answer_by_names(by.core, project)
     return Reply(replies.project(project))
 
 
@@ -46,16 +46,13 @@ def get(by: Predicting, p: str) -> Reply:
 
 
 @router.patch("/{p}", responses=documented(ProjectReply, 404, 409, 413, 415, 507))
-def change(by: Adapting, p: str, wish: ProjectPatch) -> Reply:
-    """Change name, labels or policy; what is left out stays."""
-    project = by.project(p)
-    project = by.core.projects.update(
-        project.id,
-        name=wish.name,
-        labels=None if wish.labels is None else _labels(wish.labels),
-        policy=None if wish.policy is None else _policy(wish.policy, project.policy),
-    )
-    by.core.directory.forget(project.id)
+async def change(by: Adapting, p: str, wish: ProjectPatch) -> Reply:
+    """Change name, labels or policy; what is left out stays. New labels renew what answers by their names alone."""
+    if wish.labels:
+        by.core.fast_lane.admit(by.tenant_id)
+    project = await asyncio.to_thread(_changed, by, p, wish)
+    if wish.labels:
+        await verbs.answer_by_names(by.core, project)
     return Reply(replies.project(project))
 
 
@@ -71,6 +68,30 @@ def erase(by: Adapting, p: str) -> Reply:
         by.core.directory.forget(project.id)
         by.core.residency.forget(project.id)
     return Reply(replies.project(project), 202)
+
+
+def _created(by: Caller, wish: ProjectIn) -> Project:
+    if wish.task != "single_label":
+        raise Invalid("multi_label projects cannot be trained yet", code="task_unavailable", fix="use single_label")
+    backbone = by.core.backbone_for(wish.modality, wish.backbone)
+    quota_left(by.core, by.principal.tenant, None, 0)
+    project = by.core.projects.create(
+        by.tenant_id, wish.name, wish.modality, wish.task, backbone, _labels(wish.labels or []), _policy(wish.policy)
+    )
+    by.speak_of(project.id)
+    return project
+
+
+def _changed(by: Caller, p: str, wish: ProjectPatch) -> Project:
+    project = by.project(p)
+    project = by.core.projects.update(
+        project.id,
+        name=wish.name,
+        labels=None if wish.labels is None else _labels(wish.labels),
+        policy=None if wish.policy is None else _policy(wish.policy, project.policy),
+    )
+    by.core.directory.forget(project.id)
+    return project
 
 
 def _labels(given: list[LabelIn]) -> list[Label]:

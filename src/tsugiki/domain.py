@@ -275,7 +275,11 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class TrainingSet:
-    """`features` (samples, dim) float32 from the serving engine; `targets` and `folds` (samples,)."""
+    """`features` (samples, dim) float32 from the serving engine; `targets` and `folds` (samples,).
+
+    `names` (labels, dim) are features of what the labels are called, None where that is not heard; a label may then
+    be without samples.
+    """
 
     feature_space: str
     features: Floats
@@ -283,36 +287,82 @@ class TrainingSet:
     folds: Ints
     labels: tuple[str, ...]
     seed: int
+    names: Floats | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What a plan is made from: sizes only, no content."""
+    """What a plan is made from: sizes and measures, no content.
+
+    A label counts that has samples, or is declared where its name says something. `named`: every label with fewer
+    than MIN_PER_LABEL samples is declared, so that its name stands in for them.
+    """
 
     samples: int
     labels: int
     min_per_label: int
     max_per_label: int
     dim: int
+    median_per_label: float = 0.0
+    imbalance: float = 1.0  # the commonest label's samples by the rarest's, of which at least one is counted
+    declared: int = 0
+    named: bool = False
+    mean_tokens: float | None = None  # of a sample; None where nothing was counted or measured, as in what follows
+    max_tokens: int | None = None
+    closeness: Closeness | None = None
+    rates: Rates | None = None
+    device: str = "cpu"
+
+
+@dataclass(frozen=True, slots=True)
+class Closeness:
+    """How near the frozen features come to telling the labels apart: the head's accuracy on held-out samples.
+
+    `doubling` is what the last doubling of the samples added to it. Both with 95 % intervals, as parts of 1.
+    """
+
+    accuracy: float
+    ci95: tuple[float, float]
+    doubling: float
+    doubling_ci95: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Tokens a second through the whole backbone: `forward` as served, `backward` as trained (both ways).
+
+    `measured` on this machine, else they are another's.
+    """
+
+    forward: float
+    backward: float
+    measured: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """May a method run on a profile, at what estimated cost, or why not (`skipped`)."""
+    """May a method run on a profile, at what estimated cost, or why not (`skipped`).
+
+    `score` is the accuracy to be expected of it and `ci95` its interval; None where nothing tells.
+    """
 
     method: MethodName
     seconds: float
     peak_bytes: int
     skipped: str | None = None
+    score: float | None = None
+    ci95: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
+    """`next` is a deeper method that may pay afterwards, None where none does or none is to be tried."""
+
     chosen: MethodName
     reasons: tuple[str, ...]
     profile: Profile
     candidates: tuple[Verdict, ...]
-    next: MethodName | None = None  # what may do better, in the background and proven by the gate, once this is live
+    next: MethodName | None = None
 
 
 @dataclass(frozen=True, slots=True)

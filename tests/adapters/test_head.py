@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from adapters.head import HeadMethod
-from tests.training.drawing import draw
+from tests.training.drawing import draw, draw_names
 from tsugiki.backbones import Loaded
 from tsugiki.domain import Budget, Phase, Profile, TrainingSet
 from tsugiki.errors import Cancelled, Invalid, WrongFeatureSpace
@@ -87,6 +87,16 @@ def test_too_little_to_learn_from_is_refused(
     assert raised.value.fix
 
 
+def test_a_label_without_samples_is_borne_if_its_name_says_something(tiny: Loaded, data: TrainingSet) -> None:
+    named = replace(data, labels=("x", "y", "z", "w"), names=draw_names(4, tiny.backbone.space.dim))
+    graft = HeadMethod().fit(tiny.backbone, named, Budget(), Told([])).graft
+    assert graft.head.weight.shape == (4, tiny.backbone.space.dim)
+    assert graft.details["name_weight"] > 0.0
+    with pytest.raises(Invalid, match="name") as raised:
+        HeadMethod().fit(tiny.backbone, replace(named, names=np.float32(np.inf) * draw_names(4)), Budget(), Told([]))
+    assert raised.value.reason == "features_not_finite"
+
+
 def test_samples_that_cannot_be_held_out_are_refused(tiny: Loaded, data: TrainingSet) -> None:
     with pytest.raises(Invalid, match="one fold"):
         HeadMethod().fit(tiny.backbone, replace(data, folds=np.zeros_like(data.folds)), Budget(), Told([]))
@@ -97,6 +107,7 @@ def test_samples_that_cannot_be_held_out_are_refused(tiny: Loaded, data: Trainin
     [
         (replace(PROFILE, labels=1), "1 labels, of at least 2 needed"),
         (replace(PROFILE, min_per_label=1), "a label with 1 samples"),
+        (replace(PROFILE, samples=3, min_per_label=0, named=True), "3 samples of 4 labels, of one a label"),
         (replace(PROFILE, labels=1_001), "1001 labels, of at most 1000"),
         (replace(PROFILE, samples=100_001), "100001 samples, of at most 100000"),
     ],

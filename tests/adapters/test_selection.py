@@ -1,15 +1,43 @@
+"""The plan as a table: a profile in, a method with its reasons out."""
+
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 
 from adapters import METHODS
-from adapters.selection import plan
-from tsugiki.domain import Budget, Profile
+from adapters.selection import plan, readiness
+from tsugiki.domain import Budget, Closeness, Fitted, MethodName, Profile, TrainingSet, Verdict
 from tsugiki.errors import Invalid
+from tsugiki.ports import Backbone, Progress
 
-PROFILE = Profile(samples=100, labels=4, min_per_label=20, max_per_label=30, dim=384)
+PROFILE = Profile(samples=100, labels=4, min_per_label=20, max_per_label=30, dim=384, median_per_label=25)
+NAMES = Profile(samples=0, labels=4, min_per_label=0, max_per_label=0, dim=384, declared=4, named=True)
+
+
+def near(accuracy: float) -> Closeness:
+    return Closeness(accuracy, (accuracy - 0.05, accuracy + 0.05), 0.02, (0.0, 0.04))
+
+
+@dataclass(frozen=True, slots=True)
+class Deep:
+    """A method that can be planned, and never runs here."""
+
+    name: MethodName
+    seconds: float
+    skipped: str | None = None
+
+    def assess(self, profile: Profile, budget: Budget) -> Verdict:
+        return Verdict(self.name, self.seconds, 2**20, self.skipped)
+
+    def fit(self, backbone: Backbone, data: TrainingSet, budget: Budget, progress: Progress) -> Fitted:
+        raise AssertionError("a plan fits nothing")
+
+
+LORA, FULL = Deep("lora", 300.0), Deep("full", 900.0)
+MANY = replace(PROFILE, samples=8_000, min_per_label=1_800, max_per_label=2_200, median_per_label=2_000.0)
 
 
 @pytest.mark.parametrize("wanted", ["auto", "head"])
@@ -17,26 +45,104 @@ def test_a_plan_names_a_method_with_numbers(wanted: str) -> None:
     made = plan(METHODS, PROFILE, Budget(seconds=60), "auto" if wanted == "auto" else "head")
     assert made.chosen == "head"
     assert "100 samples of 4 labels, 20 to 30 a label" in made.reasons
-    assert [verdict.method for verdict in made.candidates] == ["head"]
+    assert [verdict.method for verdict in made.candidates] == ["zero_shot", "head"]
     assert made.profile == PROFILE
 
 
 @pytest.mark.parametrize(
-    ("profile", "code", "detail"),
+    ("profile", "chosen"),
     [
-        (replace(PROFILE, labels=1), "too_few_labels", "1 labels with samples, need 2"),
-        (replace(PROFILE, labels=0, samples=0), "too_few_labels", "0 labels"),
-        (replace(PROFILE, min_per_label=1), "too_few_samples", "a label has 1 samples, need 2 of each"),
-        (replace(PROFILE, labels=1_200), "too_many_labels", "1200 labels, at most 1000"),
-        (replace(PROFILE, samples=200_000), "too_many_samples", "200000 samples, at most 100000"),
+        (PROFILE, "head"),
+        (NAMES, "zero_shot"),
+        (replace(NAMES, samples=3, max_per_label=1), "zero_shot"),
+        (replace(NAMES, samples=4, max_per_label=2), "head"),
+        (replace(PROFILE, min_per_label=0, named=True, declared=4), "head"),
+        # Labels without samples are not all declared: what is declared can still answer.
+        (replace(PROFILE, min_per_label=1, declared=2), "zero_shot"),
+    ],
+)
+def test_auto_takes_the_best_of_what_answers_within_a_request(profile: Profile, chosen: str) -> None:
+    assert plan((*METHODS, LORA, FULL), profile, Budget(), "auto").chosen == chosen
+
+
+@pytest.mark.parametrize(
+    ("profile", "budget", "deep", "expected", "reason"),
+    [
+        (replace(MANY, closeness=near(0.83)), Budget(), (LORA, FULL), "lora", "next lora: 6.8 points expected"),
+        (replace(MANY, closeness=near(0.83)), Budget(), (FULL, LORA), "lora", "it must pass the gate"),
+        (
+            replace(MANY, closeness=near(0.83)),
+            Budget(),
+            (replace(LORA, skipped="no memory"), FULL),
+            "full",
+            "next full",
+        ),
+        (replace(MANY, closeness=near(0.83)), Budget(60), (LORA, FULL), None, "lora: 300 s of the 60 s allowed"),
+        (replace(MANY, closeness=near(0.83)), Budget(), (), None, "no deeper method is installed"),
+        (MANY, Budget(), (LORA, FULL), None, "once the head was judged"),
+        (replace(PROFILE, closeness=near(0.87)), Budget(), (LORA,), None, "LoRA from about 40 samples per label"),
+        (replace(MANY, closeness=near(0.99)), Budget(), (LORA,), None, "less to gain than 1 point"),
+        (NAMES, Budget(), (LORA,), None, "next: the head"),
+    ],
+)
+def test_what_may_pay_next_is_named_with_its_reason(
+    profile: Profile, budget: Budget, deep: tuple[Deep, ...], expected: MethodName | None, reason: str
+) -> None:
+    made = plan((*METHODS, *deep), profile, budget, "auto")
+    assert made.next == expected
+    assert any(reason in told for told in made.reasons), made.reasons
+
+
+def test_what_was_asked_for_by_name_has_nothing_next() -> None:
+    assert plan((*METHODS, LORA), replace(MANY, closeness=near(0.5)), Budget(), "head").next is None
+
+
+def test_candidates_tell_what_accuracy_to_expect_with_its_interval() -> None:
+    made = plan((*METHODS, LORA), replace(MANY, closeness=near(0.8)), Budget(), "auto")
+    zero_shot, head, lora = made.candidates
+    assert (zero_shot.score, zero_shot.ci95) == (None, None)
+    assert (head.score, head.ci95) == (0.8, pytest.approx((0.75, 0.85)))
+    assert lora.score == pytest.approx(0.88)
+    assert lora.ci95 == pytest.approx((0.75, 1.0)), "fine-tuning may bring nothing, or twice what it did elsewhere"
+    assert all(verdict.score is None for verdict in plan(METHODS, PROFILE, Budget(), "auto").candidates)
+
+
+@pytest.mark.parametrize(
+    ("profile", "method_now", "next_method", "needs"),
+    [
+        (Profile(0, 0, 0, 0, 1), None, "head", "at least 2 labels with 2 samples each"),
+        (replace(PROFILE, min_per_label=1), None, "head", "at least 2 labels with 2 samples each"),
+        (NAMES, "zero_shot", "head", "4 more labelled samples"),
+        (PROFILE, "head", "lora", "≈15 more per label"),
+        (MANY, "head", "lora", "nothing more"),
+        (replace(PROFILE, closeness=near(0.99)), "head", "lora", "too little to gain"),
+    ],
+)
+def test_readiness_tells_what_the_next_method_needs(
+    profile: Profile, method_now: str | None, next_method: str, needs: str
+) -> None:
+    found = readiness((*METHODS, LORA), profile)
+    assert (found.method_now, found.next_method) == (method_now, next_method)
+    assert needs in found.needs and "release" not in found.needs
+    assert ("release" in readiness(METHODS, profile).needs) == (method_now == "head" and "gain" not in needs)
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "detail"),
+    [
+        ({"labels": 1}, "too_few_labels", "1 labels with samples, need 2"),
+        ({"labels": 0, "samples": 0}, "too_few_labels", "0 labels"),
+        ({"min_per_label": 1}, "too_few_samples", "a label has 1 samples, need 2 of each"),
+        ({"labels": 1_200}, "too_many_labels", "1200 labels, at most 1000"),
+        ({"samples": 200_000}, "too_many_samples", "200000 samples, at most 100000"),
     ],
 )
 @pytest.mark.parametrize("wanted", ["auto", "head"])
 def test_what_cannot_run_says_what_is_there_and_what_is_needed(
-    profile: Profile, code: str, detail: str, wanted: str
+    changes: dict[str, Any], code: str, detail: str, wanted: str
 ) -> None:
     with pytest.raises(Invalid) as raised:
-        plan(METHODS, profile, Budget(), "auto" if wanted == "auto" else "head")
+        plan(METHODS, replace(PROFILE, **changes), Budget(), "auto" if wanted == "auto" else "head")
     assert raised.value.reason == code
     assert detail in raised.value.detail
     assert raised.value.fix
@@ -51,4 +157,4 @@ def test_a_method_that_is_not_here_is_refused_by_name() -> None:
 
 def test_a_budget_that_the_least_effort_exceeds_is_told() -> None:
     made = plan(METHODS, replace(PROFILE, samples=100_000, labels=1_000), Budget(seconds=5), "auto")
-    assert "over the budget" in made.reasons[-1]
+    assert any("over the budget" in reason for reason in made.reasons)

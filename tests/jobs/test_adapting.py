@@ -33,7 +33,7 @@ def test_samples_become_a_live_version_that_tells_how_it_was_made(core: Core, la
     assert (done.status, done.version, done.fraction, done.error) == ("succeeded", 1, 1.0, None)
     assert done.gate is not None
     assert done.gate["promoted"]
-    assert done.timings.keys() == {"embed_ms", "fit_ms", "evaluate_ms", "publish_ms", "total_ms"}
+    assert done.timings.keys() == {"embed_ms", "fit_ms", "evaluate_ms", "plan_ms", "publish_ms", "total_ms"}
     assert done.plan is not None
     assert done.plan["chosen"] == "head"
     phases = [event.data["phase"] for event in core.adaptations.events(done.id) if event.type == "phase"]
@@ -66,12 +66,13 @@ def test_what_was_embedded_once_is_not_embedded_again(core: Core) -> None:
     made = project(core, "embedded")
     core.samples.add(made.id, samples(10))
     adapt(core, lane, made)
-    assert len(watched.rows) == 20
+    assert len(watched.rows) == 22
+    assert sorted(watched.rows[20:]) == ["billing", "delivery"], "what the labels are called"
     adapt(core, lane, made)
-    assert len(watched.rows) == 20
+    assert len(watched.rows) == 22
     core.samples.add(made.id, samples(3, first=10))
     adapt(core, lane, made)
-    assert sorted(watched.rows[20:]) == sorted(sample.content for sample in samples(3, first=10))
+    assert sorted(watched.rows[22:]) == sorted(sample.content for sample in samples(3, first=10))
     lane.close()
 
 
@@ -92,7 +93,7 @@ def test_labels_and_deletions_count_as_they_are_when_it_starts(core: Core) -> No
     told = dict(zip(snapshot.sample_ids, (snapshot.labels[target] for target in snapshot.targets), strict=True))
     assert told.keys() == set(stored) - {stored[2], stored[3]}
     assert (told[stored[0]], told[stored[1]], told[stored[4]]) == ("fraud", "fraud", "billing")
-    assert len(watched.rows) == 16
+    assert len(watched.rows) == 16 + 3
     lane.close()
 
 

@@ -12,6 +12,8 @@ from tsugiki.training import Effort, FittedHead, fit_head
 from tsugiki.training.effort import FINE
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from tsugiki.domain import Floats, Ints
 
 WHOLE = Effort(every_fold=True, strengths=FINE, seconds=0.0)
@@ -31,8 +33,7 @@ class Drawn:
 def draw(counts: list[int], dim: int = 24, noise: float = 0.25, seed: int = 0) -> Drawn:
     """`counts[k]` rows of class k, in mixed order; noise is a standard deviation per dimension of a unit centre."""
     random = np.random.default_rng(seed)
-    centres = random.standard_normal((len(counts), dim))
-    centres /= np.linalg.norm(centres, axis=1, keepdims=True)
+    centres = _centres(random, len(counts), dim)
     targets = random.permutation(np.repeat(np.arange(len(counts)), counts))
     features = centres[targets] + noise * random.standard_normal((len(targets), dim))
     features /= np.linalg.norm(features, axis=1, keepdims=True)
@@ -40,7 +41,18 @@ def draw(counts: list[int], dim: int = 24, noise: float = 0.25, seed: int = 0) -
     return Drawn(features.astype(np.float32), targets, folds)
 
 
-def fit(drawn: Drawn, effort: Effort = WHOLE) -> FittedHead:
+def draw_names(classes: int, dim: int = 24, seed: int = 0) -> Floats:
+    """Names that say what `draw` of the same seed is about: its directions, (classes, dim)."""
+    return _centres(np.random.default_rng(seed), classes, dim).astype(np.float32)
+
+
+def fit(drawn: Drawn, effort: Effort = WHOLE, names: Floats | None = None) -> FittedHead:
+    classes = drawn.classes if names is None else len(names)
     return fit_head(
-        drawn.features, drawn.targets, drawn.folds, drawn.classes, effort, lambda stage, part: None, lambda: None
+        drawn.features, drawn.targets, drawn.folds, classes, effort, lambda stage, part: None, lambda: None, names
     )
+
+
+def _centres(random: np.random.Generator, classes: int, dim: int) -> NDArray[np.float64]:
+    centres = random.standard_normal((classes, dim))
+    return centres / np.linalg.norm(centres, axis=1, keepdims=True)

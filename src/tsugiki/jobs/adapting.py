@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from tsugiki.data.folds import assign_folds
-from tsugiki.domain import Budget, Profile, Snapshot, TrainingSet
+from tsugiki.domain import Budget, Label, Profile, Snapshot, TrainingSet
+from tsugiki.jobs.naming import Names
+from tsugiki.jobs.profiling import named_labels, profile_of, with_closeness, with_lengths
+from tsugiki.training.blending import hears_names
 
 if TYPE_CHECKING:
-    from tsugiki.domain import Adaptation, Fitted, Floats, Json, MethodName, Plan, Project, Promotion
+    from tsugiki.domain import Adaptation, Fitted, Floats, Json, MethodName, Plan, Project, Promotion, Rates
     from tsugiki.jobs.progress import JobProgress, Stopwatch
-    from tsugiki.ports import Embedder, Method
+    from tsugiki.ports import Backbone, Embedder, Method
     from tsugiki.storage.adaptations import Adaptations
     from tsugiki.storage.features import Features
     from tsugiki.storage.registry import Registry
@@ -65,6 +69,8 @@ class Tools:
     methods: Mapping[MethodName, Method]
     plan: Planner
     trains: bool = False
+    names: Names = field(default_factory=Names)
+    rates: Callable[[str], Rates] | None = None  # of a backbone, which is loaded
 
 
 class Phases:
@@ -93,14 +99,12 @@ class Phases:
 
     def plan(self, rows: Sequence[LabelledSample]) -> Plan:
         """Raises Invalid when nothing can run on them."""
-        counts: dict[str, int] = {}
-        for row in rows:
-            counts[row.label] = counts.get(row.label, 0) + 1
-        space = self._tools.embedder.backbone(self._project.backbone).space
-        return self._tools.plan(profile_of(counts, space.dim), self._wish.budget, self._wish.method)
+        return self._planned(self._profile(rows))
 
-    def tell(self, plan: Plan) -> None:
-        self._progress.phase("plan", 0.0, plan=asdict(plan))
+    def tell(self, plan: Plan, rows: Sequence[LabelledSample]) -> None:
+        """With what is found out of the rows once something runs on them."""
+        profile = with_lengths(plan.profile, self._backbone, [row.content for row in rows])
+        self._progress.phase("plan", 0.0, plan=asdict(replace(plan, profile=profile)))
 
     def embed(self, rows: Sequence[LabelledSample]) -> Floats:
         """The phase of that name; see `features`."""
@@ -109,10 +113,11 @@ class Phases:
             return self.features(rows)
 
     def cut(self, rows: Sequence[LabelledSample]) -> Snapshot:
-        labels = tuple(sorted({row.label for row in rows}))
+        labels = tuple(sorted({row.label for row in rows} | named_labels(self._project)))
         number = {label: index for index, label in enumerate(labels)}
         targets = [number[row.label] for row in rows]
-        folds = assign_folds(np.array(targets, np.int64), [row.group for row in rows], seed=self._wish.seed)
+        groups = [row.group for row in rows]
+        folds = assign_folds(np.array(targets, np.int64), groups, seed=self._wish.seed) if rows else ()
         return Snapshot(
             id=self._stores.new_snapshot_id(),
             project_id=self._project.id,
@@ -122,20 +127,33 @@ class Phases:
             folds=tuple(int(fold) for fold in folds),
         )
 
-    def train(self, method: MethodName, snapshot: Snapshot, features: Floats) -> Fitted:
+    def data(self, plan: Plan, snapshot: Snapshot, features: Floats) -> TrainingSet:
         """`features` (samples, dim) are of the snapshot's samples, in its order."""
-        backbone = self._tools.embedder.backbone(self._project.backbone)
-        data = TrainingSet(
-            feature_space=backbone.space.id,
+        profile = plan.profile
+        hears = hears_names(profile.samples, profile.labels, profile.min_per_label)
+        return TrainingSet(
+            feature_space=self._backbone.space.id,
             features=features,
             targets=np.array(snapshot.targets, np.int64),
             folds=np.array(snapshot.folds, np.int64),
             labels=snapshot.labels,
             seed=self._wish.seed,
+            names=self._names(snapshot.labels) if plan.chosen == "zero_shot" or hears else None,
         )
+
+    def train(self, method: MethodName, data: TrainingSet) -> Fitted:
         self._progress.phase("train", 0.0)
         with self._watch.measure("fit_ms"):
-            return self._tools.methods[method].fit(backbone, data, self._left(), self._progress)
+            return self._tools.methods[method].fit(self._backbone, data, self._left(), self._progress)
+
+    def look_further(self, plan: Plan, data: TrainingSet, report: Json) -> Plan:
+        """What may pay next, now that a head's evaluation tells how close its features come."""
+        if plan.chosen != "head":
+            return plan
+        with self._watch.measure("plan_ms"):
+            plan = self._planned(with_closeness(plan.profile, data, report["accuracy"]))
+        self._progress.phase("evaluate", 1.0, plan=asdict(plan))
+        return plan
 
     def follow_up(self, plan: Plan) -> Json | None:
         """The request of what shall be tried next in the background: it has to prove itself, however this was asked."""
@@ -144,15 +162,12 @@ class Phases:
         promote: Promotion = "never" if self._wish.promote == "never" else "gate"
         return {**self._adaptation.request, "method": plan.next, "promote": promote}
 
-    def _left(self) -> Budget:
-        """What embedding has left of it: perhaps nothing, and then a method does the least it can."""
-        seconds = self._wish.budget.seconds
-        return Budget(None if seconds is None else max(0.0, seconds - self._watch.elapsed_s))
-
     def features(self, rows: Sequence[LabelledSample]) -> Floats:
         """(rows, dim), in their order: stored ones read, new ones computed and stored slice by slice."""
-        space_id = self._tools.embedder.backbone(self._project.backbone).space.id
-        known = self._stores.features.load(self._project.id, space_id)
+        space = self._backbone.space
+        if not rows:
+            return np.zeros((0, space.dim), np.float32)
+        known = self._stores.features.load(self._project.id, space.id)
         index = {sample_id: row for row, sample_id in enumerate(known.sample_ids)}
         matrices = [known.matrix] if index else []
         missing = [row for row in rows if row.id not in index]
@@ -160,14 +175,35 @@ class Phases:
             part = missing[start : start + EMBED_ROWS]
             contents = [row.content for row in part]
             fresh = self._tools.embedder.embed(self._project.tenant_id, self._project.backbone, contents)
-            self._stores.features.save(space_id, [row.id for row in part], fresh)
+            self._stores.features.save(space.id, [row.id for row in part], fresh)
             index |= {row.id: len(index) + number for number, row in enumerate(part)}
             matrices.append(fresh)
             self._progress.phase("embed", (start + len(part)) / len(missing))
         return np.concatenate(matrices)[[index[row.id] for row in rows]]
 
+    @property
+    def _backbone(self) -> Backbone:
+        return self._tools.embedder.backbone(self._project.backbone)
 
-def profile_of(counts: Mapping[str, int], dim: int) -> Profile:
-    """`{"billing": 12, "delivery": 8}` -> 20 samples, 2 labels, 8 to 12 a label."""
-    sizes = list(counts.values())
-    return Profile(sum(sizes), len(sizes), min(sizes, default=0), max(sizes, default=0), dim)
+    def _profile(self, rows: Sequence[LabelledSample]) -> Profile:
+        counts = Counter(row.label for row in rows)
+        profile = profile_of(counts, self._backbone.space.dim, named_labels(self._project))
+        return (
+            profile if self._tools.rates is None else replace(profile, rates=self._tools.rates(self._project.backbone))
+        )
+
+    def _planned(self, profile: Profile) -> Plan:
+        return self._tools.plan(profile, self._wish.budget, self._wish.method)
+
+    def _left(self) -> Budget:
+        """What embedding has left of it: perhaps nothing, and then a method does the least it can."""
+        seconds = self._wish.budget.seconds
+        return Budget(None if seconds is None else max(0.0, seconds - self._watch.elapsed_s))
+
+    def _names(self, labels: Sequence[str]) -> Floats | None:
+        """Features of what the labels are called, None where the modality's inputs are no words."""
+        if self._project.modality != "text":
+            return None
+        declared = {label.name: label for label in self._project.labels}
+        wanted = [declared.get(name, Label(name)) for name in labels]
+        return self._tools.names.features(self._tools.embedder, self._project, wanted)

@@ -148,7 +148,8 @@ class DeepJobs:
             case "embed":
                 phases.embed(self._rows(job, phases))
             case "plan":
-                phases.tell(phases.plan(self._rows(job, phases)))
+                rows = self._rows(job, phases)
+                phases.tell(phases.plan(rows), rows)
             case "train":
                 self._train(job, phases)
             case "promote":
@@ -167,15 +168,17 @@ class DeepJobs:
             return
         rows = self._rows(job, phases)
         plan = phases.plan(rows)
-        features = phases.features(rows)
-        fitted = phases.train(plan.chosen, self._snapshot(job), features)
+        data = phases.data(plan, self._snapshot(job), phases.features(rows))
+        fitted = phases.train(plan.chosen, data)
         self._unfinished.keep_fitted(job.project.id, fitted, job.adaptation.id, job.progress.attempt)
 
     def _promote(self, job: _Job, phases: Phases) -> None:
         fitted = self._unfinished.fitted(job.project.id, job.adaptation.id)
         assert fitted is not None, "a step came before the one it follows: this is a bug"
         publishing = Publishing(self._stores.registry, job.project, job.adaptation, job.progress, job.watch)
-        version = publishing.publish(self._snapshot(job), fitted, None)
+        snapshot = self._snapshot(job)
+        report = publishing.evaluate(snapshot, fitted)
+        version = publishing.publish(snapshot, fitted, report, None)
         self._ledger.succeeded(job.adaptation, version, job.watch.timings)
 
     def _snapshot(self, job: _Job) -> Snapshot:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tsugiki.errors import StorageFull, Unavailable
-from tsugiki.jobs.adapting import Phases, Stores, Tools, Wish, profile_of
+from tsugiki.jobs.adapting import Phases, Stores, Tools, Wish
 from tsugiki.jobs.attempts import PAUSES_S
 from tsugiki.jobs.deep_lane import DEEP
 from tsugiki.jobs.lane import Lane
 from tsugiki.jobs.ledger import Ledger
+from tsugiki.jobs.profiling import named_labels, profile_of, remembered
 from tsugiki.jobs.progress import Stopwatch
 from tsugiki.jobs.publishing import Publishing
 
@@ -46,11 +48,20 @@ class FastLane:
     def waiting(self) -> int:
         return self._lane.waiting
 
-    def plan(self, backbone: str, request: Json, counts: Mapping[str, int]) -> Plan:
-        """What would run on so many samples of each label. Raises Invalid when nothing can."""
+    def plan(self, backbone: str, request: Json, counts: Mapping[str, int], project: Project | None = None) -> Plan:
+        """What would run on so many samples of each label; a project not yet made has declared no labels.
+
+        Raises Invalid when nothing can.
+        """
         wish = Wish.read(request)
         space = self._tools.embedder.backbone(backbone).space
-        return self._tools.plan(profile_of(counts, space.dim), wish.budget, wish.method)
+        profile = profile_of(counts, space.dim, () if project is None else named_labels(project))
+        if self._tools.rates is not None:
+            profile = replace(profile, rates=self._tools.rates(backbone))
+        if project is not None:
+            known = remembered(self._stores.adaptations.last_plan(project.id))
+            profile = replace(profile, closeness=known)
+        return self._tools.plan(profile, wish.budget, wish.method)
 
     def admit(self, tenant_id: str) -> None:
         """To be asked before an adaptation is recorded. Raises Overloaded."""
@@ -87,11 +98,14 @@ class FastLane:
                 )
                 return None
             features = phases.embed(rows)
-            phases.tell(plan)
+            phases.tell(plan, rows)
             snapshot = phases.cut(rows)
-            fitted = phases.train(plan.chosen, snapshot, features)
+            data = phases.data(plan, snapshot, features)
+            fitted = phases.train(plan.chosen, data)
             publishing = Publishing(self._stores.registry, project, adaptation, progress, watch)
-            version = publishing.publish(snapshot, fitted, phases.follow_up(plan))
+            report = publishing.evaluate(snapshot, fitted)
+            plan = phases.look_further(plan, data, report)
+            version = publishing.publish(snapshot, fitted, report, phases.follow_up(plan))
         except Exception as error:
             return self._ledger.failed(adaptation, progress.attempt, error, watch.timings)
         self._ledger.succeeded(adaptation, version, watch.timings)

@@ -11,6 +11,7 @@ from tsugiki.domain import LIVE, GateDecision, NewVersion
 from tsugiki.errors import ArtifactCorrupt, Conflict
 from tsugiki.evaluation.gate import compare
 from tsugiki.evaluation.report import evaluate
+from tsugiki.evaluation.unmeasured import unmeasured
 from tsugiki.jobs.adapting import Wish
 from tsugiki.jobs.pairing import common
 
@@ -34,12 +35,17 @@ class Publishing:
         self._wish = Wish.read(adaptation.request)
         self._watch = watch
 
-    def publish(self, snapshot: Snapshot, fitted: Fitted, follow_up: Json | None) -> Version:
-        """Ask the gate and publish; again when the alias moved in between, for the gate compared with another."""
+    def evaluate(self, snapshot: Snapshot, fitted: Fitted) -> Json:
+        """The report of what was answered held out; of nothing but emptiness where nothing was."""
         self._progress.phase("evaluate", 0.0)
         with self._watch.measure("evaluate_ms"):
             targets = np.array(snapshot.targets, np.int64)
-            report = evaluate(fitted.held_out, targets, snapshot.labels, seed=self._wish.seed)
+            if not len(fitted.held_out.rows):
+                return unmeasured(snapshot.labels, len(targets))
+            return evaluate(fitted.held_out, targets, snapshot.labels, seed=self._wish.seed)
+
+    def publish(self, snapshot: Snapshot, fitted: Fitted, report: Json, follow_up: Json | None) -> Version:
+        """Ask the gate and publish; again when the alias moved in between, for the gate compared with another."""
         for _ in range(GATE_ATTEMPTS - 1):
             try:
                 return self._publish_once(snapshot, fitted, report, follow_up)
@@ -94,6 +100,10 @@ class Publishing:
         if live is None:
             return compare(np.zeros(0, np.bool_), None, targets[:0], snapshot.labels)
         version = self._registry.get(self._project.id, live)
+        if fitted.graft.method == "zero_shot" and version.method != "zero_shot":
+            return GateDecision(
+                False, "what is live has learned from samples; names alone replace it only as asked for"
+            )
         try:
             answers: dict[str, int] = self._registry.evaluation(version)["held_out"]
         except ArtifactCorrupt:

@@ -85,7 +85,7 @@ class Directory:
         if version is None:
             raise NoVersion(
                 f"project {project.name!r} has no version under alias {selector.alias!r}",
-                fix="POST labelled samples to /adapt, or name an existing ?version=",
+                fix="POST labelled samples to /adapt, declare two labels or more, or name an existing ?version=",
             )
         alias = selector.alias if selector.version is None else None
         return Target(project, alias, version, self._abstain_below(project, version))

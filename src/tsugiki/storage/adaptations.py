@@ -73,6 +73,14 @@ class Adaptations:
             rows = session.scalars(query.order_by(AdaptationRow.id).limit(one_more(limit))).all()
             return cut(rows, limit, read_adaptation)
 
+    def last_plan(self, project_id: str) -> Json | None:
+        """Of the last adaptation by which a version was made; None before."""
+        ended = select(AdaptationRow.plan).where(
+            AdaptationRow.project_id == project_id, AdaptationRow.status == "succeeded"
+        )
+        with self._database.read() as session:
+            return session.scalar(ended.order_by(AdaptationRow.id.desc()).limit(1))
+
     def ahead(self, adaptation: Adaptation) -> int:
         """How many jobs of the same tenant are before it, the running one included."""
         mine = select(AdaptationRow.tenant_id).where(AdaptationRow.id == adaptation.id).scalar_subquery()

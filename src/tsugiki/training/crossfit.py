@@ -6,23 +6,21 @@ the head itself takes what served all blocks best. No fit is made twice for this
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tsugiki.domain import HeldOut
-from tsugiki.training.effort import PATH_TOLERANCE, Effort
-from tsugiki.training.lbfgs import follow
-from tsugiki.training.softmax import ABSENT_BIAS, pose
-from tsugiki.training.strength import choose, choose_without, is_settled
-from tsugiki.training.temperature import probabilities, tempered_losses
+from tsugiki.training.fold_fits import FoldFits, Split
+from tsugiki.training.strength import choose, choose_without
+from tsugiki.training.temperature import probabilities
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from tsugiki.domain import Floats, Ints
+    from tsugiki.training.effort import Effort
+    from tsugiki.training.examples import Examples
 
 JOINT_SCORES = 1 << 19  # up to this many scores over all folds, one joint fit is quicker than a fit a fold
 HALVES = 2  # blocks to judge each other where a single fold is held out
@@ -32,106 +30,58 @@ HALVES = 2  # blocks to judge each other where a single fold is held out
 class CrossFit:
     """`start` (1, classes, axes + 1): the mean of the folds' weights at `strength`, near the optimum on all rows.
 
-    `losses` are the mean held-out log losses at the strengths visited, each at its best temperature.
+    `losses` are the mean held-out log losses at the strengths visited, each at its best temperature; `name_weight`
+    is how many samples a label's name counts for.
     """
 
     strength: float
     temperature: float
+    name_weight: float
     start: Floats
     held_out: HeldOut
     losses: tuple[float, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Split:
-    """Rows to train on, the models' shares (models, rows) of them, and for each model the rows held out from it."""
-
-    train: Ints
-    shares: Floats
-    held: tuple[Ints, ...]
-
-
 def cross_fit(
-    rows: Floats,
-    targets: Ints,
-    folds: Ints,
-    classes: int,
-    effort: Effort,
-    advance: Callable[[float], None],
-    check: Callable[[], None],
+    examples: Examples, folds: Ints, effort: Effort, advance: Callable[[float], None], check: Callable[[], None]
 ) -> CrossFit:
-    """`rows` (rows, axes + 1), `targets` and `folds` (rows,), of two folds or more.
-
-    `advance` is told the part of the work done; `check` raises to stop it.
-    """
-    splits = _split(folds, classes, effort)
-    parts = [part for split in splits for part in split.held]
-    held = np.concatenate(parts)
+    """`folds` (rows,), two or more. `advance` is told the part of the work done; `check` raises to stop it."""
+    splits = _split(examples, folds, effort)
+    held = np.concatenate([part for split in splits for part in split.held])
     blocks = folds[held] if effort.every_fold else np.arange(len(held)) % HALVES
-    judged = np.concatenate([_is_judged(split, targets) for split in splits])
-    paths = [
-        follow(pose(rows[s.train], targets[s.train], classes, s.shares, check), effort.strengths, PATH_TOLERANCE)
-        for s in splits
-    ]
-    scores: list[Floats] = []
-    starts: list[Floats] = []
-    tables: list[NDArray[np.float64]] = []
-    for place in range(len(effort.strengths)):
-        models = [model for path in paths for model in next(path).weights]
-        scores.append(np.concatenate([_seat(m) @ rows[p].T for m, p in zip(models, parts, strict=True)], axis=1))
-        starts.append(np.mean(models, axis=0, keepdims=True))
-        tables.append(_block_losses(scores[-1], targets[held], blocks, judged))
-        advance((place + 1) / len(effort.strengths))
-        if is_settled(np.stack(tables), effort.strengths):
-            break
-    table = np.stack(tables)
-    chances = np.empty((len(held), classes), np.float32)
-    for i, block in enumerate(np.unique(blocks)):
-        inside = blocks == block
-        others = choose_without(table, i, effort.strengths)
-        chances[inside] = probabilities(scores[others.place][:, inside], others.temperature)
-    order = np.argsort(held)
-    every = choose(table.sum(axis=2), effort.strengths)
-    losses = table.sum(axis=2).min(axis=1) / max(int(judged.sum()), 1)
+    return _compare(FoldFits(splits, blocks, check), examples.classes, effort.strengths, advance)
+
+
+def _compare(fits: FoldFits, classes: int, strengths: Sequence[float], advance: Callable[[float], None]) -> CrossFit:
+    blend = fits.blend()
+    paths = {
+        weight: fits.follow(strengths, weight, lambda part, done=done: advance((done + part) / len(blend.weights)))
+        for done, weight in enumerate(blend.weights)
+    }
+    chances = np.empty((len(fits.held), classes), np.float32)
+    for i, (block, weight) in enumerate(zip(np.unique(fits.blocks), blend.blocks, strict=True)):
+        inside = fits.blocks == block
+        others = choose_without(paths[weight].table, i, strengths)
+        chances[inside] = probabilities(paths[weight].scores[others.place][:, inside], others.temperature)
+    order = np.argsort(fits.held)
+    path = paths[blend.whole]
+    every = choose(path.table.sum(axis=2), strengths)
+    losses = path.table.sum(axis=2).min(axis=1) / max(int(fits.is_judged(blend.whole).sum()), 1)
     return CrossFit(
-        strength=effort.strengths[every.place],
+        strength=strengths[every.place],
         temperature=every.temperature,
-        start=starts[every.place],
-        held_out=HeldOut(held[order], chances[order]),
+        name_weight=blend.whole,
+        start=path.starts[every.place],
+        held_out=HeldOut(fits.held[order], chances[order]),
         losses=tuple(losses.tolist()),
     )
 
 
-def _split(folds: Ints, classes: int, effort: Effort) -> list[_Split]:
+def _split(examples: Examples, folds: Ints, effort: Effort) -> list[Split]:
     names = np.unique(folds) if effort.every_fold else np.unique(folds)[:1]
     held = tuple(np.flatnonzero(folds == name) for name in names)
-    if effort.every_fold and len(names) * classes * len(folds) <= JOINT_SCORES:
+    if effort.every_fold and len(names) * examples.classes * len(folds) <= JOINT_SCORES:
         shares = np.stack([folds != name for name in names]).astype(np.float32)
-        return [_Split(np.arange(len(folds)), shares, held)]
+        return [Split(examples, np.arange(len(folds)), shares, held)]
     trains = [np.flatnonzero(folds != name) for name in names]
-    return [_Split(t, np.ones((1, len(t)), np.float32), (h,)) for t, h in zip(trains, held, strict=True)]
-
-
-def _is_judged(split: _Split, targets: Ints) -> NDArray[np.bool_]:
-    """Of each held-out row: did its model see its class? A class never seen says nothing for or against a strength."""
-    trained = targets[split.train]
-    models = zip(split.shares, split.held, strict=True)
-    return np.concatenate([np.isin(targets[held], trained[share > 0]) for share, held in models])
-
-
-def _seat(weights: Floats) -> Floats:
-    """Weights (classes, axes + 1) with each class the model never saw set just below its least likely one."""
-    absent = (weights[:, -1] == ABSENT_BIAS) & ~weights[:, :-1].any(axis=1)
-    if not absent.any():
-        return weights
-    seated = weights.copy()
-    seated[absent, -1] = weights[~absent, -1].min() - np.float32(np.log(2.0))
-    return seated
-
-
-def _block_losses(scores: Floats, targets: Ints, blocks: Ints, judged: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Losses summed over the judged rows of each block, (temperatures, blocks)."""
-    doubt = 1.0 / (float(judged.sum()) + 2.0)
-    losses = tempered_losses(scores, targets, doubt) * judged
-    columns = [losses[:, blocks == block].sum(axis=1, dtype=np.float64) for block in np.unique(blocks)]
-    return np.stack(columns, axis=1)
+    return [Split(examples, t, np.ones((1, len(t)), np.float32), (h,)) for t, h in zip(trains, held, strict=True)]

@@ -12,6 +12,7 @@ COARSE = tuple(USUAL_STRENGTH * 8.0**-i for i in range(-2, 2))  # 4 down to 1/12
 HELD_FOLD_PART = 0.8  # of the rows train where one fold of five is held out
 
 EVALUATIONS_PER_STRENGTH = 10  # of loss and gradient at PATH_TOLERANCE; the measuring sets took 3 to 11
+NAME_TRIALS = 2  # fits a fold, at one strength, that tell whether names help
 EVALUATIONS_LAST_FIT = 20  # at LAST_TOLERANCE, started near the optimum; they took 8 to 20
 PATH_TOLERANCE = 3e-3  # 1e-3 takes a fifth longer and chose alike; 1e-2 now and then chose otherwise
 LAST_TOLERANCE = 1e-5  # keeps the loss within 1e-4 of its optimum, as the tests hold it to scikit-learn's
@@ -30,17 +31,20 @@ class Effort:
     seconds: float
 
 
-def plan_effort(rows: int, dim: int, classes: int, budget_s: float | None) -> Effort:
-    """The most thorough effort that an estimate puts within `budget_s` (None: ENOUGH_SECONDS), else the least one."""
+def plan_effort(rows: int, dim: int, classes: int, budget_s: float | None, *, named: bool = False) -> Effort:
+    """The most thorough effort that an estimate puts within `budget_s` (None: ENOUGH_SECONDS), else the least one.
+
+    `named`: the classes' names are fitted on too.
+    """
     allowed = ENOUGH_SECONDS if budget_s is None else budget_s
     candidates = (
-        _estimate(rows, dim, classes, every_fold=True, strengths=FINE),
-        _estimate(rows, dim, classes, every_fold=False, strengths=FINE),
+        _estimate(rows, dim, classes, every_fold=True, strengths=FINE, named=named),
+        _estimate(rows, dim, classes, every_fold=False, strengths=FINE, named=named),
     )
     for effort in candidates:
         if effort.seconds <= allowed:
             return effort
-    return _estimate(rows, dim, classes, every_fold=False, strengths=COARSE)
+    return _estimate(rows, dim, classes, every_fold=False, strengths=COARSE, named=named)
 
 
 def estimate_peak_bytes(rows: int, dim: int, classes: int, effort: Effort) -> int:
@@ -53,10 +57,16 @@ def estimate_peak_bytes(rows: int, dim: int, classes: int, effort: Effort) -> in
     return rows_bytes + scores_bytes + solver_bytes
 
 
-def _estimate(rows: int, dim: int, classes: int, *, every_fold: bool, strengths: tuple[float, ...]) -> Effort:
+def _estimate(
+    rows: int, dim: int, classes: int, *, every_fold: bool, strengths: tuple[float, ...], named: bool
+) -> Effort:
+    if named:
+        rows += classes
     once = 4.0 * rows * classes * (min(rows, dim) + 1)  # two products, each two operations an element
     splits = 5 if every_fold else 1
     visited = min(len(strengths), 7)  # the path ends one strength after the best one
+    if named:
+        visited += NAME_TRIALS
     path = splits * HELD_FOLD_PART * visited * EVALUATIONS_PER_STRENGTH * once
     seconds = OVERHEAD_S + (path + EVALUATIONS_LAST_FIT * once) / FLOPS_PER_SECOND
     return Effort(every_fold, strengths, seconds)

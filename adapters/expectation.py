@@ -1,0 +1,62 @@
+"""What fine-tuning may be expected to add to a head, from what it added on sets measured before."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from tsugiki.domain import Closeness
+
+WORTH = 0.01  # accuracy: a point is what a gate can tell from nothing on a thousand held-out samples
+
+
+class Gain(NamedTuple):
+    """Of accuracy, as a part of 1, and the ends of what it may be."""
+
+    expected: float
+    low: float
+    high: float
+
+
+class _Known(NamedTuple):
+    per_label: float
+    removed: float  # of the head's errors
+
+
+# MiniLM: LoRA, 10 epochs, on 10 a label removed 9 % of the head's errors on clinc150 and 1 % on hwu64; tuned BERT on
+# banking77 (130 a label) 10 % (93.66 beside 92.9); full fine-tuning on cr (1,700 a label) 40 % (90.0 beside 83.4). One
+# sample is taken to teach nothing. The spread at 10 a label is the interval: from nothing to twice as much.
+KNOWN = (_Known(1, 0.0), _Known(10, 0.05), _Known(130, 0.10), _Known(1_700, 0.40))
+AT_MOST = 2.0
+USUAL_ERROR = 0.13  # of the head with 10 a label: 13.8, 10.0 and 16.4 % on banking77, clinc150 and hwu64
+
+
+def gain(closeness: Closeness, per_label: float) -> Gain:
+    """What fine-tuning may add to an accuracy, with `per_label` samples of the median label."""
+    error = 1.0 - closeness.accuracy
+    expected = error * _removed(per_label)
+    return Gain(expected, 0.0, min(error, AT_MOST * expected))
+
+
+def fewest_per_label(closeness: Closeness | None) -> int | None:
+    """From how many samples a label on fine-tuning may be WORTH it, to two digits; None if no number is known to do.
+
+    With more samples the head errs less too; that is not reckoned with.
+    """
+    error = USUAL_ERROR if closeness is None else 1.0 - closeness.accuracy
+    if error * KNOWN[-1].removed < WORTH:
+        return None
+    wanted = WORTH / error
+    fewer, more = next((a, b) for a, b in zip(KNOWN, KNOWN[1:], strict=False) if wanted <= b.removed)
+    part = (wanted - fewer.removed) / (more.removed - fewer.removed)
+    exact = fewer.per_label * (more.per_label / fewer.per_label) ** part
+    return round(exact, 1 - math.floor(math.log10(exact))).__ceil__()
+
+
+def _removed(per_label: float) -> float:
+    """The part of a head's errors, straight in the logarithm between what is known."""
+    if per_label >= KNOWN[-1].per_label:
+        return KNOWN[-1].removed
+    fewer, more = next((a, b) for a, b in zip(KNOWN, KNOWN[1:], strict=False) if per_label < b.per_label)
+    part = math.log(max(per_label, 1.0) / fewer.per_label) / math.log(more.per_label / fewer.per_label)
+    return fewer.removed + part * (more.removed - fewer.removed)

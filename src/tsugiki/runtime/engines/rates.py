@@ -1,0 +1,102 @@
+"""How many tokens a second a backbone takes here, served and trained: a short burst, kept beside its graph.
+
+Measured where training happens, never in front of a request; until then plans reckon with another machine's figures.
+"""
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# torch's types leave much unknown.
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tsugiki.domain import Rates
+from tsugiki.runtime.engines.probe import PROBE_TEXTS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from tsugiki.backbones.loaded import Loaded
+    from tsugiki.domain import EngineName
+    from tsugiki.ports import Engine
+
+log = logging.getLogger(__name__)
+
+# MiniLM by onnxruntime and by torch in fp32, two threads of a shared EPYC with AVX-512 that others kept busy too.
+USUAL = Rates(forward=3_000.0, backward=700.0, measured=False)
+BURST_S = 1.0  # of each: some tens of passes of MiniLM
+REPEATED = 2  # times the probe's 16 texts in a batch: as large as a training batch
+FORMAT = 1
+
+
+def rates_file(loaded: Loaded, engine: EngineName, threads: int) -> Path:
+    return loaded.graph.with_suffix(f".{engine}-{threads}.rates.json")
+
+
+def read_rates(path: Path) -> Rates:
+    """What was measured, else USUAL."""
+    if not path.is_file():
+        return USUAL
+    try:
+        kept = json.loads(path.read_text())
+        if kept["format"] == FORMAT:
+            return Rates(float(kept["forward"]), float(kept["backward"]), measured=True)
+    except (ValueError, KeyError, TypeError):
+        log.warning("%s is not what was written there; plans reckon with usual rates", path)
+    return USUAL
+
+
+def ensure_rates(loaded: Loaded, engine: Engine, threads: int) -> Rates:
+    """What was measured before, or is now: blocks for some seconds, mostly for loading torch.
+
+    Training takes `threads` threads; the setting is the whole process's.
+    """
+    path = rates_file(loaded, engine.name, threads)
+    if (known := read_rates(path)).measured:
+        return known
+    rows = [row.ids for row in loaded.backbone.prepare(PROBE_TEXTS * REPEATED)]
+    tokens = sum(len(row) for row in rows)
+    forward = _per_second(lambda: engine.run(rows)) * tokens
+    backward = _per_second(_training(loaded, rows, threads)) * tokens
+    found = Rates(round(forward, 1), round(backward, 1), measured=True)
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps({"format": FORMAT, **asdict(found)}) + "\n")
+    part.replace(path)
+    log.info("%s here: %g tokens/s by %s, %g in training", loaded.source.name, forward, engine.name, backward)
+    return found
+
+
+def _per_second(once: Callable[[], object]) -> float:
+    once()
+    passes, started = 0, time.perf_counter()
+    while (taken := time.perf_counter() - started) < BURST_S:
+        once()
+        passes += 1
+    return passes / taken
+
+
+def _training(loaded: Loaded, rows: list[NDArray[np.int64]], threads: int) -> Callable[[], object]:
+    """One step's work on all weights, there and back, with attention as it is trained."""
+    import torch
+
+    from tsugiki.backbones.graph import features_module
+    from tsugiki.backbones.text import pad
+
+    torch.set_num_threads(threads)
+    module = features_module(loaded.source, "sdpa").train()
+    padded = pad(rows)
+    ids, mask = torch.from_numpy(padded.ids), torch.from_numpy(padded.mask)
+
+    def step() -> None:
+        module.zero_grad(set_to_none=True)
+        module(ids, mask).square().sum().backward()
+
+    return step

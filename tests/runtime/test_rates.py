@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tsugiki.backbones import Loaded
+from tsugiki.domain import Rates
+from tsugiki.runtime.engines import rates
+from tsugiki.runtime.engines.onnx import OnnxEngine
+from tsugiki.runtime.engines.rates import USUAL, ensure_rates, rates_file, read_rates
+
+
+@pytest.fixture
+def here(tiny: Loaded, tmp_path: Path) -> Loaded:
+    """The tiny backbone with its graph where nothing was measured yet."""
+    graph = tmp_path / tiny.graph.name
+    graph.write_bytes(tiny.graph.read_bytes())
+    return replace(tiny, graph=graph)
+
+
+def test_what_was_measured_is_kept_for_the_next_plan(here: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rates, "BURST_S", 0.05)
+    engine = OnnxEngine(here, threads=1)
+    path = rates_file(here, "onnxruntime", 1)
+    assert read_rates(path) == USUAL and not USUAL.measured
+    found = ensure_rates(here, engine, threads=1)
+    assert found.measured and found.forward > found.backward > 0.0
+    assert read_rates(path) == ensure_rates(here, engine, threads=1) == found
+    assert read_rates(rates_file(here, "onnxruntime", 2)) == USUAL, "other threads are another rate"
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"format": 1}', '{"format": 2, "forward": 1, "backward": 1}'])
+def test_a_file_that_is_not_what_was_written_is_not_believed(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "graph.rates.json"
+    path.write_text(content)
+    assert read_rates(path) == USUAL
+    path.write_text(json.dumps({"format": 1, "forward": 2.0, "backward": 1.0}))
+    assert read_rates(path) == Rates(2.0, 1.0, measured=True)
