@@ -25,6 +25,7 @@ Scope = Literal["predict", "annotate", "adapt", "admin"]
 JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 Phase = Literal["validate", "audit", "embed", "plan", "train", "calibrate", "evaluate", "gate", "promote"]
 Promotion = Literal["gate", "always", "never"]
+GateRule = Literal["refit", "replacement"]
 Precision = Literal["fp32", "int8"]
 EngineName = Literal["onnxruntime", "openvino", "torch"]
 Outcome = Literal["label", "abstain", "out_of_scope"]
@@ -139,7 +140,8 @@ class Sample:
 class Snapshot:
     """An immutable set of labelled samples with its folds: what a version was trained on.
 
-    `labels` are sorted; `targets[i]` indexes them; `folds[i]` is the fold in which sample i is held out.
+    `labels` are sorted; `targets[i]` indexes them; `folds[i]` is the fold in which sample i is held out. With a
+    `holdout`, fold 0 is the frozen one: the same samples in every snapshot that holds them.
     """
 
     id: str
@@ -148,6 +150,12 @@ class Snapshot:
     labels: tuple[str, ...]
     targets: tuple[int, ...]
     folds: tuple[int, ...]
+    holdout: bool = False
+
+    @property
+    def told(self) -> dict[str, str]:
+        """Each sample's label by its id."""
+        return {sample: self.labels[target] for sample, target in zip(self.sample_ids, self.targets, strict=True)}
 
     @property
     def digest(self) -> str:
@@ -315,13 +323,18 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class GateDecision:
-    """`difference` (candidate minus live, accuracy) and its 95 % interval; None where there is nothing to compare."""
+    """`difference` (candidate minus live, accuracy) and its 95 % interval; None where there is nothing to compare.
+
+    `rule` is what the candidate was held to, None where it was not compared; `rows` are those that both answered.
+    """
 
     promoted: bool
     reason: str
     difference: float | None = None
     ci95: tuple[float, float] | None = None
     per_class: tuple[Json, ...] = ()
+    rule: GateRule | None = None
+    rows: int = 0
 
 
 # Jobs, versions, exports

@@ -7,11 +7,11 @@ import tempfile
 from pathlib import Path
 
 from service.launch import serving
-from tests.bench import adapting, memory, quality, truth, workers
+from tests.bench import adapting, gate, memory, quality, truth, workers
 from tests.bench.figures import Figure, report
 from tests.bench.process import become_served
 
-PARTS = ("adapting", "quality", "workers", "memory", "truth")
+PARTS = ("adapting", "quality", "workers", "memory", "truth", "gate")
 
 
 def main() -> None:
@@ -34,6 +34,8 @@ def main() -> None:
             figures += memory.measure(home)
         if "truth" in wanted:
             figures += truth.measure()
+        if "gate" in wanted:
+            figures += gate.measure()
     report(figures, Path("bench-results") / "bench.json")
 
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from tsugiki.data.folds import assign_folds
+from tsugiki.data.folds import assign_folds, has_holdout
 from tsugiki.domain import LIVE, Budget, GateDecision, NewVersion, Profile, Snapshot, TrainingSet
 from tsugiki.errors import ArtifactCorrupt, Conflict
-from tsugiki.evaluation.gate import compare
+from tsugiki.evaluation.gate import decide
+from tsugiki.evaluation.pairing import History, pair
 from tsugiki.evaluation.report import evaluate
-from tsugiki.jobs.pairing import common
 from tsugiki.jobs.progress import Stopwatch
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ class Attempt:
         self._progress.phase("evaluate", 0.0)
         with self._watch.measure("evaluate_ms"):
             report = evaluate(fitted.held_out, data.targets, data.labels, seed=data.seed)
-        return self._publish(snapshot, data, fitted, report)
+        return self._publish(snapshot, {row.id: row.group for row in rows}, fitted, report)
 
     def _left(self, budget: Budget) -> Budget:
         """What embedding has left of it: perhaps nothing, and then a method does the least it can."""
@@ -141,7 +141,8 @@ class Attempt:
         labels = tuple(sorted({row.label for row in rows}))
         number = {label: index for index, label in enumerate(labels)}
         targets = [number[row.label] for row in rows]
-        folds = assign_folds(np.array(targets, np.int64), [row.group for row in rows], seed=seed)
+        groups = [row.group for row in rows]
+        folds = assign_folds(np.array(targets, np.int64), groups, seed=seed)
         return Snapshot(
             id=self._stores.new_snapshot_id(),
             project_id=self._project.id,
@@ -149,27 +150,29 @@ class Attempt:
             labels=labels,
             targets=tuple(targets),
             folds=tuple(int(fold) for fold in folds),
+            holdout=has_holdout(groups),
         )
 
-    def _publish(self, snapshot: Snapshot, data: TrainingSet, fitted: Fitted, report: Json) -> Version:
+    def _publish(self, snapshot: Snapshot, groups: Mapping[str, str], fitted: Fitted, report: Json) -> Version:
         """Ask the gate and publish; again when the alias moved in between, for the gate compared with another."""
         for _ in range(GATE_ATTEMPTS - 1):
             try:
-                return self._publish_once(snapshot, data, fitted, report)
+                return self._publish_once(snapshot, groups, fitted, report)
             except Conflict as conflict:
                 if conflict.reason != "alias_moved":
                     raise
-        return self._publish_once(snapshot, data, fitted, report)
+        return self._publish_once(snapshot, groups, fitted, report)
 
-    def _publish_once(self, snapshot: Snapshot, data: TrainingSet, fitted: Fitted, report: Json) -> Version:
+    def _publish_once(self, snapshot: Snapshot, groups: Mapping[str, str], fitted: Fitted, report: Json) -> Version:
         alias = self._stores.registry.alias(self._project.id, LIVE)
         live = None if alias is None else alias.version
         self._progress.phase("gate", 0.0)
-        decision = self._gate(live, snapshot, data, fitted)
-        self._progress.phase("promote", 0.0)
         guesses = fitted.held_out.probabilities.argmax(axis=1).tolist()
         rows: list[int] = fitted.held_out.rows.tolist()
         held_out = {snapshot.sample_ids[row]: guess for row, guess in zip(rows, guesses, strict=True)}
+        candidate = _history(snapshot, held_out)
+        decision = self._gate(live, fitted.graft.method, candidate, groups)
+        self._progress.phase("promote", 0.0)
         new = NewVersion(
             graft=fitted.graft,
             snapshot=snapshot,
@@ -196,7 +199,9 @@ class Attempt:
                 actor=self._adaptation.id,
             )
 
-    def _gate(self, live: int | None, snapshot: Snapshot, data: TrainingSet, fitted: Fitted) -> GateDecision:
+    def _gate(
+        self, live: int | None, method: MethodName, candidate: History, groups: Mapping[str, str]
+    ) -> GateDecision:
         """The candidate's held-out answers against the live version's own, on the samples both held out."""
         wish = self._wish.promote
         if wish == "never" or (wish == "gate" and self._project.policy.promote == "manual"):
@@ -204,15 +209,19 @@ class Attempt:
         if wish == "always":
             return GateDecision(True, "promoted as requested, without comparison")
         if live is None:
-            return compare(np.zeros(0, np.bool_), None, data.targets[:0], data.labels)
+            return decide(None, method, None)
         version = self._stores.registry.get(self._project.id, live)
         try:
             answers: dict[str, int] = self._stores.registry.evaluation(version)["held_out"]
         except ArtifactCorrupt:
             # Held back for it, the project could never get rid of the damaged version.
             return GateDecision(True, f"the evaluation of version {live} cannot be read: nothing to compare with")
-        pairs = common(answers, version.labels, snapshot, data.targets, fitted)
-        return compare(pairs.candidate, pairs.live, pairs.targets, data.labels)
+        history = _history(self._stores.registry.snapshot(version.snapshot), answers)
+        return decide(pair(history, candidate, groups), method, version.method)
+
+
+def _history(snapshot: Snapshot, held_out: Mapping[str, int]) -> History:
+    return History(snapshot.told, {sample: snapshot.labels[answer] for sample, answer in held_out.items()})
 
 
 def profile_of(counts: Mapping[str, int], dim: int) -> Profile:

@@ -52,6 +52,7 @@ def snapshot_row(snapshot: Snapshot, now: datetime) -> SnapshotRow:
         "labels": list(snapshot.labels),
         "targets": list(snapshot.targets),
         "folds": list(snapshot.folds),
+        "holdout": snapshot.holdout,
     }
     return SnapshotRow(
         id=snapshot.id, project_id=snapshot.project_id, digest=snapshot.digest, content=content, created_at=now
@@ -66,4 +67,5 @@ def read_snapshot(row: SnapshotRow) -> Snapshot:
         labels=tuple(row.content["labels"]),
         targets=tuple(row.content["targets"]),
         folds=tuple(row.content["folds"]),
+        holdout=row.content["holdout"],
     )
