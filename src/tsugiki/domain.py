@@ -36,6 +36,7 @@ MIN_LABELS = 2
 MIN_PER_LABEL = 2  # one sample to learn from while the other is held out
 MAX_LABELS = 1_000  # what the head solver and the bank are tested to
 MAX_SAMPLES = 100_000  # per project, ditto
+SOFTENED = 3.0  # of a scope's certainty: of 1 to 5 best told known from unknown inputs over four text sets
 
 
 # Tenants
@@ -185,16 +186,31 @@ class FeatureSpace:
 
 
 @dataclass(frozen=True, slots=True)
+class HeadScope:
+    """What a head can know of: an input less familiar than `least` is out of its scope.
+
+    Familiarity = -min |x - mean|^2 + certainty * max(softmax(log(probabilities) / SOFTENED)); `means` (classes, dim)
+    float32 are of each class's features.
+    """
+
+    means: Floats
+    certainty: float
+    least: float
+
+
+@dataclass(frozen=True, slots=True)
 class Head:
     """A linear classifier on features: probabilities = softmax((weight @ x + bias) / temperature).
 
-    `weight` (classes, dim) and `bias` (classes,) are float32; row i belongs to `labels[i]`.
+    `weight` (classes, dim) and `bias` (classes,) are float32; row i belongs to `labels[i]`. Without a `scope` every
+    input is in it: too few samples, or none left out, to say where it ends.
     """
 
     weight: Floats
     bias: Floats
     temperature: float
     labels: tuple[str, ...]
+    scope: HeadScope | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,11 +24,13 @@ from tests.bench.sets import Row, read
 from tsugiki.backbones.catalog import names
 from tsugiki.backbones.loaded import Loaded, load
 from tsugiki.data.folds import assign_folds
-from tsugiki.domain import Floats
 from tsugiki.evaluation import History, decide, pair
 from tsugiki.ports import Engine
 from tsugiki.runtime.engines.making import Cores, choose_engine, make
 from tsugiki.training import FittedHead, fit_head, plan_effort
+
+if TYPE_CHECKING:
+    from tsugiki.domain import Floats
 
 SETS = (("clinc150", "train", "test"), ("hwu64", "train", "test"), ("banking77", "train", "test"))
 MOST_A_LABEL = 100  # of the training rows: no history takes more

@@ -56,15 +56,17 @@ def test_a_correction_that_the_live_version_would_have_made_is_no_reversal() -> 
     assert pairs.reversals == ()
 
 
-def test_a_text_told_otherwise_in_other_spellings_counts_as_relabelled() -> None:
+def test_a_text_told_otherwise_in_more_spellings_counts_as_lost() -> None:
     told = {"1": "a", "2": "b"}
     groups = {"1": "x", "2": "y", "3": "x", "4": "x"}
     outvoted = History(told | {"3": "b", "4": "b"}, told)
     pairs = pair(History(told, told), outvoted, groups)
-    assert triples(pairs) == [("b", True, True)]
+    assert triples(pairs) == [("a", False, True), ("b", True, True)]
     assert pairs.reversals == (Reversal("a", 1, 1),)
     contradicted = History(told | {"3": "b"}, told)
-    assert len(pair(History(told, told), contradicted, groups).targets) == 2
+    assert triples(pair(History(told, told), contradicted, groups)) == [("a", True, True), ("b", True, True)]
+    doubted = History(told, {"1": "b", "2": "b"})
+    assert triples(pair(doubted, outvoted, groups)) == [("b", True, True)]
 
 
 @given(before=TOLD, now=TOLD, first=TOLD, second=TOLD)

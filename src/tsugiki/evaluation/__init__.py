@@ -3,5 +3,6 @@
 from tsugiki.evaluation.gate import decide
 from tsugiki.evaluation.pairing import History, pair
 from tsugiki.evaluation.report import evaluate
+from tsugiki.evaluation.scope import find_scope
 
-__all__ = ["History", "decide", "evaluate", "pair"]
+__all__ = ["History", "decide", "evaluate", "find_scope", "pair"]

@@ -3,7 +3,8 @@
 What a candidate learned may be poisoned, and then so are the labels it would be judged by: a flipped label flatters
 whoever learned the flip. So a sample counts only with the label that both versions' snapshots give it. What was added
 or relabelled since the live version neither condemns nor excuses the candidate; its harm shows on the samples that
-stayed as they were. A text that the candidate was told otherwise in another spelling counts as relabelled.
+stayed as they were. But a text that the live version answered rightly, and of which the candidate was told otherwise in
+more spellings than not, counts as lost: that is what it will answer, whatever a fit that left all spellings out said.
 """
 
 from __future__ import annotations
@@ -67,8 +68,8 @@ def pair(live: History, candidate: History, groups: Mapping[str, str]) -> Pairs:
         if answer == label and (told == label or told in known):
             right[label] += 1
             moved[label] += told != label
-        if told == label and sample in candidate.answered:
-            rows.append((label, candidate.answered[sample] == label, answer == label))
+        if today == label and sample in candidate.answered and (told == label or answer == label):
+            rows.append((label, told == label and candidate.answered[sample] == label, answer == label))
     labels = tuple(sorted({label for label, _, _ in rows}))
     place = {label: index for index, label in enumerate(labels)}
     return Pairs(
