@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from tsugiki.errors import Conflict, NotFound, StorageFull, TsugikiError, Unavailable
+from tsugiki.evaluation.abstention import abstain_below
 from tsugiki.jobs.attempts import MAX_ATTEMPTS, PAUSES_S, TROUBLE, Stopped, stopped
 from tsugiki.jobs.lane import Lane
 from tsugiki.jobs.recorder import Recorder
@@ -29,7 +30,7 @@ log = logging.getLogger(__name__)
 PARITY_ROWS = 200  # compared at most: seconds of one core, and one wrong row in a hundred is still seen
 
 Answers = Callable[["Project", "Version", Sequence[str]], "Floats"]
-"""The service's own probabilities (texts, classes) by one version."""
+"""The service's own probabilities (texts, classes) by one version; of one with a scope the margins behind them."""
 
 
 class Built(Protocol):
@@ -58,6 +59,7 @@ class Build(Protocol):
         texts: Sequence[str],
         reference: Floats,
         check: Callable[[], None],
+        abstain_below: float | None,
     ) -> Built: ...
 
 
@@ -157,6 +159,8 @@ class Exporting:
         answers = self._answers(project, version, texts)
         self._check()
         facts: Json = {"number": version.number, "digest": version.digest, "created_at": version.created_at.isoformat()}
+        wanted = project.policy.abstain_precision
+        below = None if wanted is None else abstain_below(wanted, stores.registry.evaluation(version)["report"])
         zipped = folder / "export.zip"
         built = self._build(
             zipped,
@@ -167,6 +171,7 @@ class Exporting:
             texts,
             answers,
             self._check,
+            below,
         )
         sha256 = stores.blobs.put_file(project.id, zipped)
         stores.exports.finish(export.id, built.bytes, sha256, built.certificate, built.latency)
