@@ -49,7 +49,7 @@ def heads_only(bank: HeadBank) -> Banks:
 
 
 def expected(made: Graft, features: Floats) -> Floats:
-    """The head's probabilities, and the margin to its scope, in double precision: (rows, dim) -> (rows, classes [+ 1])."""
+    """Probabilities in double precision: (rows, dim) -> (rows, classes), and the margins where the head has a scope."""
     head = made.head
     logits = (features.astype(np.float64) @ head.weight.T.astype(np.float64) + head.bias) / head.temperature
     raised = np.exp(logits - logits.max(axis=1, keepdims=True))
