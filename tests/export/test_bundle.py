@@ -207,7 +207,7 @@ def test_an_export_says_what_is_out_of_scope_and_abstains_as_the_service(
     familiarity = nearness_to(means, features) + 0.1 * certainty_of(reference)
     least = float(np.sort(familiarity)[4:6].mean())
     head = replace(graft.head, scope=HeadScope(means, 0.1, least))
-    margins = np.column_stack([reference, familiarity - least])
+    margins = np.column_stack([reference, familiarity - least]).astype(np.float32)
     below = float(np.sort(reference.max(axis=1))[9:11].mean())
     made = replace(graft, head=head)
     zipped = build(tmp_path / "b.zip", tiny, made, FACTS, "fp32", texts, margins, abstain_below=below)

@@ -22,15 +22,24 @@ class Interval(NamedTuple):
     high: float
 
 
-def wilson(hits: int, trials: int) -> Interval:
+def wilson(hits: int, trials: int, z: float = Z95) -> Interval:
     """For `hits` of `trials` independent rows (Wilson 1927); (0, 1) without rows."""
     if trials == 0:
         return Interval(0.0, 1.0)
     share = hits / trials
-    weight = Z95**2 / trials
+    weight = z**2 / trials
     middle = (share + weight / 2.0) / (1.0 + weight)
-    half = Z95 * (share * (1.0 - share) / trials + Z95**2 / (4.0 * trials**2)) ** 0.5 / (1.0 + weight)
+    half = z * (share * (1.0 - share) / trials + z**2 / (4.0 * trials**2)) ** 0.5 / (1.0 + weight)
     return Interval(max(0.0, middle - half), min(1.0, middle + half))
+
+
+def newcombe(hits: int, trials: int, other_hits: int, other_trials: int, z: float = Z95) -> Interval:
+    """For the difference of two shares of different rows, first minus second (Newcombe 1998b, method 10)."""
+    first, second = wilson(hits, trials, z), wilson(other_hits, other_trials, z)
+    share, other = hits / trials, other_hits / other_trials
+    below = ((share - first.low) ** 2 + (second.high - other) ** 2) ** 0.5
+    above = ((first.high - share) ** 2 + (other - second.low) ** 2) ** 0.5
+    return Interval(share - other - below, share - other + above)
 
 
 def newcombe_paired(both: int, first_only: int, second_only: int, neither: int) -> Interval:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tsugiki.domain import SOFTENED, HeadScope, HeldOut, Json
+from tsugiki.domain import SOFTENED, HeadScope, HeldOut
 from tsugiki.evaluation.intervals import wilson
 
 if TYPE_CHECKING:
@@ -69,11 +69,6 @@ def certainty_of(probabilities: Floats) -> Floats:
     """The largest probability of each row (rows, classes) when all are softened."""
     softened = (probabilities / probabilities.max(axis=1, keepdims=True)) ** np.float32(1.0 / SOFTENED)
     return 1.0 / softened.sum(axis=1)
-
-
-def report_scope(scope: HeadScope | None) -> Json | None:
-    """As an evaluation tells it."""
-    return None if scope is None else {"least_familiarity": scope.least, "most_right_answers_lost": MOST_LOST}
 
 
 def _allowed(right: int) -> int | None:

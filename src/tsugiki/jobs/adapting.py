@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from tsugiki.data.folds import assign_folds, has_holdout
+from tsugiki.data.folds import HOLDOUT, assign_folds, has_holdout
 from tsugiki.domain import LIVE, Budget, GateDecision, NewVersion, Profile, Snapshot, TrainingSet
 from tsugiki.errors import ArtifactCorrupt, Conflict
 from tsugiki.evaluation.gate import decide
@@ -114,8 +114,20 @@ class Attempt:
             fitted = self._tools.methods[plan.chosen].fit(backbone, data, self._left(wish.budget), self._progress)
         self._progress.phase("evaluate", 0.0)
         with self._watch.measure("evaluate_ms"):
-            report = evaluate(fitted.held_out, data.targets, data.labels, seed=data.seed)
+            report = self._report(snapshot, data, fitted)
         return self._publish(snapshot, {row.id: row.group for row in rows}, fitted, report)
+
+    def _report(self, snapshot: Snapshot, data: TrainingSet, fitted: Fitted) -> Json:
+        facets = self._stores.samples.facets(self._project.id)
+        return evaluate(
+            fitted.held_out,
+            data.targets,
+            data.labels,
+            seed=data.seed,
+            frozen=np.flatnonzero(data.folds == HOLDOUT) if snapshot.holdout else None,
+            facets=[facets.get(sample, {}) for sample in snapshot.sample_ids] if facets else None,
+            scope=fitted.graft.head.scope,
+        )
 
     def _left(self, budget: Budget) -> Budget:
         """What embedding has left of it: perhaps nothing, and then a method does the least it can."""
