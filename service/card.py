@@ -125,8 +125,8 @@ def _slices(slices: Json) -> str:
     verdict = "shown to be worse than the rest" if worst["shown"] else "which may be chance"
     return (
         f"By metadata: of {slices['compared']} parts of the samples the worst has {worst['rows']} of them and an "
-        f"accuracy of {worst['accuracy']['value']:.3f}, {100 * worst['difference']['value']:+.1f} points beside the rest "
-        f"[{low:+.1f}, {high:+.1f}], {verdict}; the evaluation names it."
+        f"accuracy of {worst['accuracy']['value']:.3f}, {100 * worst['difference']['value']:+.1f} points beside the "
+        f"rest [{low:+.1f}, {high:+.1f}], {verdict}; the evaluation names it."
     )
 
 

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from tsugiki.domain import GateDecision, MethodName
-from tsugiki.evaluation.gate import COST, decide
+from tsugiki.evaluation.gate import COST, LEAST_GAIN, MARGIN, decide
 from tsugiki.evaluation.pairing import Pairs, Reversal
 
 LABELS = ("a", "b")
@@ -139,3 +141,45 @@ def test_a_replacement_a_point_worse_than_allowed_seldom_passes() -> None:
 
 def test_costs_follow_what_serves() -> None:
     assert sorted(COST, key=lambda method: COST[method]) == ["zero_shot", "head", "lora", "partial", "full"]
+
+
+ANSWERS = st.lists(st.tuples(st.booleans(), st.booleans(), st.integers(0, 2)), min_size=1, max_size=200)
+
+
+def drawn(rows: list[tuple[bool, bool, int]]) -> Pairs:
+    candidate, live, targets = (np.array(column) for column in zip(*rows, strict=True))
+    return Pairs(("a", "b", "c"), targets, candidate, live)
+
+
+@given(rows=ANSWERS, better=st.sets(st.integers(0, 199)))
+def test_a_refit_that_may_go_live_still_may_with_more_right_answers(
+    rows: list[tuple[bool, bool, int]], better: set[int]
+) -> None:
+    improved = [(mine or row in better, theirs, label) for row, (mine, theirs, label) in enumerate(rows)]
+    if decide(drawn(rows), "head", "head").promoted:
+        assert decide(drawn(improved), "head", "head").promoted
+
+
+@given(rows=ANSWERS, method=st.sampled_from(sorted(COST)), live=st.sampled_from(sorted(COST)))
+def test_every_decision_has_a_reason_and_what_was_compared(
+    rows: list[tuple[bool, bool, int]], method: MethodName, live: MethodName
+) -> None:
+    decision = decide(drawn(rows), method, live)
+    assert decision.reason
+    assert decision.rows == len(rows) == sum(found["support"] for found in decision.per_class)
+    assert decision.rule == ("refit" if COST[method] == COST[live] else "replacement")
+    assert decision.ci95 is not None and decision.difference is not None
+    assert decision.ci95[0] <= decision.difference <= decision.ci95[1]
+    if decision.promoted and decision.rule == "replacement":
+        assert decision.ci95[0] >= -MARGIN
+        assert COST[method] < COST[live] or decision.difference >= LEAST_GAIN
+
+
+@given(rows=ANSWERS, method=st.sampled_from(sorted(COST)))
+def test_answers_that_are_the_live_version_s_own_go_live_by_the_same_method_only(
+    rows: list[tuple[bool, bool, int]], method: MethodName
+) -> None:
+    same = drawn([(theirs, theirs, label) for _, theirs, label in rows])
+    assert decide(same, method, method).promoted
+    if COST[method]:
+        assert not decide(same, method, "head").promoted

@@ -34,7 +34,9 @@ def test_a_slice_that_is_worse_by_chance_is_named_but_not_shown() -> None:
     shown = 0
     for _ in range(50):
         correct = random.random(2_000) < 0.9
-        found = by_slice(correct, [{"shop": str(int(n))} for n in random.integers(0, 40, 2_000)])
+        shops: list[int] = random.integers(0, 40, 2_000).tolist()
+        facets: list[dict[str, str]] = [{"shop": str(shop)} for shop in shops]
+        found = by_slice(correct, facets)
         assert found["worst"]["difference"]["value"] < 0
         shown += found["worst"]["shown"]
     assert shown <= 4
@@ -45,5 +47,6 @@ def test_few_rows_many_values_and_no_metadata_make_no_slices() -> None:
     assert by_slice(rows(200, 20), few)["compared"] == 0
     many = [{"id": str(row % (MOST_VALUES + 1))} for row in range(5_000)]
     assert by_slice(rows(5_000, 20), many)["compared"] == 0
-    assert by_slice(rows(200, 20), [{}] * 200) == {"compared": 0, "worst": None, "data": []}
+    empty: list[dict[str, str]] = [{}] * 200
+    assert by_slice(rows(200, 20), empty) == {"compared": 0, "worst": None, "data": []}
     assert by_slice(rows(200, 20), []) == {"compared": 0, "worst": None, "data": []}

@@ -44,6 +44,7 @@ def evaluate(
     """
     given = answers(held_out.probabilities, targets[held_out.rows])
     measures = measure(given, seed)
+    sliced: list[Mapping[str, str]] = [] if facets is None else [facets[row] for row in held_out.rows.tolist()]
     rows = len(given.truth)
     majority = int(np.bincount(targets, minlength=len(labels)).argmax())
     return {
@@ -63,7 +64,7 @@ def evaluate(
         "risk_coverage": [_kept(kept) for kept in risk_coverage(given.score, given.correct)],
         "thresholds": [_threshold(precision, given) for precision in TARGET_PRECISIONS],
         "holdout": None if frozen is None else _holdout(held_out.rows, given, frozen),
-        "slices": by_slice(given.correct, [] if facets is None else [facets[row] for row in held_out.rows.tolist()]),
+        "slices": by_slice(given.correct, sliced),
         "out_of_scope": None if scope is None else {"least_familiarity": scope.least, "most_right_lost": MOST_LOST},
     }
 
