@@ -44,6 +44,7 @@ class HeadMethod:
 
     def fit(self, backbone: Backbone, data: TrainingSet, budget: Budget, progress: Progress) -> Fitted:
         """Deterministic for given data, folds and threads: nothing is drawn, so `data.seed` is not used."""
+        from tsugiki.evaluation import find_scope
         from tsugiki.training import fit_head
 
         _refuse(backbone, data)
@@ -67,7 +68,8 @@ class HeadMethod:
             "every_fold": effort.every_fold,
             "path": [{"strength": s, "loss": loss} for s, loss in zip(effort.strengths, found.losses, strict=False)],
         }
-        head = Head(found.weight, found.bias, found.temperature, data.labels)
+        scope = find_scope(data.features, data.targets, data.folds, found.held_out)
+        head = Head(found.weight, found.bias, found.temperature, data.labels, scope)
         return Fitted(Graft(self.name, data.feature_space, head, details), found.held_out)
 
 

@@ -53,8 +53,8 @@ def audit(by: Predicting, p: str, v: Number) -> Reply:
 def model_card(by: Predicting, p: str, v: Number) -> Markdown:
     """The version's model card, in Markdown."""
     project, version = _found(by, p, v)
-    text = card(project, version, by.core.registry.evaluation(version)["report"])
-    return Markdown(text)
+    made_by = by.core.adaptations.get(by.tenant_id, version.lineage["adaptation"])
+    return Markdown(card(project, version, by.core.registry.evaluation(version)["report"], made_by))
 
 
 def _found(by: Caller, p: str, v: int) -> tuple[Project, Version]:

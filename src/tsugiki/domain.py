@@ -26,6 +26,7 @@ Scope = Literal["predict", "annotate", "adapt", "admin"]
 JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 Phase = Literal["validate", "audit", "embed", "plan", "train", "calibrate", "evaluate", "gate", "promote"]
 Promotion = Literal["gate", "always", "never"]
+GateRule = Literal["refit", "replacement"]
 Precision = Literal["fp32", "int8"]
 EngineName = Literal["onnxruntime", "openvino", "torch"]
 Outcome = Literal["label", "abstain", "out_of_scope"]
@@ -36,6 +37,7 @@ MIN_LABELS = 2
 MIN_PER_LABEL = 2  # one sample to learn from while the other is held out
 MAX_LABELS = 1_000  # what the head solver and the bank are tested to
 MAX_SAMPLES = 100_000  # per project, ditto
+SOFTENED = 3  # of a scope's certainty: of 1 to 5 best told known from unknown inputs over four text sets
 
 
 # Tenants
@@ -140,7 +142,8 @@ class Sample:
 class Snapshot:
     """An immutable set of labelled samples with its folds: what a version was trained on.
 
-    `labels` are sorted; `targets[i]` indexes them; `folds[i]` is the fold in which sample i is held out.
+    `labels` are sorted; `targets[i]` indexes them; `folds[i]` is the fold in which sample i is held out. With a
+    `holdout`, fold 0 is the frozen one: the same samples in every snapshot that holds them.
     """
 
     id: str
@@ -149,6 +152,12 @@ class Snapshot:
     labels: tuple[str, ...]
     targets: tuple[int, ...]
     folds: tuple[int, ...]
+    holdout: bool = False
+
+    @property
+    def told(self) -> dict[str, str]:
+        """Each sample's label by its id."""
+        return {sample: self.labels[target] for sample, target in zip(self.sample_ids, self.targets, strict=True)}
 
     @property
     def digest(self) -> str:
@@ -178,16 +187,31 @@ class FeatureSpace:
 
 
 @dataclass(frozen=True, slots=True)
+class HeadScope:
+    """What a head can know of: an input less familiar than `least` is out of its scope.
+
+    Familiarity = -min |x - mean|^2 + certainty * max(softmax(log(probabilities) / SOFTENED)); `means` (classes, dim)
+    float32 are of each class's features.
+    """
+
+    means: Floats
+    certainty: float
+    least: float
+
+
+@dataclass(frozen=True, slots=True)
 class Head:
     """A linear classifier on features: probabilities = softmax((weight @ x + bias) / temperature).
 
-    `weight` (classes, dim) and `bias` (classes,) are float32; row i belongs to `labels[i]`.
+    `weight` (classes, dim) and `bias` (classes,) are float32; row i belongs to `labels[i]`. Without a `scope` every
+    input is in it: too few samples, or none left out, to say where it ends.
     """
 
     weight: Floats
     bias: Floats
     temperature: float
     labels: tuple[str, ...]
+    scope: HeadScope | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -367,13 +391,18 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class GateDecision:
-    """`difference` (candidate minus live, accuracy) and its 95 % interval; None where there is nothing to compare."""
+    """`difference` (candidate minus live, accuracy) and its 95 % interval; None where there is nothing to compare.
+
+    `rule` is what the candidate was held to, None where it was not compared; `rows` are those that both answered.
+    """
 
     promoted: bool
     reason: str
     difference: float | None = None
     ci95: tuple[float, float] | None = None
     per_class: tuple[Json, ...] = ()
+    rule: GateRule | None = None
+    rows: int = 0
 
 
 # Jobs, versions, exports

@@ -7,11 +7,11 @@ import tempfile
 from pathlib import Path
 
 from service.launch import serving
-from tests.bench import adapting, memory, quality, truth, workers
+from tests.bench import adapting, gate, memory, quality, scope, truth, workers
 from tests.bench.figures import Figure, report
 from tests.bench.process import become_served
 
-PARTS = ("adapting", "quality", "workers", "memory", "truth")
+PARTS = ("adapting", "quality", "scope", "workers", "memory", "truth", "gate")
 
 
 def main() -> None:
@@ -28,12 +28,16 @@ def main() -> None:
                 figures += adapting.measure(running)
             if "quality" in wanted:
                 figures += quality.measure(running)
+            if "scope" in wanted:
+                figures += scope.measure(running)
         if "workers" in wanted:
             figures += workers.measure(home)
         if "memory" in wanted:
             figures += memory.measure(home)
         if "truth" in wanted:
             figures += truth.measure()
+        if "gate" in wanted:
+            figures += gate.measure()
     report(figures, Path("bench-results") / "bench.json")
 
 

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tsugiki.data.folds import assign_folds
+from tsugiki.data.folds import ENOUGH_GROUPS, HOLDOUT, assign_folds, has_holdout
 
 
 def names(count: int) -> list[str]:
@@ -63,5 +63,55 @@ def test_another_seed_deals_otherwise() -> None:
 
 def test_a_hundred_thousand_rows_are_dealt() -> None:
     targets = np.arange(100_000) % 1_000
-    folds = assign_folds(targets, names(100_000), seed=0)
-    assert (np.bincount(folds) == 20_000).all()
+    counts = np.bincount(assign_folds(targets, names(100_000), seed=0))
+    assert abs(counts[HOLDOUT] - 20_000) < 500
+    assert counts[1:].max() - counts[1:].min() <= 1
+
+
+GROUPS = names(ENOUGH_GROUPS)
+
+
+def held(targets: list[int], groups: list[str], seed: int = 0) -> set[str]:
+    folds = assign_folds(np.array(targets), groups, seed)
+    return {group for group, fold in zip(groups, folds, strict=True) if fold == HOLDOUT}
+
+
+def test_a_thousand_groups_freeze_a_holdout_that_no_seed_moves() -> None:
+    targets = [i % 7 for i in range(ENOUGH_GROUPS)]
+    assert has_holdout(GROUPS)
+    assert held(targets, GROUPS, 0) == held(targets, GROUPS, 1)
+    assert not has_holdout(GROUPS[1:])
+    assert held(targets[1:], GROUPS[1:], 0) != held(targets[1:], GROUPS[1:], 1)
+    for target in range(7):
+        part = len([g for g in held(targets, GROUPS) if int(g[1:]) % 7 == target]) / (ENOUGH_GROUPS / 7)
+        assert 0.1 < part < 0.3
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    more=st.lists(st.tuples(st.integers(0, 3), st.text(max_size=5)), max_size=30),
+    gone=st.sets(st.integers(0, 20), max_size=20),
+    relabelled=st.dictionaries(st.integers(21, 300), st.integers(0, 3), max_size=30),
+)
+def test_no_sample_moves_in_or_out_whatever_comes_goes_or_is_relabelled(
+    more: list[tuple[int, str]], gone: set[int], relabelled: dict[int, int]
+) -> None:
+    groups = names(ENOUGH_GROUPS + 20)
+    targets = [i % 4 for i in range(len(groups))]
+    before = held(targets, groups)
+    rows = [(relabelled.get(i, targets[i]), group) for i, group in enumerate(groups) if i not in gone] + more
+    after = held([target for target, _ in rows], [group for _, group in rows], seed=3)
+    kept = {group for _, group in rows}
+    assert after & set(groups) == before & kept
+
+
+def test_a_class_whose_groups_all_fell_into_the_holdout_is_still_learned() -> None:
+    targets = [i % 7 for i in range(ENOUGH_GROUPS)]
+    inside = sorted(held(targets, GROUPS))[:2]
+    apart = [7 if group in inside else target for group, target in zip(GROUPS, targets, strict=True)]
+    assert held(apart, GROUPS) == held(targets, GROUPS) - set(inside)
+
+
+def test_the_other_folds_stay_two_where_classes_are_small() -> None:
+    folds = assign_folds(np.arange(ENOUGH_GROUPS) // 2, GROUPS, seed=0)
+    assert folds.max() == 2

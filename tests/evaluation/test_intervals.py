@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from math import comb
+
 import numpy as np
 import pytest
 
-from tsugiki.evaluation.intervals import DRAWS, newcombe_paired, percentile, resamples, wilson
+from tsugiki.evaluation.intervals import DRAWS, newcombe_paired, percentile, resamples, sign_test, wilson
 
 
 def test_wilsons_interval_as_published() -> None:
@@ -33,3 +35,9 @@ def test_each_resample_draws_as_many_rows_as_there_are() -> None:
 def test_the_bootstraps_own_bias_is_shifted_away() -> None:
     low, high = percentile(0.1, np.linspace(0.2, 0.4, 101))
     assert (low, high) == pytest.approx((0.005, 0.195))
+
+
+@pytest.mark.parametrize(("lost", "gained"), [(0, 0), (8, 1), (3, 3), (1, 8), (40, 20), (600, 500)])
+def test_the_sign_test_is_the_binomials_tail(lost: int, gained: int) -> None:
+    ways = [comb(lost + gained, k) for k in range(lost, lost + gained + 1)]
+    assert sign_test(lost, gained) == pytest.approx(sum(ways) / 2 ** (lost + gained), rel=1e-9)

@@ -23,7 +23,7 @@ def test_a_report_is_plain_json_and_the_same_under_a_seed() -> None:
     assert once == json.dumps(report(200, 4))
     assert set(json.loads(once)) == {
         "samples", "held_out", "accuracy", "macro_f1", "log_loss", "ece", "majority_baseline", "per_class",
-        "confusion", "reliability", "risk_coverage", "thresholds",
+        "confusion", "reliability", "risk_coverage", "thresholds", "holdout", "slices", "out_of_scope",
     }  # fmt: skip
 
 
@@ -40,3 +40,16 @@ def test_bins_hold_every_row_once() -> None:
     bins = report(200, 4)["reliability"]
     assert len(bins) == 15
     assert sum(b["rows"] for b in bins) == 200
+
+
+def test_the_frozen_holdout_is_told_apart() -> None:
+    truth = np.arange(40) % 2
+    chances = np.eye(2, dtype=np.float32)[truth]
+    chances[:5] = chances[:5, ::-1]
+    held = HeldOut(np.arange(40), chances)
+    found = evaluate(held, truth, ["a", "b"], 0, frozen=np.arange(10))
+    assert found["holdout"]["samples"] == found["holdout"]["held_out"] == 10
+    assert found["holdout"]["accuracy"]["value"] == 0.5
+    part = HeldOut(np.arange(5, 40), chances[5:])
+    assert evaluate(part, truth, ["a", "b"], 0, frozen=np.arange(10))["holdout"]["held_out"] == 5
+    assert evaluate(held, truth, ["a", "b"], 0)["holdout"] is None

@@ -15,13 +15,15 @@ from tests.export.answering import probabilities
 from tests.runtime.adapting import drawn_lora, drawn_weights
 from tsugiki.backbones import Loaded
 from tsugiki.backbones.sites import linear_shapes
-from tsugiki.domain import Graft, Head, Json, Precision
+from tsugiki.domain import Graft, Head, HeadScope, Json, Precision
 from tsugiki.errors import ParityMissed, WrongFeatureSpace
+from tsugiki.evaluation.scope import certainty_of, class_means, nearness_to
 from tsugiki.export import Bundle, build
 from tsugiki.export.standalone import Classifier, Unreadable
 from tsugiki.runtime.engines.making import Cores, make
 from tsugiki.runtime.engines.onnx import OnnxEngine
 from tsugiki.runtime.loras import LoraBank
+from tsugiki.runtime.ranking import outcome_of
 
 if TYPE_CHECKING:
     from tsugiki.domain import Floats
@@ -196,3 +198,26 @@ def test_a_changed_backbone_is_exported_as_it_serves(
     assert bundle.parity.max_abs_diff < 1e-4
     with pytest.raises(ParityMissed):
         build(tmp_path / "c.zip", tiny, graft, FACTS, "fp32", texts, served)
+
+
+def test_an_export_says_what_is_out_of_scope_and_abstains_as_the_service(
+    tmp_path: Path, tiny: Loaded, graft: Graft, features: Floats, texts: tuple[str, ...], reference: Floats
+) -> None:
+    means = class_means(features, reference.argmax(axis=1), len(graft.head.labels))
+    familiarity = nearness_to(means, features) + 0.1 * certainty_of(reference)
+    least = float(np.sort(familiarity)[4:6].mean())
+    head = replace(graft.head, scope=HeadScope(means, 0.1, least))
+    margins = np.column_stack([reference, familiarity - least]).astype(np.float32)
+    below = float(np.sort(reference.max(axis=1))[9:11].mean())
+    made = replace(graft, head=head)
+    zipped = build(tmp_path / "b.zip", tiny, made, FACTS, "fp32", texts, margins, abstain_below=below)
+    assert zipped.parity.label_agreement == 1
+    asked = [row for row, text in enumerate(texts) if text and "\0" not in text]
+    answers = Delivered(zipped, tmp_path / "unpacked").ask(*(texts[row] for row in asked))
+    assert [answer["outcome"] for answer in answers] == [
+        outcome_of(float(reference[row].max()), float(margins[row, -1]), below) for row in asked
+    ]
+    assert {answer["outcome"] for answer in answers} == {"label", "abstain", "out_of_scope"}
+    for answer in answers:
+        assert (answer["label"] is None) == (answer["outcome"] != "label")
+        assert answer["score"] == answer["scores"][0]["score"]

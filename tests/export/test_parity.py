@@ -56,3 +56,15 @@ def test_nothing_fewer_or_no_numbers_are_misses(precision: Precision, found: np.
 def test_single_label_always_agrees() -> None:
     one = np.ones((4, 1), np.float32)
     assert certify(one, one, "fp32").label_agreement == 1.0
+
+
+def test_a_row_on_the_other_side_of_the_scope_is_another_answer() -> None:
+    reference = np.array([[0.9, 0.1, 0.5], [0.8, 0.2, -0.5], [0.7, 0.3, 0.00002]], np.float32)
+    near = reference.copy()
+    near[2, 2] = -0.00002
+    parity = certify(near, reference, "fp32", classes=2)
+    assert parity.label_agreement == pytest.approx(2 / 3)
+    other = reference.copy()
+    other[0, 2] = -0.00002
+    with pytest.raises(ParityMissed):
+        certify(other, reference, "fp32", classes=2)

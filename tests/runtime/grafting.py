@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tests.runtime.passes import Passes
-from tsugiki.domain import Graft, Head, Version, WeightsDelta
+from tsugiki.domain import SOFTENED, Graft, Head, HeadScope, Version, WeightsDelta
 from tsugiki.runtime.banks import Banks
 from tsugiki.runtime.heads import HeadBank
 from tsugiki.runtime.loras import LoraBank
@@ -28,12 +28,15 @@ class BlindBank(HeadBank):
         return True
 
 
-def graft(seed: int, classes: int = 3, dim: int = 8, space: str = SPACE) -> Graft:
+def graft(seed: int, classes: int = 3, dim: int = 8, space: str = SPACE, *, scope: bool = False) -> Graft:
     random = np.random.default_rng(seed)
     weight = random.standard_normal((classes, dim)).astype(np.float32)
     bias = random.standard_normal(classes).astype(np.float32)
     labels = tuple(f"{seed}/{number}" for number in range(classes))
-    return Graft("head", space, Head(weight, bias, float(random.uniform(0.3, 3)), labels))
+    temperature = float(random.uniform(0.3, 3))
+    means = random.standard_normal((classes, dim)).astype(np.float32)
+    bounds = HeadScope(means, float(random.uniform(0.1, 2)), -float(dim)) if scope else None
+    return Graft("head", space, Head(weight, bias, temperature, labels, bounds))
 
 
 def heads_only(bank: HeadBank) -> Banks:
@@ -46,11 +49,18 @@ def heads_only(bank: HeadBank) -> Banks:
 
 
 def expected(made: Graft, features: Floats) -> Floats:
-    """The head's probabilities in double precision: (rows, dim) -> (rows, classes)."""
+    """Probabilities in double precision: (rows, dim) -> (rows, classes), and the margins where the head has a scope."""
     head = made.head
     logits = (features.astype(np.float64) @ head.weight.T.astype(np.float64) + head.bias) / head.temperature
     raised = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return (raised / raised.sum(axis=1, keepdims=True)).astype(np.float32)
+    probabilities = raised / raised.sum(axis=1, keepdims=True)
+    if head.scope is None:
+        return probabilities.astype(np.float32)
+    distances = ((features[:, None].astype(np.float64) - head.scope.means) ** 2).sum(axis=2)
+    softened = probabilities ** (1 / SOFTENED)
+    certainty = softened.max(axis=1) / softened.sum(axis=1)
+    margin = head.scope.certainty * certainty - distances.min(axis=1) - head.scope.least
+    return np.column_stack([probabilities, margin]).astype(np.float32)
 
 
 def features(rows: int, dim: int = 8, seed: int = 0) -> Floats:

@@ -94,6 +94,9 @@ class Judge:
         return self._known[key]
 
 
+FAR = 1e6  # of a scope: nothing is out of it, but its means take up rows of the bank
+
+
 @dataclass(frozen=True, slots=True)
 class Scale:
     """`moves` are of aliases, while requests go on; every third one is to a version that is new."""
@@ -131,7 +134,8 @@ def _publish(parts: Assembled, tenant: str, project: Project) -> Version:
         delta = drawn_lora(parts.tiny, seed, rank=(3, 8)[seed % 2], everywhere=seed % 4 == 0)
     elif number == 3 and seed % 2 == 0:
         delta = drawn_weights(parts.tiny, seed)
-    return parts.publish(project, labels, seed=seed, delta=delta)
+    reach = FAR if number % 3 == 1 else None
+    return parts.publish(project, labels, seed=seed, delta=delta, reach=reach)
 
 
 def _move(

@@ -11,7 +11,8 @@ from tests.runtime.assembled import Assembled, assembled
 from tsugiki.backbones import Loaded
 from tsugiki.domain import LIVE, Policy, Project, Version
 from tsugiki.errors import NotFound, NoVersion
-from tsugiki.runtime.directory import ALWAYS, Directory, Selector
+from tsugiki.evaluation.abstention import ALWAYS
+from tsugiki.runtime.directory import Directory, Selector
 from tsugiki.storage.registry import Registry
 
 LABELS = ("no", "yes")

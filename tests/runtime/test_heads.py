@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.runtime.grafting import SPACE, TOLERANCE, BlindBank, expected, features, graft, route
+from tests.runtime.grafting import SPACE, TOLERANCE, BlindBank, expected, features, graft, heads_only, route
 from tsugiki.domain import Graft
 from tsugiki.errors import WrongFeatureSpace
+from tsugiki.runtime.banks import HEAD_OVERHEAD_BYTES
 from tsugiki.runtime.heads import PAGE_BYTES, HeadBank, StaleSlot
 from tsugiki.runtime.route import Route, Slot
 
@@ -47,6 +48,34 @@ def test_rows_of_many_heads_in_one_pass_each_get_their_own() -> None:
     inputs = features(400)
     found = bank.probabilities([route(slots[head]) for head in turn], inputs)
     assert all(is_right(found[row], made[head], inputs[row]) for row, head in enumerate(turn))
+
+
+def test_heads_with_and_without_a_scope_share_a_pass() -> None:
+    bank = HeadBank(SPACE, 8)
+    made = [graft(seed, classes=2 + seed % 5, scope=seed % 2 == 0) for seed in range(20)]
+    slots = [bank.load(one) for one in made]
+    for slot in slots[::4]:
+        bank.free(slot)
+    made[::4] = [graft(100 + seed, classes=2 + seed % 7, scope=seed % 3 == 0) for seed in range(5)]
+    slots[::4] = [bank.load(one) for one in made[::4]]
+    turn: list[int] = np.random.default_rng(0).integers(0, 20, size=200).tolist()
+    inputs = features(200)
+    found = bank.probabilities([route(slots[head]) for head in turn], inputs)
+    margins = [one[-1] for row, one in enumerate(found) if isinstance(one, np.ndarray) and made[turn[row]].head.scope]
+    assert any(margin < 0 for margin in margins)
+    assert any(margin > 0 for margin in margins)
+    for row, head in enumerate(turn):
+        one = found[row]
+        assert isinstance(one, np.ndarray)
+        # A margin of some tens, of squares: float32 differs from double by more than a probability may.
+        np.testing.assert_allclose(one, expected(made[head], inputs[row : row + 1])[0], rtol=1e-5, atol=1e-5)
+
+
+def test_a_two_class_head_with_a_scope_takes_at_most_16_kib() -> None:
+    bank = HeadBank(SPACE, 384)
+    weight = heads_only(bank).prepare(graft(1, classes=2, dim=384, scope=True)).weight.heads
+    slot = bank.load(graft(1, classes=2, dim=384, scope=True))
+    assert slot.rows * (384 + 1) * 4 + HEAD_OVERHEAD_BYTES == weight <= 16 << 10
 
 
 def test_a_head_larger_than_a_page_gets_one_of_its_own() -> None:

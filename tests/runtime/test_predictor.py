@@ -114,6 +114,32 @@ def test_a_large_request_answers_as_small_ones(parts: Assembled) -> None:
         assert dict(row.scores) == pytest.approx(alone, abs=TOLERANCE)
 
 
+def test_what_lies_beyond_the_scope_gets_no_label_but_its_scores(parts: Assembled) -> None:
+    project = parts.project("support", "acme")
+    version = parts.publish(project, LABELS, 1, reach=0.0)
+    (out,) = predict(parts, project.tenant_id, "the card")
+    assert isinstance(out, Prediction)
+    assert (out.outcome, out.label) == ("out_of_scope", None)
+    alone = dict(zip(LABELS, parts.alone(version, "the card").tolist(), strict=True))
+    assert dict(out.scores) == pytest.approx(alone, abs=TOLERANCE)
+    assert out.score == out.scores[0][1]
+    parts.publish(project, LABELS, 1, reach=1e6)
+    (inside,) = predict(parts, project.tenant_id, "the card")
+    assert isinstance(inside, Prediction)
+    assert (inside.outcome, inside.label) == ("label", inside.scores[0][0])
+
+
+def test_a_job_gets_the_margins_to_the_scope_as_well(parts: Assembled) -> None:
+    project = parts.project("support", "acme")
+    version = parts.publish(project, LABELS, 1, reach=50.0)
+    found = parts.predictor.probabilities(project, version, TEXTS)
+    assert found.shape == (len(TEXTS), len(LABELS) + 1)
+    head = parts.registry.graft(version).head
+    rows = np.stack([parts.engine.run([row.ids])[0] for row in parts.tiny.backbone.prepare(TEXTS)])
+    nearest = ((rows[:, None] - head.weight) ** 2).sum(axis=2).min(axis=1)
+    assert np.allclose(found[:, -1], 50.0 - nearest, atol=1e-3)
+
+
 def test_a_job_gets_the_same_probabilities(parts: Assembled) -> None:
     project = parts.project("support", "acme")
     version = parts.publish(project, LABELS, 1)

@@ -50,8 +50,42 @@ def test_an_audit_names_what_is_wrong_in_the_snapshot(tenant: Tenant) -> None:
 def test_a_card_tells_data_worth_and_limits_in_markdown(http: httpx.Client, support: str) -> None:
     reply = http.get(f"{support}/versions/2/card")
     assert reply.status_code == 200 and reply.headers["content-type"].startswith("text/markdown")
-    for part in ("# support, version 2", "## Data", "## Worth", "## Limits", "## Lineage", "| weather |"):
+    sections = ("## Data", "## Method", "## Plan", "## Worth", "## Gate", "## Limits", "## Lineage")
+    for part in ("# support, version 2", *sections, "| weather |", "| head |", "parent version 1", "It went live: "):
         assert part in reply.text
+
+
+def test_an_evaluation_names_the_worst_slice_and_the_card_tells_its_figures_only(tenant: Tenant) -> None:
+    rows: list[Object] = [
+        {
+            "input": f"{word} number {n} of {shop}",
+            "label": label if shop == "good-shop" or n % 2 else "weather",
+            "metadata": {"shop": shop},
+        }
+        for n in range(24)
+        for shop in ("good-shop", "bad-shop")
+        for label, word in (("billing", "refund"), ("delivery", "parcel"), ("weather", "rain"))
+    ]
+    tenant.adapt("sliced", rows)
+    report = good(tenant.http.get("/v1/projects/sliced/versions/1/evaluation"))
+    assert report["slices"]["compared"] == 2
+    worst = report["slices"]["worst"]
+    assert (worst["key"], worst["value"], worst["rows"]) == ("shop", "bad-shop", 72)
+    assert report["holdout"] is None and report["out_of_scope"] is None
+    text = tenant.http.get("/v1/projects/sliced/versions/1/card").text
+    assert "of 2 parts of the samples the worst has 72" in text
+    assert "shop" not in text and "refund" not in text
+
+
+def test_a_label_cannot_write_markup_into_a_card(tenant: Tenant) -> None:
+    rows: list[Object] = [
+        {"input": f"{word} {n}", "label": label}
+        for n in range(6)
+        for word, label in (("refund", "a | <b>\n# c"), ("parcel", "[x](y)"))
+    ]
+    tenant.adapt("marked", rows)
+    text = tenant.http.get("/v1/projects/marked/versions/1/card").text
+    assert "| a \\| \\<b\\> \\# c |" in text and "| \\[x\\](y) |" in text
 
 
 @pytest.mark.parametrize("part", ["", "/evaluation", "/audit", "/card"])

@@ -10,7 +10,7 @@ import pytest
 from safetensors.numpy import save
 
 from tests.storage.making import graft
-from tsugiki.domain import Json, LoraDelta, LoraPair, WeightsDelta
+from tsugiki.domain import HeadScope, Json, LoraDelta, LoraPair, WeightsDelta
 from tsugiki.errors import ArtifactCorrupt
 from tsugiki.storage.grafts import decode, encode
 
@@ -25,6 +25,24 @@ def test_a_graft_comes_back_as_it_was() -> None:
     np.testing.assert_array_equal(read.head.bias, made.head.bias)
     assert replace(read, head=made.head) == made
     assert (read.head.labels, read.head.temperature) == (made.head.labels, made.head.temperature)
+
+
+def test_a_scope_comes_back_as_it_was_and_broken_ones_are_refused() -> None:
+    plain = graft(0.25, ("a", "b"))
+    scope = HeadScope(plain.head.weight + np.float32(1), 0.5, -0.75)
+    made = replace(plain, head=replace(plain.head, scope=scope))
+    read = decode(encode(made)).head.scope
+    assert read is not None
+    np.testing.assert_array_equal(read.means, scope.means)
+    assert (read.certainty, read.least) == (0.5, -0.75)
+    assert decode(encode(plain)).head.scope is None
+    for broken in (
+        replace(scope, means=scope.means[:1]),
+        replace(scope, certainty=-1.0),
+        replace(scope, means=scope.means * np.float32(np.nan)),
+    ):
+        with pytest.raises(ArtifactCorrupt):
+            decode(encode(replace(plain, head=replace(plain.head, scope=broken))))
 
 
 def drawn(*shape: int) -> Floats:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from tests.storage.making import Stores, sample
@@ -132,6 +134,18 @@ def test_labelled_samples_come_in_order_of_creation(stores: Stores) -> None:
         (stored[0], "x", "a"),
         (stored[2], "y", "c"),
     ]
+
+
+def test_facets_are_what_sets_samples_apart(stores: Stores) -> None:
+    project = stores.project()
+    metadata = {"shop": "east", "vip": True, "age": 4, "ratio": 0.5, "long": "x" * 101, "list": [1], "none": None}
+    added = [
+        replace(sample("one", "a"), metadata=metadata, source="import"),
+        sample("two", "a"),
+        replace(sample("three"), metadata={"shop": "west"}),
+    ]
+    first, *_ = [stored.id for stored in stores.samples.add(project.id, added)]
+    assert stores.samples.facets(project.id) == {first: {"source": "import", "shop": "east", "vip": "True", "age": "4"}}
 
 
 def test_samples_of_another_project_are_not_found(stores: Stores) -> None:

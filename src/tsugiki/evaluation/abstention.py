@@ -12,9 +12,10 @@ from tsugiki.evaluation.intervals import Z95, Interval, wilson
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from tsugiki.domain import Floats
+    from tsugiki.domain import Floats, Json
 
 CURVE_POINTS = 50  # of the risk-coverage curve: enough to draw it
+ALWAYS = 2.0  # above every score
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,16 @@ def threshold_for(precision: float, scores: Floats, correct: NDArray[np.bool_]) 
     half = Z95 * np.sqrt(share * (1.0 - share) / cuts.kept + Z95**2 / (4.0 * cuts.kept**2))
     reached = np.flatnonzero((share + weight / 2.0 - half) / (1.0 + weight) >= precision)
     return _kept(cuts, int(reached[-1]), len(scores)) if len(reached) else None
+
+
+def abstain_below(precision: float, report: Json) -> float:
+    """The lowest score above which held-out rows were shown to keep the precision asked for; ALWAYS if none was.
+
+    `report` is a version's evaluation. Shown means: the lower end of the 95 % interval reaches it. The mere share of a
+    few lucky rows promises nothing.
+    """
+    points = report["risk_coverage"]
+    return min((point["threshold"] for point in points if point["ci95"][0] >= precision), default=ALWAYS)
 
 
 @dataclass(frozen=True, slots=True)

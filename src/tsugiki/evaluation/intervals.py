@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -21,15 +22,24 @@ class Interval(NamedTuple):
     high: float
 
 
-def wilson(hits: int, trials: int) -> Interval:
+def wilson(hits: int, trials: int, z: float = Z95) -> Interval:
     """For `hits` of `trials` independent rows (Wilson 1927); (0, 1) without rows."""
     if trials == 0:
         return Interval(0.0, 1.0)
     share = hits / trials
-    weight = Z95**2 / trials
+    weight = z**2 / trials
     middle = (share + weight / 2.0) / (1.0 + weight)
-    half = Z95 * (share * (1.0 - share) / trials + Z95**2 / (4.0 * trials**2)) ** 0.5 / (1.0 + weight)
+    half = z * (share * (1.0 - share) / trials + z**2 / (4.0 * trials**2)) ** 0.5 / (1.0 + weight)
     return Interval(max(0.0, middle - half), min(1.0, middle + half))
+
+
+def newcombe(hits: int, trials: int, other_hits: int, other_trials: int, z: float = Z95) -> Interval:
+    """For the difference of two shares of different rows, first minus second (Newcombe 1998b, method 10)."""
+    first, second = wilson(hits, trials, z), wilson(other_hits, other_trials, z)
+    share, other = hits / trials, other_hits / other_trials
+    below = ((share - first.low) ** 2 + (second.high - other) ** 2) ** 0.5
+    above = ((first.high - share) ** 2 + (other - second.low) ** 2) ** 0.5
+    return Interval(share - other - below, share - other + above)
 
 
 def newcombe_paired(both: int, first_only: int, second_only: int, neither: int) -> Interval:
@@ -47,6 +57,17 @@ def newcombe_paired(both: int, first_only: int, second_only: int, neither: int) 
     below = (down**2 - 2.0 * agreement * down * up_second + up_second**2) ** 0.5
     above = (up**2 - 2.0 * agreement * up * down_second + down_second**2) ** 0.5
     return Interval(max(-1.0, difference - below), min(1.0, difference + above))
+
+
+def sign_test(lost: int, gained: int) -> float:
+    """The chance of losing at least so many of the rows that changed if each went either way alike.
+
+    McNemar's exact test, one-sided (McNemar 1947). `8, 1 -> 0.02`; 1 where nothing changed.
+    """
+    changed = lost + gained
+    ways = math.lgamma(changed + 1) - changed * math.log(2.0)
+    terms = (ways - math.lgamma(k + 1) - math.lgamma(changed - k + 1) for k in range(lost, changed + 1))
+    return min(1.0, math.fsum(math.exp(term) for term in terms))
 
 
 def percentile(value: float, draws: NDArray[np.float64]) -> Interval:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tsugiki.domain import HeldOut, Json
+from tsugiki.domain import HeadScope, HeldOut, Json
 from tsugiki.evaluation.abstention import Kept, risk_coverage, threshold_for
 from tsugiki.evaluation.calibration import reliability
 from tsugiki.evaluation.intervals import wilson
 from tsugiki.evaluation.metrics import Answers, Measure, answers, class_scores, measure
+from tsugiki.evaluation.scope import MOST_LOST
+from tsugiki.evaluation.slices import by_slice
 
 if TYPE_CHECKING:
     from tsugiki.domain import Ints
@@ -20,9 +22,20 @@ FULL_CONFUSION = 100  # up to so many labels the whole matrix is given: 10,000 n
 TARGET_PRECISIONS = (0.8, 0.9, 0.95, 0.99)
 
 
-def evaluate(held_out: HeldOut, targets: Ints, labels: Sequence[str], seed: int) -> Json:
+def evaluate(
+    held_out: HeldOut,
+    targets: Ints,
+    labels: Sequence[str],
+    seed: int,
+    *,
+    frozen: Ints | None = None,
+    facets: Sequence[Mapping[str, str]] | None = None,
+    scope: HeadScope | None = None,
+) -> Json:
     """`targets` (samples,) of the whole training set, indexing `labels`; at least one row is held out.
 
+    `frozen` are the rows of the frozen holdout, where there is one; `facets` each sample's metadata, to slice by;
+    `scope` is the head's.
     Each measure is `{"value", "ci95": [low, high]}`: Wilson's interval for shares, else a bootstrap of the rows.
     `macro_f1` is the mean over labels that occur, or were answered, among the held-out rows.
     `confusion` is `{"labels", "matrix"}`, true label by row, up to FULL_CONFUSION labels; beyond, `{"cells"}` lists
@@ -31,6 +44,7 @@ def evaluate(held_out: HeldOut, targets: Ints, labels: Sequence[str], seed: int)
     """
     given = answers(held_out.probabilities, targets[held_out.rows])
     measures = measure(given, seed)
+    sliced: list[Mapping[str, str]] = [] if facets is None else [facets[row] for row in held_out.rows.tolist()]
     rows = len(given.truth)
     majority = int(np.bincount(targets, minlength=len(labels)).argmax())
     return {
@@ -49,11 +63,20 @@ def evaluate(held_out: HeldOut, targets: Ints, labels: Sequence[str], seed: int)
         "reliability": [bin._asdict() for bin in reliability(given.score, given.correct)],
         "risk_coverage": [_kept(kept) for kept in risk_coverage(given.score, given.correct)],
         "thresholds": [_threshold(precision, given) for precision in TARGET_PRECISIONS],
+        "holdout": None if frozen is None else _holdout(held_out.rows, given, frozen),
+        "slices": by_slice(given.correct, sliced),
+        "out_of_scope": None if scope is None else {"least_familiarity": scope.least, "most_right_lost": MOST_LOST},
     }
 
 
+def _holdout(rows: Ints, given: Answers, frozen: Ints) -> Json:
+    """On the samples that stay the same from version to version, as far as the method held them out."""
+    inside = given.correct[np.isin(rows, frozen)]
+    return {"samples": len(frozen), "held_out": len(inside), "accuracy": _share(int(inside.sum()), len(inside))}
+
+
 def _share(hits: int, rows: int) -> Json:
-    return {"value": hits / rows, "ci95": list(wilson(hits, rows))}
+    return {"value": hits / max(rows, 1), "ci95": list(wilson(hits, rows))}
 
 
 def _measure(found: Measure) -> Json:

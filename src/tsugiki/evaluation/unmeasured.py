@@ -23,4 +23,7 @@ def unmeasured(labels: Sequence[str], samples: int) -> Json:
         "reliability": [],
         "risk_coverage": [],
         "thresholds": [],
+        "holdout": None,
+        "slices": {"compared": 0, "worst": None, "data": []},
+        "out_of_scope": None,
     }

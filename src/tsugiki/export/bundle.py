@@ -60,11 +60,13 @@ def build(
     texts: Sequence[str],
     reference: Floats,
     check: Callable[[], None] = lambda: None,
+    abstain_below: float | None = None,
 ) -> Bundle:
     """Writes the zip of a graft to `destination`, which the caller renames to where it is to be found.
 
-    `reference` (texts, classes) holds the service's own probabilities, columns in the order of `graft.head.labels`.
-    `facts` go into the manifest as they are. `check` is called between the steps, and raises to stop the work.
+    `reference` (texts, classes) holds the service's own probabilities, columns in the order of `graft.head.labels`, and
+    of a head with a scope the margins behind them. Scores under `abstain_below` answer `abstain`. `facts` go into the
+    manifest as they are. `check` is called between the steps, and raises to stop the work.
     Raises ParityMissed, WrongFeatureSpace; then no zip is left. Takes some three times the model's size in memory.
     """
     space = loaded.backbone.space.id
@@ -72,14 +74,20 @@ def build(
         raise WrongFeatureSpace(f"the graft was fitted in {graft.feature_space}, the backbone yields {space}")
     with tempfile.TemporaryDirectory(dir=destination.parent, prefix="export-") as stage:
         folder = Path(stage)
-        manifest = _stage(folder, loaded, graft, precision) | {"version": facts}
+        manifest = _stage(folder, loaded, graft, precision) | {"version": facts, "abstain_below": abstain_below}
         _write_json(folder / "manifest.json", manifest)
         check()
         classifier = Classifier(folder, threads=1)
         if tuple(classifier.labels) != graft.head.labels:
             raise ParityMissed("the export's labels are not the version's; this is a bug")
         check()
-        parity = certify(classifier.probabilities(texts), reference, precision, loaded.backbone.space.precision)
+        parity = certify(
+            classifier.probabilities(texts),
+            reference,
+            precision,
+            loaded.backbone.space.precision,
+            classes=len(classifier.labels),
+        )
         check()
         latency = _latency(classifier, texts)
         check()

@@ -6,16 +6,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import onnx
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from tsugiki.backbones.signature import FEATURES
-from tsugiki.domain import Head
+from tsugiki.domain import SOFTENED, Head, HeadScope
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 PROBABILITIES: Final = "probabilities"  # (batch, classes) float32, rows sum to 1
+MARGIN: Final = "margin"  # (batch,) float32, of a head with a scope: below 0 the row is out of it
+
+ATTRIBUTES: Final[dict[str, dict[str, Any]]] = {  # Any: as make_node takes them
+    "ReduceMax": {"keepdims": 0},
+    "ReduceSumSquare": {"keepdims": 0},
+    "Softmax": {"axis": -1},
+}
 
 
 def read(graph: Path) -> onnx.ModelProto:
@@ -23,19 +33,27 @@ def read(graph: Path) -> onnx.ModelProto:
 
 
 def append_head(model: onnx.ModelProto, head: Head) -> None:
-    """Changes `model`, which yields features, to yield probabilities = softmax((weight @ x + bias) / temperature)."""
+    """Changes `model`, which yields features, to yield probabilities, and the margin where the head has a scope."""
     weights = {
         "head.weight": head.weight.T,
         "head.bias": head.bias,
         "head.temperature": np.array(head.temperature),
     }
+    shape: Sequence[str | int] = ("batch", len(head.labels))
+    outputs = [helper.make_tensor_value_info(PROBABILITIES, TensorProto.FLOAT, shape)]
+    nodes = _head_nodes()
+    if head.scope is not None:
+        weights |= _scope_weights(head.scope)
+        nodes += _scope_nodes()
+        outputs.append(helper.make_tensor_value_info(MARGIN, TensorProto.FLOAT, ("batch",)))
+        axes = numpy_helper.from_array(np.array([1], np.int64), "scope.axes")
+        model.graph.initializer.append(axes)
     for name, values in weights.items():
         tensor = numpy_helper.from_array(np.ascontiguousarray(values, dtype=np.float32), name)
         model.graph.initializer.append(tensor)
-    model.graph.node.extend(_head_nodes())
+    model.graph.node.extend(nodes)
     del model.graph.output[:]
-    shape: Sequence[str | int] = ("batch", len(head.labels))
-    model.graph.output.append(helper.make_tensor_value_info(PROBABILITIES, TensorProto.FLOAT, shape))
+    model.graph.output.extend(outputs)
 
 
 def write(model: onnx.ModelProto, destination: Path) -> None:
@@ -55,4 +73,35 @@ def _head_nodes() -> list[NodeProto]:
         helper.make_node("Add", ["head.product", "head.bias"], ["head.logits"], "head.logits"),
         helper.make_node("Div", ["head.logits", "head.temperature"], ["head.scaled"], "head.scaled"),
         helper.make_node("Softmax", ["head.scaled"], [PROBABILITIES], "head.softmax", axis=-1),
+    ]
+
+
+def _scope_weights(scope: HeadScope) -> dict[str, NDArray[np.float32]]:
+    return {
+        "scope.means": 2.0 * scope.means.T,
+        "scope.lengths": (scope.means * scope.means).sum(axis=1),
+        "scope.softened": np.array(SOFTENED, np.float32),
+        "scope.certainty": np.array(scope.certainty, np.float32),
+        "scope.least": np.array(scope.least, np.float32),
+    }
+
+
+def _scope_nodes() -> list[NodeProto]:
+    """See `HeadScope`; the axes to reduce are an input since operator set 18."""
+    steps = (
+        ("MatMul", (FEATURES, "scope.means"), "scope.product"),
+        ("Sub", ("scope.product", "scope.lengths"), "scope.near"),
+        ("ReduceMax", ("scope.near", "scope.axes"), "scope.nearest"),
+        ("ReduceSumSquare", (FEATURES, "scope.axes"), "scope.length"),
+        ("Sub", ("scope.nearest", "scope.length"), "scope.nearness"),
+        ("Div", ("head.scaled", "scope.softened"), "scope.scaled"),
+        ("Softmax", ("scope.scaled",), "scope.chances"),
+        ("ReduceMax", ("scope.chances", "scope.axes"), "scope.sure"),
+        ("Mul", ("scope.sure", "scope.certainty"), "scope.weighed"),
+        ("Add", ("scope.nearness", "scope.weighed"), "scope.familiarity"),
+        ("Sub", ("scope.familiarity", "scope.least"), MARGIN),
+    )
+    return [
+        helper.make_node(operator, list(inputs), [output], f"node.{output}", **ATTRIBUTES.get(operator, {}))
+        for operator, inputs, output in steps
     ]

@@ -11,6 +11,8 @@ from tsugiki.domain import Precision
 from tsugiki.errors import ParityMissed
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from tsugiki.domain import Floats
 
 MAX_ABS_DIFF = 1e-4  # fp32: ten times what another batch shape changes, far below what a reader of scores sees
@@ -23,7 +25,7 @@ MIN_AGREEMENT = 0.97  # int8: three rows in a hundred may change their label; mo
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """`max_abs_diff` is over all probabilities, `label_agreement` the share of rows with the same best label."""
+    """`max_abs_diff` is over probabilities and margins, `label_agreement` the share of rows with the same answer."""
 
     rows: int
     max_abs_diff: float
@@ -31,21 +33,25 @@ class Parity:
     reference: str = "service"
 
 
-def certify(found: Floats, reference: Floats, precision: Precision, served_in: str = "fp32") -> Parity:
+def certify(
+    found: Floats, reference: Floats, precision: Precision, served_in: str = "fp32", *, classes: int | None = None
+) -> Parity:
     """Compares an export's probabilities with the service's, both (rows, classes) in the same label order.
 
+    A column beyond `classes` (None: there is none) holds the margins to the head's scope: below 0 no label is answered.
     `served_in` is the precision class of the service's feature space: one that rounds is met within its rounding.
 
     Raises ParityMissed with the figures. No rows, other shapes and NaN are misses.
     """
     if found.shape != reference.shape or not found.size:
         raise ParityMissed(f"the export answers {found.shape} probabilities, the service {reference.shape}")
-    same = found.argmax(axis=1) == reference.argmax(axis=1)
+    columns = reference.shape[1] if classes is None else classes
+    same = _answers(found, columns) == _answers(reference, columns)
     parity = Parity(len(found), float(np.abs(found - reference).max()), float(same.mean()))
     match precision:
         case "fp32":
             most, clear = (MAX_ABS_DIFF, CLEAR_MARGIN) if served_in == "fp32" else (ROUNDED_DIFF, ROUNDED_MARGIN)
-            ties = _margin(reference) <= clear
+            ties = _lead(reference, columns) <= clear
             met = parity.max_abs_diff <= most and bool(np.all(same | ties))
             wanted = f"at most {most:.0e} and the same label wherever it leads by {clear:.0e}"
         case "int8":
@@ -59,9 +65,16 @@ def certify(found: Floats, reference: Floats, precision: Precision, served_in: s
     return parity
 
 
-def _margin(probabilities: Floats) -> Floats:
-    """How far each row's best label leads the second; infinite where there is one label."""
-    if probabilities.shape[1] == 1:
-        return np.full(len(probabilities), np.inf, np.float32)
-    best = np.partition(probabilities, -2, axis=1)
-    return best[:, -1] - best[:, -2]
+def _answers(given: Floats, classes: int) -> NDArray[np.int64]:
+    """The best label of each row, -1 for a row out of scope."""
+    return np.where((given[:, classes:] < 0.0).any(axis=1), -1, given[:, :classes].argmax(axis=1))
+
+
+def _lead(given: Floats, classes: int) -> Floats:
+    """How far each row is from another answer: its best label from the second, itself from the end of the scope."""
+    probabilities, margins = given[:, :classes], np.abs(given[:, classes:])
+    lead = np.full(len(given), np.inf, np.float32)
+    if probabilities.shape[1] > 1:
+        best = np.partition(probabilities, -2, axis=1)
+        lead = best[:, -1] - best[:, -2]
+    return np.minimum(lead, margins.min(axis=1, initial=np.inf))

@@ -4,7 +4,10 @@ python predict.py "some text" ["another text"]      one JSON answer a line
 python predict.py --json < lines.jsonl              each line a JSON string, or {"input": "..."}
 
 >>> Classifier(".").predict(["some text"])
-[{"label": "billing", "score": 0.94, "scores": [{"label": "billing", "score": 0.94}, ...]}]
+[{"outcome": "label", "label": "billing", "score": 0.94, "scores": [{"label": "billing", "score": 0.94}, ...]}]
+
+An outcome of "abstain" (the score is too low to be relied on) or "out_of_scope" (nothing like it was among the samples)
+has no label.
 """
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportAttributeAccessIssue=false
 # pyright: reportUnknownArgumentType=false
@@ -32,7 +35,8 @@ from onnxruntime import InferenceSession, SessionOptions
 FORMAT = 1  # of the folder this file reads: manifest.json says which it is
 BATCH = 32  # texts in one pass: more wins no speed on a processor and costs memory
 
-Answer = dict[str, Any]  # {"label": str, "score": float, "scores": [{"label": str, "score": float}, ...]}
+# {"outcome": str, "label": str | None, "score": float, "scores": [{"label": str, "score": float}, ...]}
+Answer = dict[str, Any]
 
 
 class Unreadable(Exception):
@@ -52,12 +56,14 @@ class Classifier:
                 raise Unreadable(f"{name} is not the file that was exported: its sha256 differs")
         self.labels: list[str] = json.loads((folder / "labels.json").read_text(encoding="utf-8"))
         self._preprocessing = manifest["preprocessing"]
+        self._abstain_below: float | None = manifest["abstain_below"]
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(max_length=self._preprocessing["max_tokens"])
         options = SessionOptions()
         options.intra_op_num_threads = threads
         self._session = InferenceSession(str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"])
+        self._outputs = [output.name for output in self._session.get_outputs()]
 
     def tokenise(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids with special tokens, truncated, unpadded."""
@@ -66,17 +72,20 @@ class Classifier:
         return [encoding.ids for encoding in encodings]
 
     def probabilities(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """(texts, classes) float32, columns in the order of `labels`."""
+        """(texts, classes) float32, columns in the order of `labels`.
+
+        Of a model that knows its scope one column more: negative where a text is out of it.
+        """
         rows = self.tokenise(texts)
         by_length = sorted(range(len(rows)), key=lambda i: len(rows[i]))  # little padding in each batch
-        answers = np.empty((len(rows), len(self.labels)), np.float32)
+        answers = np.empty((len(rows), len(self.labels) + len(self._outputs) - 1), np.float32)
         for start in range(0, len(rows), BATCH):
             chosen = by_length[start : start + BATCH]
             answers[chosen] = self._run([rows[i] for i in chosen])
         return answers
 
     def predict(self, texts: Sequence[str]) -> list[Answer]:
-        """For each text its label, and every label's score, best first."""
+        """For each text its outcome and label, and every label's score, best first."""
         return [self._answer(row) for row in self.probabilities(texts)]
 
     def _run(self, rows: Sequence[Sequence[int]]) -> NDArray[np.float32]:
@@ -85,12 +94,20 @@ class Classifier:
         for i, row in enumerate(rows):
             ids[i, : len(row)] = row
             mask[i, : len(row)] = 1
-        return np.asarray(self._session.run(["probabilities"], {"input_ids": ids, "attention_mask": mask})[0])
+        found = self._session.run(self._outputs, {"input_ids": ids, "attention_mask": mask})
+        return np.column_stack([np.asarray(output) for output in found])
 
     def _answer(self, row: NDArray[np.float32]) -> Answer:
-        order = np.argsort(-row, kind="stable")
-        scores = [{"label": self.labels[i], "score": float(row[i])} for i in order]
-        return {**scores[0], "scores": scores}
+        chances, margin = row[: len(self.labels)], row[len(self.labels) :]
+        order = np.argsort(-chances, kind="stable")
+        scores = [{"label": self.labels[i], "score": float(chances[i])} for i in order]
+        outcome = "label"
+        if (margin < 0.0).any():
+            outcome = "out_of_scope"
+        elif self._abstain_below is not None and scores[0]["score"] < self._abstain_below:
+            outcome = "abstain"
+        label = scores[0]["label"] if outcome == "label" else None
+        return {"outcome": outcome, "label": label, "score": scores[0]["score"], "scores": scores}
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from tsugiki.data.folds import assign_folds
+from tsugiki.data.folds import assign_folds, has_holdout
 from tsugiki.domain import Budget, Label, Profile, Snapshot, TrainingSet
 from tsugiki.jobs.naming import Names
 from tsugiki.jobs.profiling import named_labels, profile_of, with_closeness, with_lengths
@@ -125,6 +125,7 @@ class Phases:
             labels=labels,
             targets=tuple(targets),
             folds=tuple(int(fold) for fold in folds),
+            holdout=has_holdout(groups),
         )
 
     def data(self, plan: Plan, snapshot: Snapshot, features: Floats) -> TrainingSet:

@@ -175,10 +175,10 @@ class DeepJobs:
     def _promote(self, job: _Job, phases: Phases) -> None:
         fitted = self._unfinished.fitted(job.project.id, job.adaptation.id)
         assert fitted is not None, "a step came before the one it follows: this is a bug"
-        publishing = Publishing(self._stores.registry, job.project, job.adaptation, job.progress, job.watch)
+        publishing = Publishing(self._stores, job.project, job.adaptation, job.progress, job.watch)
         snapshot = self._snapshot(job)
         report = publishing.evaluate(snapshot, fitted)
-        version = publishing.publish(snapshot, fitted, report, None)
+        version = publishing.publish(snapshot, phases.rows(), fitted, report, None)
         self._ledger.succeeded(job.adaptation, version, job.watch.timings)
 
     def _snapshot(self, job: _Job) -> Snapshot:

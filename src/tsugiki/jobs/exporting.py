@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from tsugiki.data.text import beginning
 from tsugiki.errors import Conflict, NotFound, StorageFull, TsugikiError, Unavailable
+from tsugiki.evaluation.abstention import abstain_below
 from tsugiki.jobs.attempts import MAX_ATTEMPTS, PAUSES_S, TROUBLE, Stopped, stopped
 from tsugiki.jobs.lane import Lane
 from tsugiki.jobs.recorder import Recorder
@@ -31,7 +32,7 @@ log = logging.getLogger(__name__)
 PARITY_ROWS = 200
 
 Answers = Callable[["Project", "Version", Sequence[str]], "Floats"]
-"""The service's own probabilities (texts, classes) by one version."""
+"""The service's own probabilities (texts, classes) by one version; of one with a scope the margins behind them."""
 
 
 class Built(Protocol):
@@ -60,6 +61,7 @@ class Build(Protocol):
         texts: Sequence[str],
         reference: Floats,
         check: Callable[[], None],
+        abstain_below: float | None,
     ) -> Built: ...
 
 
@@ -159,6 +161,8 @@ class Exporting:
         answers = self._answers(project, version, texts)
         self._check()
         facts: Json = {"number": version.number, "digest": version.digest, "created_at": version.created_at.isoformat()}
+        wanted = project.policy.abstain_precision
+        below = None if wanted is None else abstain_below(wanted, stores.registry.evaluation(version)["report"])
         zipped = folder / "export.zip"
         built = self._build(
             zipped,
@@ -169,6 +173,7 @@ class Exporting:
             texts,
             answers,
             self._check,
+            below,
         )
         sha256 = stores.blobs.put_file(project.id, zipped)
         stores.exports.finish(export.id, built.bytes, sha256, built.certificate, built.latency)

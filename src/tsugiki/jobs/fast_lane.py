@@ -102,10 +102,10 @@ class FastLane:
             snapshot = phases.cut(rows)
             data = phases.data(plan, snapshot, features)
             fitted = phases.train(plan.chosen, data)
-            publishing = Publishing(self._stores.registry, project, adaptation, progress, watch)
+            publishing = Publishing(self._stores, project, adaptation, progress, watch)
             report = publishing.evaluate(snapshot, fitted)
             plan = phases.look_further(plan, data, report)
-            version = publishing.publish(snapshot, fitted, report, phases.follow_up(plan))
+            version = publishing.publish(snapshot, rows, fitted, report, phases.follow_up(plan))
         except Exception as error:
             return self._ledger.failed(adaptation, progress.attempt, error, watch.timings)
         self._ledger.succeeded(adaptation, version, watch.timings)

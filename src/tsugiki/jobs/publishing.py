@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tsugiki.data.folds import HOLDOUT
 from tsugiki.domain import LIVE, GateDecision, NewVersion
 from tsugiki.errors import ArtifactCorrupt, Conflict
-from tsugiki.evaluation.gate import compare
+from tsugiki.evaluation.gate import decide
+from tsugiki.evaluation.pairing import History, pair
 from tsugiki.evaluation.report import evaluate
 from tsugiki.evaluation.unmeasured import unmeasured
 from tsugiki.jobs.adapting import Wish
-from tsugiki.jobs.pairing import common
 
 if TYPE_CHECKING:
-    from tsugiki.domain import Adaptation, Fitted, Ints, Json, Project, Snapshot, Version
+    from tsugiki.domain import Adaptation, Fitted, Json, MethodName, Project, Snapshot, Version
+    from tsugiki.jobs.adapting import Stores
     from tsugiki.jobs.progress import JobProgress, Stopwatch
-    from tsugiki.storage.registry import Registry
+    from tsugiki.storage.samples import LabelledSample
 
 HEADLINE = ("held_out", "accuracy", "macro_f1", "log_loss", "ece", "majority_baseline")  # of the evaluation
 GATE_ATTEMPTS = 3  # the alias may move while a job runs; then the gate asks again, against the new live version
@@ -26,9 +29,10 @@ GATE_ATTEMPTS = 3  # the alias may move while a job runs; then the gate asks aga
 
 class Publishing:
     def __init__(
-        self, registry: Registry, project: Project, adaptation: Adaptation, progress: JobProgress, watch: Stopwatch
+        self, stores: Stores, project: Project, adaptation: Adaptation, progress: JobProgress, watch: Stopwatch
     ) -> None:
-        self._registry = registry
+        self._samples = stores.samples
+        self._registry = stores.registry
         self._project = project
         self._adaptation = adaptation
         self._progress = progress
@@ -42,27 +46,49 @@ class Publishing:
             targets = np.array(snapshot.targets, np.int64)
             if not len(fitted.held_out.rows):
                 return unmeasured(snapshot.labels, len(targets))
-            return evaluate(fitted.held_out, targets, snapshot.labels, seed=self._wish.seed)
+            facets = self._samples.facets(self._project.id)
+            return evaluate(
+                fitted.held_out,
+                targets,
+                snapshot.labels,
+                seed=self._wish.seed,
+                frozen=np.flatnonzero(np.array(snapshot.folds) == HOLDOUT) if snapshot.holdout else None,
+                facets=[facets.get(sample, {}) for sample in snapshot.sample_ids] if facets else None,
+                scope=fitted.graft.head.scope,
+            )
 
-    def publish(self, snapshot: Snapshot, fitted: Fitted, report: Json, follow_up: Json | None) -> Version:
-        """Ask the gate and publish; again when the alias moved in between, for the gate compared with another."""
+    def publish(
+        self,
+        snapshot: Snapshot,
+        rows: Sequence[LabelledSample],
+        fitted: Fitted,
+        report: Json,
+        follow_up: Json | None,
+    ) -> Version:
+        """`rows` are the snapshot's samples, as far as they are still there.
+
+        Ask the gate and publish; again when the alias moved in between, for the gate compared with another.
+        """
+        groups = {row.id: row.group for row in rows}
         for _ in range(GATE_ATTEMPTS - 1):
             try:
-                return self._publish_once(snapshot, fitted, report, follow_up)
+                return self._publish_once(snapshot, groups, fitted, report, follow_up)
             except Conflict as conflict:
                 if conflict.reason != "alias_moved":
                     raise
-        return self._publish_once(snapshot, fitted, report, follow_up)
+        return self._publish_once(snapshot, groups, fitted, report, follow_up)
 
-    def _publish_once(self, snapshot: Snapshot, fitted: Fitted, report: Json, follow_up: Json | None) -> Version:
+    def _publish_once(
+        self, snapshot: Snapshot, groups: Mapping[str, str], fitted: Fitted, report: Json, follow_up: Json | None
+    ) -> Version:
         alias = self._registry.alias(self._project.id, LIVE)
         live = None if alias is None else alias.version
         self._progress.phase("gate", 0.0)
-        decision = self._gate(live, snapshot, np.array(snapshot.targets, np.int64), fitted)
-        self._progress.phase("promote", 0.0)
         guesses = fitted.held_out.probabilities.argmax(axis=1).tolist()
         rows: list[int] = fitted.held_out.rows.tolist()
         held_out = {snapshot.sample_ids[row]: guess for row, guess in zip(rows, guesses, strict=True)}
+        decision = self._gate(live, fitted.graft.method, _history(snapshot, held_out), groups)
+        self._progress.phase("promote", 0.0)
         new = NewVersion(
             graft=fitted.graft,
             snapshot=snapshot,
@@ -90,7 +116,9 @@ class Publishing:
                 follow_up=follow_up,
             )
 
-    def _gate(self, live: int | None, snapshot: Snapshot, targets: Ints, fitted: Fitted) -> GateDecision:
+    def _gate(
+        self, live: int | None, method: MethodName, candidate: History, groups: Mapping[str, str]
+    ) -> GateDecision:
         """The candidate's held-out answers against the live version's own, on the samples both held out."""
         wish = self._wish.promote
         if wish == "never" or (wish == "gate" and self._project.policy.promote == "manual"):
@@ -98,9 +126,9 @@ class Publishing:
         if wish == "always":
             return GateDecision(True, "promoted as requested, without comparison")
         if live is None:
-            return compare(np.zeros(0, np.bool_), None, targets[:0], snapshot.labels)
+            return decide(None, method, None)
         version = self._registry.get(self._project.id, live)
-        if fitted.graft.method == "zero_shot" and version.method != "zero_shot":
+        if method == "zero_shot" and version.method != "zero_shot":
             return GateDecision(
                 False, "what is live has learned from samples; names alone replace it only as asked for"
             )
@@ -109,5 +137,9 @@ class Publishing:
         except ArtifactCorrupt:
             # Held back for it, the project could never get rid of the damaged version.
             return GateDecision(True, f"the evaluation of version {live} cannot be read: nothing to compare with")
-        pairs = common(answers, version.labels, snapshot, targets, fitted)
-        return compare(pairs.candidate, pairs.live, pairs.targets, snapshot.labels)
+        history = _history(self._registry.snapshot(version.snapshot), answers)
+        return decide(pair(history, candidate, groups), method, version.method)
+
+
+def _history(snapshot: Snapshot, held_out: Mapping[str, int]) -> History:
+    return History(snapshot.told, {sample: snapshot.labels[answer] for sample, answer in held_out.items()})

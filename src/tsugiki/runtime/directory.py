@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from tsugiki.domain import LIVE
 from tsugiki.errors import NoVersion
+from tsugiki.evaluation.abstention import abstain_below
 
 if TYPE_CHECKING:
     from tsugiki.domain import Project, Version
     from tsugiki.storage.registry import Registry
 
 REMEMBERED = 20_000  # each holds its project, version and headline metrics; the bound keeps names from piling up
-ALWAYS = 2.0  # above every score
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +91,5 @@ class Directory:
         return Target(project, alias, version, self._abstain_below(project, version))
 
     def _abstain_below(self, project: Project, version: Version) -> float | None:
-        """The lowest score above which held-out rows were shown to keep the precision asked for; ALWAYS if none was.
-
-        Shown means: the lower end of the 95 % interval reaches it. The mere share of a few lucky rows promises nothing.
-        """
         wanted = project.policy.abstain_precision
-        if wanted is None:
-            return None
-        points = self._registry.evaluation(version)["report"]["risk_coverage"]
-        return min((point["threshold"] for point in points if point["ci95"][0] >= wanted), default=ALWAYS)
+        return None if wanted is None else abstain_below(wanted, self._registry.evaluation(version)["report"])

@@ -1,4 +1,8 @@
-"""The head bank: thousands of small classifiers stacked in a few large arrays."""
+"""The head bank: thousands of small classifiers stacked in a few large arrays.
+
+A head with a scope brings a second row a class: twice the class's mean, and minus its squared length, so that one
+product of a row's features yields logits and nearness together.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +13,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tsugiki.domain import SOFTENED
 from tsugiki.errors import TsugikiError, WrongFeatureSpace
-from tsugiki.runtime.route import Route, Slot
+from tsugiki.runtime.route import Bounds, Route, Slot
 
 if TYPE_CHECKING:
     from tsugiki.domain import Floats, Graft
@@ -50,45 +55,61 @@ class HeadBank:
                 f"the head was fitted in {graft.feature_space}, this bank serves {self.feature_space}",
                 fix="adapt the project again on the present backbone",
             )
-        head = graft.head
+        head, scope = graft.head, graft.head.scope
         classes = len(head.labels)
+        bounds = None if scope is None else Bounds(scope.certainty, scope.least)
         with self._lock:
-            number, start = self._allocate(classes)
+            self._generations += 1
+            number, start = self._allocate(classes if scope is None else 2 * classes)
+            slot = Slot(number, start, classes, self._generations, bounds)
             page = self._pages[number]
             rows = slice(start, start + classes)
             page.weight[rows] = head.weight / np.float32(head.temperature)
             page.bias[rows] = head.bias / np.float32(head.temperature)
-            self._generations += 1
-            page.owner[rows] = self._generations
-            return Slot(number, start, classes, self._generations)
+            if scope is not None:
+                behind = slice(start + classes, start + slot.rows)
+                page.weight[behind] = 2.0 * scope.means
+                page.bias[behind] = -(scope.means * scope.means).sum(axis=1)
+            page.owner[start : start + slot.rows] = slot.generation
+            return slot
 
     def free(self, slot: Slot) -> None:
         """Give the slot's rows back. Only when no row of it is in flight."""
         with self._lock:
             page = self._pages[slot.page]
-            page.owner[slot.start : slot.start + slot.classes] = 0
-            page.release(slot.start, slot.classes)
+            page.owner[slot.start : slot.start + slot.rows] = 0
+            page.release(slot.start, slot.rows)
 
     def probabilities(self, routes: Sequence[Route], features: Floats) -> list[Floats | StaleSlot]:
         """Features (rows, dim) -> each row's probabilities over its own head's classes, in label order.
 
-        Rows of one head share a matrix product on the page itself, so no weight is copied. Raises WrongFeatureSpace.
+        Where the head has a scope one more number follows: how far above the least familiarity the row is, and
+        below 0 it is out of scope. Rows of one head share a matrix product on the page itself, so no weight is copied.
+        Raises WrongFeatureSpace.
         """
         replies: list[Floats | StaleSlot] = [StaleSlot("not computed")] * len(routes)
         if any(route.feature_space != self.feature_space for route in routes):
             raise WrongFeatureSpace(f"a route of another feature space reached the bank of {self.feature_space}")
+        lengths = np.einsum("rd,rd->r", features, features) if any(route.slot.bounds for route in routes) else None
         for slot, rows in _by_slot(routes).items():
             page = self._pages[slot.page]
-            span = slice(slot.start, slot.start + slot.classes)
-            logits = features[rows] @ page.weight[span].T + page.bias[span]
+            span = slice(slot.start, slot.start + slot.rows)
+            # Of many tenants most have one row in a pass: a slice of it is a view, a list of one row copies.
+            own = rows if len(rows) > 1 else slice(rows[0], rows[0] + 1)
+            products = features[own] @ page.weight[span].T
+            products += page.bias[span]
             # Checked after the weights were read: a slot rewritten meanwhile has another owner by now.
             if not self._owns(page, slot):
                 stale = StaleSlot(f"slot {slot.page}:{slot.start} is no longer generation {slot.generation}")
                 for row in rows:
                     replies[row] = stale
                 continue
-            for row, probabilities in zip(rows, _softmax(logits), strict=True):
-                replies[row] = probabilities
+            if slot.bounds is None or lengths is None:
+                found = _softmax(products)
+            else:
+                found = _scoped(products, lengths[own], slot.bounds)
+            for row, reply in zip(rows, found, strict=True):
+                replies[row] = reply
         return replies
 
     def _owns(self, page: _Page, slot: Slot) -> bool:
@@ -140,6 +161,21 @@ def _by_slot(routes: Sequence[Route]) -> dict[Slot, list[int]]:
     for row, route in enumerate(routes):
         rows.setdefault(route.slot, []).append(row)
     return rows
+
+
+def _scoped(products: Floats, lengths: Floats, bounds: Bounds) -> Floats:
+    """Logits and nearness (rows, 2 * classes) -> probabilities and the margin to the scope, (rows, classes + 1)."""
+    halves = products.reshape(len(products), 2, -1)
+    best = halves.max(axis=2)
+    softened = halves[:, 0] - best[:, :1]
+    softened *= np.float32(1.0 / SOFTENED)
+    np.exp(softened, out=softened)
+    found = np.empty((len(products), halves.shape[2] + 1), np.float32)
+    found[:, -1] = best[:, 1] - lengths + bounds.certainty / softened.sum(axis=1) - bounds.least
+    # Of exponentials, which cost most, one is enough: SOFTENED is 3, and exp(x / 3)**3 is exp(x).
+    chances = softened * softened * softened
+    np.divide(chances, chances.sum(axis=1, keepdims=True), out=found[:, :-1])
+    return found
 
 
 def _softmax(logits: Floats) -> Floats:

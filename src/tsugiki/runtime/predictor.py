@@ -17,7 +17,7 @@ from tsugiki.errors import Invalid, Issue, TsugikiError, Unavailable
 from tsugiki.runtime.batcher import Lane
 from tsugiki.runtime.directory import Target
 from tsugiki.runtime.heads import StaleSlot
-from tsugiki.runtime.ranking import best_first
+from tsugiki.runtime.ranking import best_first, outcome_of
 from tsugiki.runtime.route import Route
 
 if TYPE_CHECKING:
@@ -164,7 +164,10 @@ class Predictor:
             raise
 
     def probabilities(self, project: Project, version: Version, texts: Sequence[str]) -> Floats:
-        """The same answers for a job's thread, in the bulk lane: (texts, classes), columns in label order."""
+        """The same answers for a job's thread, in the bulk lane: (texts, classes), columns in label order.
+
+        A version with a scope has one column more (see `HeadBank.probabilities`).
+        """
         served = self._backbones.of(version)
         rows = _prepare(served, texts, "END")
         good = [row.ids for row in rows if not isinstance(row, TsugikiError)]
@@ -237,13 +240,15 @@ def _finish(
 
 
 def _prediction(target: Target, row: Prepared, probabilities: Floats, top_k: int | None) -> Prediction:
+    """`probabilities` with the margin to the scope's end behind them, where the head has one."""
     labels = target.version.labels
-    scores = tuple((labels[index], float(probabilities[index])) for index in best_first(probabilities, top_k))
+    chances, margin = probabilities[: len(labels)], probabilities[len(labels) :]
+    scores = tuple((labels[index], float(chances[index])) for index in best_first(chances, top_k))
     label, score = scores[0]
-    abstains = target.abstain_below is not None and score < target.abstain_below
+    outcome = outcome_of(score, float(margin[0]) if len(margin) else None, target.abstain_below)
     return Prediction(
-        outcome="abstain" if abstains else "label",
-        label=None if abstains else label,
+        outcome=outcome,
+        label=label if outcome == "label" else None,
         score=score,
         scores=scores,
         truncated=row.truncated,

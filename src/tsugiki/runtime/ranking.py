@@ -1,4 +1,4 @@
-"""Which labels an answer names: the most probable ones, best first."""
+"""What an answer says: the most probable labels, best first, or that it does not know."""
 
 from __future__ import annotations
 
@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from tsugiki.domain import Floats
+    from tsugiki.domain import Floats, Outcome
+
+
+def outcome_of(score: float, margin: float | None, abstain_below: float | None) -> Outcome:
+    """`margin` is to the end of the head's scope, None where it has none; what is not in it needs no score."""
+    if margin is not None and margin < 0.0:
+        return "out_of_scope"
+    return "abstain" if abstain_below is not None and score < abstain_below else "label"
 
 
 def best_first(probabilities: Floats, top_k: int | None) -> list[int]:

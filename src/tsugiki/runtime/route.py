@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,13 +15,29 @@ def _nothing() -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class Bounds:
+    """Of a head's scope, all but its means, which stand in the bank behind the head's own rows."""
+
+    certainty: float
+    least: float
+
+
+@dataclass(frozen=True, slots=True)
 class Slot:
-    """A head's place in its bank: `classes` consecutive rows of `page` from `start`, valid in one `generation`."""
+    """A head's place in its bank: `rows` consecutive rows of `page` from `start`, valid in one `generation`.
+
+    The first `classes` rows are the head's; of a head with `bounds` as many follow for its scope.
+    """
 
     page: int
     start: int
     classes: int
     generation: int
+    bounds: Bounds | None = field(default=None, compare=False)  # told by the place: not hashed for every row
+
+    @property
+    def rows(self) -> int:
+        return self.classes if self.bounds is None else 2 * self.classes
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,18 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from tsugiki.domain import MAX_LABELS, Delta, Graft, Head, Json, LoraDelta, LoraPair, MethodName, WeightsDelta
+from tsugiki.domain import (
+    MAX_LABELS,
+    Delta,
+    Graft,
+    Head,
+    HeadScope,
+    Json,
+    LoraDelta,
+    LoraPair,
+    MethodName,
+    WeightsDelta,
+)
 from tsugiki.errors import ArtifactCorrupt
 
 if TYPE_CHECKING:
@@ -22,7 +33,8 @@ LENGTH_BYTES = 8  # of the header's length, https://github.com/huggingface/safet
 HEAD = {"weight", "bias"}
 LORA, DOWN, UP = "lora/", "/down", "/up"  # lora/<module>/down, (in, rank), and lora/<module>/up, (rank, out)
 REPLACED = "replaced/"  # replaced/<parameter>
-KEYS = {"format", "method", "feature_space", "labels", "temperature", "details"}
+MEANS = "means"  # of the scope, (classes, dim)
+KEYS = {"format", "method", "feature_space", "labels", "temperature", "scope", "details"}
 
 
 def encode(graft: Graft) -> bytes:
@@ -33,10 +45,13 @@ def encode(graft: Graft) -> bytes:
         "feature_space": graft.feature_space,
         "labels": list(graft.head.labels),
         "temperature": float(graft.head.temperature),
+        "scope": None if (scope := graft.head.scope) is None else {"certainty": scope.certainty, "least": scope.least},
         "details": graft.details,
     }
     text = json.dumps(words, sort_keys=True, allow_nan=False, separators=(",", ":"))
     tensors = {"weight": graft.head.weight, "bias": graft.head.bias, **_delta_tensors(graft.delta)}
+    if scope is not None:
+        tensors[MEANS] = scope.means
     plain = {name: np.ascontiguousarray(values, dtype=np.float32) for name, values in tensors.items()}
     return save(plain, metadata={WORDS: text})
 
@@ -61,7 +76,7 @@ def decode(data: bytes) -> Graft:
     return Graft(
         method=cast(MethodName, words["method"]),
         feature_space=words["feature_space"],
-        head=Head(weight, bias, temperature, labels),
+        head=Head(weight, bias, temperature, labels, _scope(words["scope"], tensors)),
         details=words["details"],
         delta=_delta(tensors),
     )
@@ -84,7 +99,7 @@ def _delta_tensors(delta: Delta | None) -> dict[str, Floats]:
 
 def _delta(tensors: dict[str, Floats]) -> Delta | None:
     """The kind is told by the tensors' names; a file holds one kind."""
-    beside = {name: values for name, values in tensors.items() if name not in HEAD}
+    beside = {name: values for name, values in tensors.items() if name not in HEAD | {MEANS}}
     if not beside:
         return None
     if all(name.startswith(REPLACED) for name in beside):
@@ -127,6 +142,20 @@ def _head_tensors(tensors: dict[str, Floats], classes: int) -> tuple[Floats, Flo
     _require(weight.ndim == 2 and weight.shape[1] > 0, "shape of the weight")
     _require(weight.shape[0] == classes and bias.shape == (classes,), "number of classes")
     return weight, bias
+
+
+def _scope(words: Any, tensors: dict[str, Floats]) -> HeadScope | None:
+    """`words` are whatever the file holds."""
+    _require((words is None) == (MEANS not in tensors), "scope")
+    if words is None:
+        return None
+    _require(isinstance(words, dict) and cast(Json, words).keys() == {"certainty", "least"}, "scope")
+    told = cast(Json, words)
+    certainty, least = told["certainty"], told["least"]
+    _require(isinstance(certainty, float) and math.isfinite(certainty) and certainty >= 0, "scope's certainty")
+    _require(isinstance(least, float) and math.isfinite(least), "scope's least familiarity")
+    _require(tensors[MEANS].shape == tensors["weight"].shape, "shape of the scope's means")
+    return HeadScope(tensors[MEANS], certainty, least)
 
 
 def _require(holds: bool, what: str) -> None:

@@ -8,13 +8,15 @@ from dataclasses import dataclass, replace
 from sqlalchemy import String, cast, func, insert, select
 from sqlalchemy.orm import Session
 
-from tsugiki.domain import MAX_SAMPLES, NewSample, Sample
+from tsugiki.domain import MAX_SAMPLES, Json, NewSample, Sample
 from tsugiki.errors import Conflict, NotFound, TooLarge
 from tsugiki.storage.database import Database
 from tsugiki.storage.duplicates import Settlement, Stored, contradictions, settle
 from tsugiki.storage.pages import Page, cut, one_more
 from tsugiki.storage.sample_rows import find, read_sample, save, twins_of, values
 from tsugiki.storage.tables import ProjectRow, SampleRow
+
+FACET_CHARS = 100  # a longer text describes one sample, no group of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +126,20 @@ class Samples:
             rows = session.execute(query.order_by(SampleRow.id))
             return [LabelledSample(id, label or "", group, content) for id, label, group, content in rows]
 
+    def facets(self, project_id: str) -> dict[str, dict[str, str]]:
+        """By sample id what sets samples apart: its source, and metadata of short texts, truth values, whole numbers.
+
+        Samples without any are left out.
+        """
+        query = select(SampleRow.id, SampleRow.source, SampleRow.extra).where(
+            SampleRow.project_id == project_id,
+            SampleRow.label.is_not(None),
+            SampleRow.source.is_not(None) | (cast(SampleRow.extra, String) != "{}"),
+        )
+        with self._database.read() as session:
+            found = {id: _facets(source, extra) for id, source, extra in session.execute(query)}
+        return {id: facets for id, facets in found.items() if facets}
+
     def counts(self, project_id: str) -> dict[str, int]:
         """How many samples of each label may be trained on, by name of the label."""
         query = (
@@ -151,6 +167,14 @@ class Samples:
                 fix="Delete samples, or use a second project.",
             )
         return settled
+
+
+def _facets(source: str | None, metadata: Json) -> dict[str, str]:
+    facets = {} if source is None else {"source": source}
+    for key, value in metadata.items():
+        if isinstance(value, (bool, int)) or (isinstance(value, str) and len(value) <= FACET_CHARS):
+            facets[key] = str(value)
+    return facets
 
 
 def _without(outcome: Stored, new: Collection[str]) -> Stored:

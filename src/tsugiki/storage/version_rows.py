@@ -66,6 +66,7 @@ def snapshot_content(snapshot: Snapshot) -> Json:
         "labels": list(snapshot.labels),
         "targets": list(snapshot.targets),
         "folds": list(snapshot.folds),
+        "holdout": snapshot.holdout,
     }
 
 
@@ -77,4 +78,5 @@ def snapshot_of(id: str, project_id: str, content: Json) -> Snapshot:
         labels=tuple(content["labels"]),
         targets=tuple(content["targets"]),
         folds=tuple(content["folds"]),
+        holdout=content["holdout"],
     )
