@@ -58,7 +58,7 @@ def test_a_job_whose_trainer_is_killed_goes_on_and_makes_one_version(core: Core,
 
 
 def test_samples_deleted_while_a_job_waits_are_not_trained_on(core: Core) -> None:
-    (core.settings.root / DIE).write_text("validate after")
+    (core.settings.root / DIE).write_text("embed after")
     assert core.keeper is not None
     first = core.keeper.pid
     job = train(core, "deleted")

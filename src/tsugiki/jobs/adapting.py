@@ -10,6 +10,7 @@ import numpy as np
 
 from tsugiki.data.folds import assign_folds
 from tsugiki.domain import Budget, Profile, Snapshot, TrainingSet
+from tsugiki.jobs.deep_lane import DEEP
 
 if TYPE_CHECKING:
     from tsugiki.domain import Adaptation, Fitted, Floats, Json, MethodName, Plan, Project, Promotion
@@ -122,9 +123,10 @@ class Phases:
             folds=tuple(int(fold) for fold in folds),
         )
 
-    def train(self, method: MethodName, snapshot: Snapshot, features: Floats) -> Fitted:
-        """`features` (samples, dim) are of the snapshot's samples, in its order."""
+    def train(self, method: MethodName, snapshot: Snapshot, rows: Sequence[LabelledSample], features: Floats) -> Fitted:
+        """`rows` and their `features` (rows, dim) are the snapshot's samples, in its order."""
         backbone = self._tools.embedder.backbone(self._project.backbone)
+        contents = [row.content for row in rows] if method in DEEP else []
         data = TrainingSet(
             feature_space=backbone.space.id,
             features=features,
@@ -132,6 +134,7 @@ class Phases:
             folds=np.array(snapshot.folds, np.int64),
             labels=snapshot.labels,
             seed=self._wish.seed,
+            rows=[prepared.ids for prepared in backbone.prepare(contents)] if contents else (),
         )
         self._progress.phase("train", 0.0)
         with self._watch.measure("fit_ms"):

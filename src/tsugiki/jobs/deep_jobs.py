@@ -46,7 +46,7 @@ class DeepJobs:
     """`on_end` hears of each outcome (status, method). What an ended process was at is begun again.
 
     A step is entered by what is stored: features slice by slice, the snapshot once it was cut, the graft once it was
-    trained. So a kill costs at most the step that ran.
+    trained. So a kill costs at most the step that ran, of embedding a slice.
     """
 
     def __init__(
@@ -144,9 +144,9 @@ class DeepJobs:
         phases = Phases(self._stores, self._tools, job.project, job.adaptation, job.progress, job.watch)
         match name:
             case "validate":
-                self._validate(job, phases)
+                phases.plan(phases.rows())  # before anything is computed for what cannot run
             case "embed":
-                phases.embed(self._rows(job, phases))
+                self._embed(job, phases)
             case "plan":
                 phases.tell(phases.plan(self._rows(job, phases)))
             case "train":
@@ -156,10 +156,11 @@ class DeepJobs:
             case _:
                 assert_never(name)
 
-    def _validate(self, job: _Job, phases: Phases) -> None:
+    def _embed(self, job: _Job, phases: Phases) -> None:
+        """Samples that came meanwhile are not in the snapshot."""
         if self._unfinished.snapshot(job.project.id, job.adaptation.id) is None:
             rows = phases.rows()
-            phases.plan(rows)
+            phases.embed(rows)
             self._unfinished.keep_snapshot(phases.cut(rows), job.adaptation.id, job.progress.attempt)
 
     def _train(self, job: _Job, phases: Phases) -> None:
@@ -168,14 +169,15 @@ class DeepJobs:
         rows = self._rows(job, phases)
         plan = phases.plan(rows)
         features = phases.features(rows)
-        fitted = phases.train(plan.chosen, self._snapshot(job), features)
+        fitted = phases.train(plan.chosen, self._snapshot(job), rows, features)
         self._unfinished.keep_fitted(job.project.id, fitted, job.adaptation.id, job.progress.attempt)
 
     def _promote(self, job: _Job, phases: Phases) -> None:
         fitted = self._unfinished.fitted(job.project.id, job.adaptation.id)
         assert fitted is not None, "a step came before the one it follows: this is a bug"
-        publishing = Publishing(self._stores.registry, job.project, job.adaptation, job.progress, job.watch)
-        version = publishing.publish(self._snapshot(job), fitted, None)
+        snapshot = self._snapshot(job)
+        publishing = Publishing(self._stores, job.project, job.adaptation, job.progress, job.watch)
+        version = publishing.publish(snapshot, fitted, publishing.evaluate(snapshot, fitted))
         self._ledger.succeeded(job.adaptation, version, job.watch.timings)
 
     def _snapshot(self, job: _Job) -> Snapshot:

@@ -89,9 +89,10 @@ class FastLane:
             features = phases.embed(rows)
             phases.tell(plan)
             snapshot = phases.cut(rows)
-            fitted = phases.train(plan.chosen, snapshot, features)
-            publishing = Publishing(self._stores.registry, project, adaptation, progress, watch)
-            version = publishing.publish(snapshot, fitted, phases.follow_up(plan))
+            fitted = phases.train(plan.chosen, snapshot, rows, features)
+            publishing = Publishing(self._stores, project, adaptation, progress, watch)
+            report = publishing.evaluate(snapshot, fitted)
+            version = publishing.publish(snapshot, fitted, report, phases.follow_up(plan))
         except Exception as error:
             return self._ledger.failed(adaptation, progress.attempt, error, watch.timings)
         self._ledger.succeeded(adaptation, version, watch.timings)

@@ -16,8 +16,8 @@ from tsugiki.jobs.pairing import common
 
 if TYPE_CHECKING:
     from tsugiki.domain import Adaptation, Fitted, Ints, Json, Project, Snapshot, Version
+    from tsugiki.jobs.adapting import Stores
     from tsugiki.jobs.progress import JobProgress, Stopwatch
-    from tsugiki.storage.registry import Registry
 
 HEADLINE = ("held_out", "accuracy", "macro_f1", "log_loss", "ece", "majority_baseline")  # of the evaluation
 GATE_ATTEMPTS = 3  # the alias may move while a job runs; then the gate asks again, against the new live version
@@ -25,21 +25,23 @@ GATE_ATTEMPTS = 3  # the alias may move while a job runs; then the gate asks aga
 
 class Publishing:
     def __init__(
-        self, registry: Registry, project: Project, adaptation: Adaptation, progress: JobProgress, watch: Stopwatch
+        self, stores: Stores, project: Project, adaptation: Adaptation, progress: JobProgress, watch: Stopwatch
     ) -> None:
-        self._registry = registry
+        self._registry = stores.registry
         self._project = project
         self._adaptation = adaptation
         self._progress = progress
         self._wish = Wish.read(adaptation.request)
         self._watch = watch
 
-    def publish(self, snapshot: Snapshot, fitted: Fitted, follow_up: Json | None) -> Version:
-        """Ask the gate and publish; again when the alias moved in between, for the gate compared with another."""
+    def evaluate(self, snapshot: Snapshot, fitted: Fitted) -> Json:
         self._progress.phase("evaluate", 0.0)
         with self._watch.measure("evaluate_ms"):
             targets = np.array(snapshot.targets, np.int64)
-            report = evaluate(fitted.held_out, targets, snapshot.labels, seed=self._wish.seed)
+            return evaluate(fitted.held_out, targets, snapshot.labels, seed=self._wish.seed)
+
+    def publish(self, snapshot: Snapshot, fitted: Fitted, report: Json, follow_up: Json | None = None) -> Version:
+        """Ask the gate and publish; again when the alias moved in between, for the gate compared with another."""
         for _ in range(GATE_ATTEMPTS - 1):
             try:
                 return self._publish_once(snapshot, fitted, report, follow_up)
