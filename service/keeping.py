@@ -17,7 +17,7 @@ log = logging.getLogger("tsugiki")
 
 LOOK_EVERY_S = 1.0  # how long a trainer is missed whose worker ended, where another one serves on
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 8.0  # before it is started again; twice as long each time it soon ends
-STEADY_S = 10.0  # who has run so long did not end by its start
+STEADY_S = 3.0  # who has run so long did not end by its start, which takes one or two
 STOP_S = 12.0  # longer than the trainer waits for its jobs
 TRAINER = (sys.executable, "-m", "service.trainer")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -299,10 +299,11 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class TrainingSet:
-    """`features` (samples, dim) float32 from the serving engine; `targets` and `folds` (samples,).
+    """`features` (samples, dim) float32 of the unchanged backbone by the serving engine.
 
-    `names` (labels, dim) are features of what the labels are called, None where that is not heard; a label may then
-    be without samples.
+    `targets` and `folds` are (samples,). `rows` are what the network itself reads, the token ids (tokens,) of each
+    sample, unpadded; a method that trains no network leaves them unread. `names` (labels, dim) are features of what
+    the labels are called, None where that is not heard; a label may then be without samples.
     """
 
     feature_space: str
@@ -311,6 +312,7 @@ class TrainingSet:
     folds: Ints
     labels: tuple[str, ...]
     seed: int
+    rows: Sequence[Ints] = ()
     names: Floats | None = None
 
 

@@ -49,7 +49,7 @@ def test_a_job_whose_trainer_is_killed_goes_on_and_makes_one_version(core: Core,
     job = train(core, point.replace(" ", "-"))
     assert soon(lambda: now(core, job).status not in ("queued", "running"), RESUMED_S), now(core, job)
     done = now(core, job)
-    assert not (core.settings.root / DIE).exists(), "the trainer was killed"
+    assert soon(lambda: not (core.settings.root / DIE).exists(), RESUMED_S), "the trainer was killed"
     # Killed once the publishing transaction was through, there is nothing left to do.
     assert (done.status, done.attempts, done.version) == ("succeeded", 1 if point == "promote after" else 2, 1)
     assert [version.number for version in core.registry.list(job.project_id).data] == [1]
@@ -58,7 +58,7 @@ def test_a_job_whose_trainer_is_killed_goes_on_and_makes_one_version(core: Core,
 
 
 def test_samples_deleted_while_a_job_waits_are_not_trained_on(core: Core) -> None:
-    (core.settings.root / DIE).write_text("validate after")
+    (core.settings.root / DIE).write_text("embed after")
     assert core.keeper is not None
     first = core.keeper.pid
     job = train(core, "deleted")

@@ -11,6 +11,7 @@ import numpy as np
 
 from tsugiki.data.folds import assign_folds, has_holdout
 from tsugiki.domain import Budget, Label, Profile, Snapshot, TrainingSet
+from tsugiki.jobs.deep_lane import DEEP
 from tsugiki.jobs.naming import Names
 from tsugiki.jobs.profiling import named_labels, profile_of, with_closeness, with_lengths
 from tsugiki.training.blending import hears_names
@@ -128,9 +129,10 @@ class Phases:
             holdout=has_holdout(groups),
         )
 
-    def data(self, plan: Plan, snapshot: Snapshot, features: Floats) -> TrainingSet:
-        """`features` (samples, dim) are of the snapshot's samples, in its order."""
+    def data(self, plan: Plan, snapshot: Snapshot, rows: Sequence[LabelledSample], features: Floats) -> TrainingSet:
+        """`rows` and their `features` (rows, dim) are the snapshot's samples, in its order."""
         profile = plan.profile
+        contents = [row.content for row in rows] if plan.chosen in DEEP else []
         hears = hears_names(profile.samples, profile.labels, profile.min_per_label)
         return TrainingSet(
             feature_space=self._backbone.space.id,
@@ -139,6 +141,7 @@ class Phases:
             folds=np.array(snapshot.folds, np.int64),
             labels=snapshot.labels,
             seed=self._wish.seed,
+            rows=[prepared.ids for prepared in self._backbone.prepare(contents)] if contents else (),
             names=self._names(snapshot.labels) if plan.chosen == "zero_shot" or hears else None,
         )
 

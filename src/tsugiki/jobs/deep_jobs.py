@@ -46,7 +46,7 @@ class DeepJobs:
     """`on_end` hears of each outcome (status, method). What an ended process was at is begun again.
 
     A step is entered by what is stored: features slice by slice, the snapshot once it was cut, the graft once it was
-    trained. So a kill costs at most the step that ran.
+    trained. So a kill costs at most the step that ran, of embedding a slice.
     """
 
     def __init__(
@@ -144,9 +144,9 @@ class DeepJobs:
         phases = Phases(self._stores, self._tools, job.project, job.adaptation, job.progress, job.watch)
         match name:
             case "validate":
-                self._validate(job, phases)
+                phases.plan(phases.rows())  # before anything is computed for what cannot run
             case "embed":
-                phases.embed(self._rows(job, phases))
+                self._embed(job, phases)
             case "plan":
                 rows = self._rows(job, phases)
                 phases.tell(phases.plan(rows), rows)
@@ -157,10 +157,11 @@ class DeepJobs:
             case _:
                 assert_never(name)
 
-    def _validate(self, job: _Job, phases: Phases) -> None:
+    def _embed(self, job: _Job, phases: Phases) -> None:
+        """Samples that came meanwhile are not in the snapshot."""
         if self._unfinished.snapshot(job.project.id, job.adaptation.id) is None:
             rows = phases.rows()
-            phases.plan(rows)
+            phases.embed(rows)
             self._unfinished.keep_snapshot(phases.cut(rows), job.adaptation.id, job.progress.attempt)
 
     def _train(self, job: _Job, phases: Phases) -> None:
@@ -168,7 +169,7 @@ class DeepJobs:
             return
         rows = self._rows(job, phases)
         plan = phases.plan(rows)
-        data = phases.data(plan, self._snapshot(job), phases.features(rows))
+        data = phases.data(plan, self._snapshot(job), rows, phases.features(rows))
         fitted = phases.train(plan.chosen, data)
         self._unfinished.keep_fitted(job.project.id, fitted, job.adaptation.id, job.progress.attempt)
 
@@ -178,7 +179,7 @@ class DeepJobs:
         publishing = Publishing(self._stores, job.project, job.adaptation, job.progress, job.watch)
         snapshot = self._snapshot(job)
         report = publishing.evaluate(snapshot, fitted)
-        version = publishing.publish(snapshot, phases.rows(), fitted, report, None)
+        version = publishing.publish(snapshot, phases.rows(), fitted, report)
         self._ledger.succeeded(job.adaptation, version, job.watch.timings)
 
     def _snapshot(self, job: _Job) -> Snapshot:

@@ -100,7 +100,7 @@ class FastLane:
             features = phases.embed(rows)
             phases.tell(plan, rows)
             snapshot = phases.cut(rows)
-            data = phases.data(plan, snapshot, features)
+            data = phases.data(plan, snapshot, rows, features)
             fitted = phases.train(plan.chosen, data)
             publishing = Publishing(self._stores, project, adaptation, progress, watch)
             report = publishing.evaluate(snapshot, fitted)

@@ -63,7 +63,7 @@ class Publishing:
         rows: Sequence[LabelledSample],
         fitted: Fitted,
         report: Json,
-        follow_up: Json | None,
+        follow_up: Json | None = None,
     ) -> Version:
         """`rows` are the snapshot's samples, as far as they are still there.
 
