@@ -1,10 +1,10 @@
 """Does the gate let through what is good and hold back what is harmful? Simulated histories on real features.
 
 The truth of a run is told by test rows that neither version nor the gate ever saw, as the served heads answer them:
-harmful is a candidate that loses HARM of accuracy there and as much as HARM_ROWS of the rows compared (with a hundred of
-them 10 points, from two hundred on 5), or more than half of one class; good is one of an honest history that loses no
-more than SAME. What lies between is reported and held to nothing: a loss of 5 points shows in 2 of a hundred rows now
-and then, which no rule can tell from chance.
+harmful is a candidate that loses HARM of accuracy there and as much as HARM_ROWS of the rows compared (with a hundred
+of them 10 points, from two hundred on 5), or more than half of one class; good is one of an honest history that loses
+no more than SAME. What lies between is reported and held to nothing: a loss of 5 points shows in 2 of a hundred rows
+now and then, which no rule can tell from chance.
 """
 
 from __future__ import annotations
@@ -64,6 +64,7 @@ def measure() -> list[Figure]:
     harmful, good = [run for run in runs if run.harmful], [run for run in runs if run.good]
     between = [run for run in runs if not run.harmful and not run.good]
     passed, refused = [run for run in harmful if run.promoted], [run for run in good if not run.promoted]
+    passing = sum(run.promoted and run.difference <= -HARM for run in between)
     figures = [
         Figure("harmful candidates promoted", _percent(passed, harmful), "%", 1, note=_of(passed, harmful)),
         Figure("good candidates refused", _percent(refused, good), "%", 5, note=_of(refused, good)),
@@ -71,7 +72,7 @@ def measure() -> list[Figure]:
             "promoted of those between",
             _percent([run for run in between if run.promoted], between),
             "%",
-            note=f"{len(between)} runs, {sum(run.difference < -HARM for run in between)} with {100 * HARM:g} points lost",
+            note=f"{len(between)} runs; {passing} of those promoted lost {100 * HARM:g} points or more",
         ),
     ]
     for kind in (*HONEST, *FOUL):
