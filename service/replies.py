@@ -284,6 +284,7 @@ def prediction(index: int, row: Prediction | TsugikiError, top_k: int) -> Object
         "score": row.score,
         "scores": [{"label": label, "score": score} for label, score in row.scores[:top_k]],
         "truncated": row.truncated,
+        **({} if row.familiarity is None else {"familiarity": row.familiarity}),
     }
 
 

@@ -511,7 +511,11 @@ class Export:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """One row's answer. `scores` holds as many labels as were asked for, best first."""
+    """One row's answer. `scores` holds as many labels as were asked for, best first.
+
+    `familiarity` is by how much the row is nearer than the end of the head's scope, below 0 out of it; None where the
+    head has none.
+    """
 
     outcome: Outcome
     label: str | None
@@ -519,3 +523,4 @@ class Prediction:
     scores: tuple[tuple[str, float], ...]
     truncated: bool
     tokens: int
+    familiarity: float | None = None

@@ -1,9 +1,10 @@
 """Does the gate let through what is good and hold back what is harmful? Simulated histories on real features.
 
 The truth of a run is told by test rows that neither version nor the gate ever saw, as the served heads answer them:
-harmful is a candidate that loses HARM of accuracy there, or more than half of one class; good is one of an honest
-history that loses no more than SAME. What lies between is reported and held to nothing: of a point lost, with a hundred
-rows to judge by, no rule can tell.
+harmful is a candidate that loses HARM of accuracy there and as much as HARM_ROWS of the rows compared (with a hundred
+of them 10 points, from two hundred on 5), or more than half of one class; good is one of an honest history that loses
+no more than SAME. What lies between is reported and held to nothing: a loss of 5 points shows in 2 of a hundred rows
+now and then, which no rule can tell from chance.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 SETS = (("clinc150", "train", "test"), ("hwu64", "train", "test"), ("banking77", "train", "test"))
 MOST_A_LABEL = 100  # of the training rows: no history takes more
 RUNS = int(os.environ.get("TSUGIKI_GATE_RUNS", "200"))
-HARM, LOST_CLASS, SAME = 0.05, 0.5, 0.01
+HARM, HARM_ROWS, LOST_CLASS, SAME = 0.05, 10, 0.5, 0.01
 PASS_ROWS = 64
 
 
@@ -45,10 +46,12 @@ class Run:
     promoted: bool
     difference: float  # of accuracy on the test rows, candidate minus live
     worst_class: float  # ditto of one class's recall
+    rows: int  # compared by the gate
 
     @property
     def harmful(self) -> bool:
-        return self.difference < -HARM or self.worst_class < -LOST_CLASS
+        least = max(HARM, HARM_ROWS / max(self.rows, 1))
+        return self.difference < -least or self.worst_class < -LOST_CLASS
 
     @property
     def good(self) -> bool:
@@ -61,6 +64,7 @@ def measure() -> list[Figure]:
     harmful, good = [run for run in runs if run.harmful], [run for run in runs if run.good]
     between = [run for run in runs if not run.harmful and not run.good]
     passed, refused = [run for run in harmful if run.promoted], [run for run in good if not run.promoted]
+    passing = sum(run.promoted and run.difference <= -HARM for run in between)
     figures = [
         Figure("harmful candidates promoted", _percent(passed, harmful), "%", 1, note=_of(passed, harmful)),
         Figure("good candidates refused", _percent(refused, good), "%", 5, note=_of(refused, good)),
@@ -68,7 +72,7 @@ def measure() -> list[Figure]:
             "promoted of those between",
             _percent([run for run in between if run.promoted], between),
             "%",
-            note=f"{len(between)} runs",
+            note=f"{len(between)} runs; {passing} of those promoted lost {100 * HARM:g} points or more",
         ),
     ]
     for kind in (*HONEST, *FOUL):
@@ -86,7 +90,7 @@ def simulate(case: Case) -> Run:
     was, becomes = (_answers(fitted, stage, case) for fitted, stage in ((before, case.live), (now, case.candidate)))
     changes = [float(becomes[rows].mean() - was[rows].mean()) for rows in _by_class(case)]
     promoted = decide(pairs, "head", "head").promoted
-    return Run(case, promoted, float(becomes.mean() - was.mean()), min(changes))
+    return Run(case, promoted, float(becomes.mean() - was.mean()), min(changes), len(pairs.targets))
 
 
 def _fit(stage: Stage) -> FittedHead:

@@ -21,10 +21,12 @@ class Promised(NamedTuple):
 
     accuracy: float | None
     recall: float | None
+    auroc: float | None
 
 
-CLINC = Promised(94.5, 60.0)  # BERT, threshold on validation: 96.2 / 52.3 (Larson et al. 2019)
-REPORTED = Promised(None, None)
+CLINC = Promised(94.5, 60.0, 0.975)  # BERT, threshold on validation: 96.2 / 52.3 (Larson et al. 2019)
+REPORTED = Promised(None, None, None)
+ABSTAIN = 0.9  # of hint3_curekart, whose 599 samples are too few to say what is out of scope
 
 
 def measure(running: Running) -> list[Figure]:
@@ -39,8 +41,9 @@ def measure(running: Running) -> list[Figure]:
         known = [row for row in rows if row.label != NO_LABEL]
         foreign = [row for row in rows if row.label == NO_LABEL]
         train = read("hint3_curekart", "train")
-        # The best published: Haptik, 0.60 by Matthews at a threshold of 0.1 (Arora et al. 2020, full training set).
-        return figures + _told(client, "hint3_curekart", train, known, foreign, REPORTED)
+        figures += _told(client, "hint3_curekart", train, known, foreign, REPORTED)
+        client.projects.update("scope-hint3-curekart", policy={"abstain": {"target_precision": ABSTAIN}})
+        return figures + _told(client, f"hint3_curekart, precision {ABSTAIN}", train, known, foreign, REPORTED)
 
 
 def _told(
@@ -55,16 +58,27 @@ def _told(
     inside, outside = (list(client.predict(project, [row.text for row in rows])) for rows in (test, foreign))
     answered = np.array([one.label == row.label for one, row in zip(inside, test, strict=True)])
     best = np.array([one.scores[0].label == row.label for one, row in zip(inside, test, strict=True)])
-    told = np.array([one.outcome == OUT for one in outside])
-    unanswered = sum(one.outcome == OUT for one in inside)
+    told = np.array([one.label is None for one in outside])
+    unanswered = sum(one.label is None for one in inside)
     lost = f"{100 * best.mean():.1f} % were every text answered; {unanswered} texts were not"
     return [
         Figure(f"in scope, {name}", 100 * float(answered.mean()), "%", promised.accuracy, "more", lost),
-        Figure(f"out of scope told, {name}", 100 * float(told.mean()), "%", promised.recall, "more"),
+        Figure(f"out of scope not answered, {name}", 100 * float(told.mean()), "%", promised.recall, "more"),
+        Figure(f"AUROC, {name}", _auroc(inside, outside), "", promised.auroc, "more"),
         Figure(
             f"Matthews, both, {name}", _matthews([*inside, *outside], [row.label for row in test], len(outside)), ""
         ),
     ]
+
+
+def _auroc(inside: Sequence[Prediction], outside: Sequence[Prediction]) -> float | None:
+    """Of a text in scope being the more familiar of two; None where the version knows no scope."""
+    if "familiarity" not in inside[0].raw:
+        return None
+    known, foreign = (np.array([one.raw["familiarity"] for one in rows]) for rows in (inside, outside))
+    below = np.searchsorted(np.sort(foreign), known, side="left").sum()
+    upto = np.searchsorted(np.sort(foreign), known, side="right").sum()
+    return float((below + upto) / (2 * len(known) * len(foreign)))
 
 
 def _matthews(answers: Sequence[Prediction], truth: Sequence[str], foreign: int) -> float:

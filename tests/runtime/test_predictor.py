@@ -120,6 +120,8 @@ def test_what_lies_beyond_the_scope_gets_no_label_but_its_scores(parts: Assemble
     (out,) = predict(parts, project.tenant_id, "the card")
     assert isinstance(out, Prediction)
     assert (out.outcome, out.label) == ("out_of_scope", None)
+    assert out.familiarity is not None
+    assert out.familiarity < 0
     alone = dict(zip(LABELS, parts.alone(version, "the card").tolist(), strict=True))
     assert dict(out.scores) == pytest.approx(alone, abs=TOLERANCE)
     assert out.score == out.scores[0][1]
@@ -127,6 +129,8 @@ def test_what_lies_beyond_the_scope_gets_no_label_but_its_scores(parts: Assemble
     (inside,) = predict(parts, project.tenant_id, "the card")
     assert isinstance(inside, Prediction)
     assert (inside.outcome, inside.label) == ("label", inside.scores[0][0])
+    assert inside.familiarity is not None
+    assert inside.familiarity > 0
 
 
 def test_a_job_gets_the_margins_to_the_scope_as_well(parts: Assembled) -> None:

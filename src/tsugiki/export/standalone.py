@@ -35,7 +35,8 @@ from onnxruntime import InferenceSession, SessionOptions
 FORMAT = 1  # of the folder this file reads: manifest.json says which it is
 BATCH = 32  # texts in one pass: more wins no speed on a processor and costs memory
 
-# {"outcome": str, "label": str | None, "score": float, "scores": [{"label": str, "score": float}, ...]}
+# {"outcome": str, "label": str | None, "score": float, "scores": [{"label": str, "score": float}, ...]}, and of a model
+# that knows its scope {"familiarity": float}, below 0 out of it
 Answer = dict[str, Any]
 
 
@@ -107,7 +108,8 @@ class Classifier:
         elif self._abstain_below is not None and scores[0]["score"] < self._abstain_below:
             outcome = "abstain"
         label = scores[0]["label"] if outcome == "label" else None
-        return {"outcome": outcome, "label": label, "score": scores[0]["score"], "scores": scores}
+        familiarity = {"familiarity": float(margin[0])} if len(margin) else {}
+        return {"outcome": outcome, "label": label, "score": scores[0]["score"], "scores": scores, **familiarity}
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -245,7 +245,8 @@ def _prediction(target: Target, row: Prepared, probabilities: Floats, top_k: int
     chances, margin = probabilities[: len(labels)], probabilities[len(labels) :]
     scores = tuple((labels[index], float(chances[index])) for index in best_first(chances, top_k))
     label, score = scores[0]
-    outcome = outcome_of(score, float(margin[0]) if len(margin) else None, target.abstain_below)
+    familiarity = float(margin[0]) if len(margin) else None
+    outcome = outcome_of(score, familiarity, target.abstain_below)
     return Prediction(
         outcome=outcome,
         label=label if outcome == "label" else None,
@@ -253,6 +254,7 @@ def _prediction(target: Target, row: Prepared, probabilities: Floats, top_k: int
         scores=scores,
         truncated=row.truncated,
         tokens=len(row.ids),
+        familiarity=familiarity,
     )
 
 
