@@ -8,9 +8,10 @@ from tsugiki.evaluation import learning_curve
 from tsugiki.evaluation.learning_curve import last_doubling
 
 
-def test_it_is_the_difference_of_the_fits_it_stands_for() -> None:
+@pytest.mark.parametrize("dim", [24, 60])
+def test_it_is_the_difference_of_the_fits_it_stands_for(dim: int) -> None:
     """Beside a ridge that is fitted the long way, fold by fold and half by half."""
-    drawn = draw([9, 7, 12], noise=0.5)
+    drawn = draw([9, 7, 12], dim=dim, noise=0.3)
     centred = (drawn.features - drawn.features.mean(axis=0)).astype(np.float64)
     scale = np.sqrt(np.square(centred).sum(axis=1).mean())
     rows = np.concatenate([centred / scale, np.ones((len(centred), 1))], axis=1)
@@ -22,7 +23,7 @@ def test_it_is_the_difference_of_the_fits_it_stands_for() -> None:
     for fold in np.unique(drawn.folds):
         for whole in (True, False):
             train = (drawn.folds != fold) & (whole | (ranks % 2 == 0))
-            gram = rows[train].T @ rows[train] + learning_curve.RIDGE * np.eye(25)
+            gram = rows[train].T @ rows[train] + learning_curve.RIDGE * np.eye(dim + 1)
             weights = np.linalg.solve(gram, rows[train].T @ np.eye(3)[drawn.targets[train]]).astype(np.float64)
             held = drawn.folds == fold
             hits[whole] += int(((rows[held] @ weights).argmax(axis=1) == drawn.targets[held]).sum())
