@@ -20,7 +20,8 @@ def data(tiny: Loaded) -> TrainingSet:
     dim = tiny.backbone.space.dim
     drawn = draw([12, 9, 7], dim=dim, noise=0.1)
     names = 3.0 * draw_names(3, dim)
-    return TrainingSet(tiny.backbone.space.id, drawn.features, drawn.targets, drawn.folds, ("x", "y", "z"), 0, names)
+    labels = ("x", "y", "z")
+    return TrainingSet(tiny.backbone.space.id, drawn.features, drawn.targets, drawn.folds, labels, seed=0, names=names)
 
 
 def test_names_answer_without_a_sample(tiny: Loaded, data: TrainingSet) -> None:

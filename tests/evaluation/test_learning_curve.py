@@ -2,18 +2,19 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from tests.training.drawing import draw
 from tsugiki.evaluation import learning_curve
 from tsugiki.evaluation.learning_curve import last_doubling
 
 
-def test_it_is_the_difference_of_the_fits_it_stands_for() -> None:
+@pytest.mark.parametrize("dim", [24, 60])
+def test_it_is_the_difference_of_the_fits_it_stands_for(dim: int) -> None:
     """Beside a ridge that is fitted the long way, fold by fold and half by half."""
-    drawn = draw([9, 7, 12], noise=0.5)
-    centred = drawn.features - drawn.features.mean(axis=0)
-    rows = np.c_[centred / np.sqrt(np.square(centred).sum(axis=1).mean()), np.ones(len(centred))]
+    drawn = draw([9, 7, 12], dim=dim, noise=0.3)
+    centred = (drawn.features - drawn.features.mean(axis=0)).astype(np.float64)
+    scale = np.sqrt(np.square(centred).sum(axis=1).mean())
+    rows = np.concatenate([centred / scale, np.ones((len(centred), 1))], axis=1)
     ranks = np.empty(28, np.int64)
     for target in range(3):
         members = np.flatnonzero(drawn.targets == target)
@@ -22,8 +23,8 @@ def test_it_is_the_difference_of_the_fits_it_stands_for() -> None:
     for fold in np.unique(drawn.folds):
         for whole in (True, False):
             train = (drawn.folds != fold) & (whole | (ranks % 2 == 0))
-            gram = rows[train].T @ rows[train] + learning_curve.RIDGE * np.eye(25)
-            weights: NDArray[np.float64] = np.linalg.solve(gram, rows[train].T @ np.eye(3)[drawn.targets[train]])
+            gram = rows[train].T @ rows[train] + learning_curve.RIDGE * np.eye(dim + 1)
+            weights = np.linalg.solve(gram, rows[train].T @ np.eye(3)[drawn.targets[train]]).astype(np.float64)
             held = drawn.folds == fold
             hits[whole] += int(((rows[held] @ weights).argmax(axis=1) == drawn.targets[held]).sum())
     found = last_doubling(drawn.features, drawn.targets, drawn.folds, 3)

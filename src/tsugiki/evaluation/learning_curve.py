@@ -41,6 +41,7 @@ def last_doubling(features: Floats, targets: Ints, folds: Ints, classes: int) ->
     centred = features - features.mean(axis=0)
     scale = float(np.square(centred).sum(axis=1).mean()) ** -0.5 if centred.any() else 1.0
     rows = np.concatenate([centred * np.float32(scale), np.ones((len(features), 1), np.float32)], axis=1)
+    rows = _on_own_axes(rows) if len(rows) < rows.shape[1] else rows
     second = _rank_in_class(targets, folds) % 2 == 1
     names = np.unique(folds)
     blocks = [_Sums.over(rows[m], targets[m], classes) for name in names for m in _halves(folds == name, second)]
@@ -77,6 +78,12 @@ class _Sums:
     def answers(self, rows: Floats) -> Ints:
         eased = self.gram + np.float32(RIDGE) * np.eye(len(self.gram), dtype=np.float32)
         return (rows @ np.linalg.solve(eased, self.moments.T)).argmax(axis=1)
+
+
+def _on_own_axes(rows: Floats) -> Floats:
+    """The same rows (rows, rows): turned, so that no ridge fit notices, onto as many axes as there are rows."""
+    variances, axes = np.linalg.eigh(rows.astype(np.float64) @ rows.T)
+    return (axes * np.sqrt(np.maximum(variances, 0.0))).astype(np.float32)
 
 
 def _halves(fold: NDArray[np.bool_], second: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
