@@ -8,15 +8,18 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from tsugiki.data.audit import fold_groups
 from tsugiki.data.folds import assign_folds
 from tsugiki.domain import LIVE, Budget, GateDecision, NewVersion, Profile, Snapshot, TrainingSet
 from tsugiki.errors import ArtifactCorrupt, Conflict
 from tsugiki.evaluation.gate import compare
 from tsugiki.evaluation.report import evaluate
+from tsugiki.jobs import auditing
 from tsugiki.jobs.pairing import common
 from tsugiki.jobs.progress import Stopwatch
 
 if TYPE_CHECKING:
+    from tsugiki.data.audit import Neighbours
     from tsugiki.domain import Adaptation, Fitted, Floats, Json, MethodName, Plan, Project, Promotion, Version
     from tsugiki.jobs.progress import JobProgress
     from tsugiki.ports import Embedder, Method
@@ -99,8 +102,11 @@ class Attempt:
         self._progress.phase("embed", 0.0)
         with self._watch.measure("embed_ms"):
             features = self._features(rows, backbone.space.id)
+        self._progress.phase("audit", 0.0)
+        with self._watch.measure("audit_ms"):
+            near = auditing.neighbours(features, self._progress)
         self._progress.phase("plan", 0.0, plan=asdict(plan))
-        snapshot = self._snapshot(rows, wish.seed)
+        snapshot = self._snapshot(rows, near, wish.seed)
         data = TrainingSet(
             feature_space=backbone.space.id,
             features=features,
@@ -115,7 +121,11 @@ class Attempt:
         self._progress.phase("evaluate", 0.0)
         with self._watch.measure("evaluate_ms"):
             report = evaluate(fitted.held_out, data.targets, data.labels, seed=data.seed)
-        return self._publish(snapshot, data, fitted, report)
+        with self._watch.measure("audit_ms"):
+            found = auditing.report(self._stores.samples, rows, snapshot, near, backbone, fitted, self._progress)
+        version = self._publish(snapshot, data, fitted, {"report": report, "audit": found})
+        auditing.quarantine(self._stores.samples, self._project, snapshot, found)
+        return version
 
     def _left(self, budget: Budget) -> Budget:
         """What embedding has left of it: perhaps nothing, and then a method does the least it can."""
@@ -137,31 +147,32 @@ class Attempt:
             self._progress.phase("embed", (start + len(part)) / len(missing))
         return np.concatenate(matrices)[[index[row.id] for row in rows]]
 
-    def _snapshot(self, rows: Sequence[LabelledSample], seed: int) -> Snapshot:
+    def _snapshot(self, rows: Sequence[LabelledSample], near: Neighbours, seed: int) -> Snapshot:
         labels = tuple(sorted({row.label for row in rows}))
         number = {label: index for index, label in enumerate(labels)}
-        targets = [number[row.label] for row in rows]
-        folds = assign_folds(np.array(targets, np.int64), [row.group for row in rows], seed=seed)
+        targets = np.array([number[row.label] for row in rows], np.int64)
+        groups = fold_groups([row.group for row in rows], targets, near)
+        folds = assign_folds(targets, groups, seed=seed)
         return Snapshot(
             id=self._stores.new_snapshot_id(),
             project_id=self._project.id,
             sample_ids=tuple(row.id for row in rows),
             labels=labels,
-            targets=tuple(targets),
-            folds=tuple(int(fold) for fold in folds),
+            targets=tuple(targets.tolist()),
+            folds=tuple(folds.tolist()),
         )
 
-    def _publish(self, snapshot: Snapshot, data: TrainingSet, fitted: Fitted, report: Json) -> Version:
+    def _publish(self, snapshot: Snapshot, data: TrainingSet, fitted: Fitted, worth: Json) -> Version:
         """Ask the gate and publish; again when the alias moved in between, for the gate compared with another."""
         for _ in range(GATE_ATTEMPTS - 1):
             try:
-                return self._publish_once(snapshot, data, fitted, report)
+                return self._publish_once(snapshot, data, fitted, worth)
             except Conflict as conflict:
                 if conflict.reason != "alias_moved":
                     raise
-        return self._publish_once(snapshot, data, fitted, report)
+        return self._publish_once(snapshot, data, fitted, worth)
 
-    def _publish_once(self, snapshot: Snapshot, data: TrainingSet, fitted: Fitted, report: Json) -> Version:
+    def _publish_once(self, snapshot: Snapshot, data: TrainingSet, fitted: Fitted, worth: Json) -> Version:
         alias = self._stores.registry.alias(self._project.id, LIVE)
         live = None if alias is None else alias.version
         self._progress.phase("gate", 0.0)
@@ -174,8 +185,8 @@ class Attempt:
             graft=fitted.graft,
             snapshot=snapshot,
             backbone=self._project.backbone,
-            evaluation={"report": report, "held_out": held_out},
-            metrics={name: report[name] for name in HEADLINE},
+            evaluation={**worth, "held_out": held_out},
+            metrics={name: worth["report"][name] for name in HEADLINE},
             lineage={
                 "adaptation": self._adaptation.id,
                 "parent": live,

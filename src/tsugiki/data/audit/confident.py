@@ -1,0 +1,26 @@
+"""Confident learning by cleanlab: the one place that knows it. Source: Northcutt et al. 2021, arXiv 1911.00068."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from tsugiki.domain import Floats, Ints
+
+
+def label_issues(targets: Ints, probabilities: Floats) -> Ints:
+    """Rows whose label is probably wrong, the surest first, by probabilities (rows, classes) held out.
+
+    How many is estimated from how often each label's rows are confidently of another; which, by the probability of
+    the given label. Of cleanlab's ways this one found most flips at the highest precision on hwu64 and clinc150.
+    In batches, so that it needs no copy of the probabilities.
+    """
+    # Deferred: it brings scikit-learn and pandas, some 1.3 s, which only an audit may cost.
+    from cleanlab.experimental.label_issues_batched import (
+        find_label_issues_batched,  # pyright: ignore[reportUnknownVariableType]
+    )
+
+    found = find_label_issues_batched(targets, probabilities, n_jobs=1, verbose=False)
+    return np.asarray(found, np.int64)
