@@ -7,11 +7,11 @@ import tempfile
 from pathlib import Path
 
 from service.launch import serving
-from tests.bench import adapting, memory, quality, truth, workers
+from tests.bench import adapting, audit, memory, quality, truth, workers
 from tests.bench.figures import Figure, report
 from tests.bench.process import become_served
 
-PARTS = ("adapting", "quality", "workers", "memory", "truth")
+PARTS = ("adapting", "quality", "audit", "workers", "memory", "truth")
 
 
 def main() -> None:
@@ -28,6 +28,8 @@ def main() -> None:
                 figures += adapting.measure(running)
             if "quality" in wanted:
                 figures += quality.measure(running)
+            if "audit" in wanted:
+                figures += audit.measure(running)
         if "workers" in wanted:
             figures += workers.measure(home)
         if "memory" in wanted:

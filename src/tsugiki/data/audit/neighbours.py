@@ -20,6 +20,8 @@ EXACT_ROWS = 5_000  # all pairs of these are a second of one thread; beyond, the
 BLOCK_ELEMENTS = 1 << 20  # cosines held at once: 4 MiB, and a look at `check` every few milliseconds
 LONELY_PART = 0.03  # of the rows, the least like their cells', are compared with all: it is those that a cell fails
 MOST_LONELY = 1_000  # of them: some seconds of one thread at 100,000 rows
+SHORTEST_PART = 1e-6  # of the longest centred row: what is shorter is rounding, as where all rows are the same
+LEAST_LENGTH = 1e-24  # and no longest row is taken for shorter
 LARGEST_FEATURE = 1e15  # beyond it float32 squares overflow; the fit refuses such rows
 
 
@@ -93,4 +95,5 @@ def _directions(features: Floats) -> Floats:
     if sound.any():
         rows = np.where(sound[:, None], rows - rows[sound].mean(axis=0), np.float32(0))
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 1e-6 * max(float(lengths.max()), 1e-30))
+    least = SHORTEST_PART * float(lengths.max(initial=LEAST_LENGTH))
+    return np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > least)
