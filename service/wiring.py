@@ -20,6 +20,7 @@ from service.settings import Settings
 from service.supervision import end
 from tsugiki.backbones.catalog import names
 from tsugiki.backbones.loaded import Loaded, load
+from tsugiki.data.audit import confident
 from tsugiki.domain import Modality, WeightsDelta
 from tsugiki.errors import Invalid, TsugikiError
 from tsugiki.export.bundle import build
@@ -264,6 +265,7 @@ def _bootstrap(core: Core) -> None:
 
 def _warm(core: Core) -> None:
     """Load the default backbone; what is in its way may be mended meanwhile, so it is tried until it works."""
+    confident.load()
     name = core.settings.text_backbone
     pause_s = FIRST_PAUSE_S
     while not core.draining.is_set():

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
     from tsugiki.domain import Floats, Ints
+
+
+MODULE = "cleanlab.experimental.label_issues_batched"
+
+
+def load() -> None:
+    """Import it now: some 1.5 s of the interpreter lock, better spent before the service is ready than at its work."""
+    import_module(MODULE)
 
 
 def label_issues(targets: Ints, probabilities: Floats) -> Ints:
@@ -17,7 +26,7 @@ def label_issues(targets: Ints, probabilities: Floats) -> Ints:
     the given label. Of cleanlab's ways this one found most flips at the highest precision on hwu64 and clinc150.
     In batches, so that it needs no copy of the probabilities.
     """
-    # Deferred: it brings scikit-learn and pandas, some 1.3 s, which only an audit may cost.
+    # Deferred, for it brings scikit-learn and pandas: 126 MiB that only who audits shall pay.
     from cleanlab.experimental.label_issues_batched import (
         find_label_issues_batched,  # pyright: ignore[reportUnknownVariableType]
     )
