@@ -186,6 +186,7 @@ def project(item: Project) -> ProjectReply:
             "promote": item.policy.promote,
             "abstain": None if precision is None else {"target_precision": precision},
             "capture": item.policy.capture,
+            "quarantine": list(item.policy.quarantine),
         },
         "created_at": _time(item.created_at),
     }

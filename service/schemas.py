@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import orjson
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from tsugiki.domain import MethodName, Modality, Promotion, Scope, Task
+from tsugiki.domain import ROW_FINDINGS, FixAction, MethodName, Modality, Promotion, RowFinding, Scope, Task
 
 
 def _storable(value: str) -> str:
@@ -69,6 +69,11 @@ class PolicyIn(Wire):
     promote: Literal["gate", "manual"] = "gate"
     abstain: Abstain | None = None
     capture: dict[str, Any] = Field(default_factory=dict[str, Any], max_length=0, description="nothing is captured yet")
+    quarantine: list[RowFinding] = Field(
+        default_factory=list[RowFinding],
+        max_length=len(ROW_FINDINGS),
+        description="findings of an audit whose samples are not trained on until somebody has looked at them",
+    )
 
 
 class ProjectIn(Wire):
@@ -102,6 +107,20 @@ class SamplesIn(Wire):
 
 class LabelChange(Wire):
     label: str
+
+
+class FixIn(Wire):
+    """One decision; row errors are the row's own."""
+
+    sample: Annotated[Text, Field(min_length=1, max_length=64)]
+    action: FixAction
+    label: str | None = Field(None, description="the right one, with relabel")
+    expected_label: Text | None = Field(None, max_length=256, description="the label that was looked at")
+    codes: list[RowFinding] | None = Field(None, min_length=1, max_length=len(ROW_FINDINGS), description="for keep")
+
+
+class FixesIn(Wire):
+    fixes: list[FixIn] = Field(min_length=1, max_length=1_000)
 
 
 class BudgetIn(Wire):

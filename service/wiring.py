@@ -22,6 +22,7 @@ from service.parts import WORKERS, open_parts, serve_backbones, weight_of
 from service.settings import Settings
 from service.streams import Streams
 from service.supervision import end
+from tsugiki.data.audit import confident
 from tsugiki.domain import Modality, Rates
 from tsugiki.errors import Invalid, TsugikiError
 from tsugiki.export.bundle import build
@@ -274,6 +275,7 @@ def _bootstrap(core: Core) -> None:
 
 def _warm(core: Core) -> None:
     """Load the default backbone; what is in its way may be mended meanwhile, so it is tried until it works."""
+    confident.load()
     name = core.settings.text_backbone
     pause_s = FIRST_PAUSE_S
     while not core.draining.is_set():

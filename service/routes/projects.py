@@ -103,7 +103,11 @@ def _labels(given: list[LabelIn]) -> list[Label]:
 
 def _policy(given: PolicyIn, present: Policy | None = None) -> Policy:
     """The present policy with what was given; what was left out stays."""
-    changes: dict[str, Any] = {name: getattr(given, name) for name in given.model_fields_set - {"abstain"}}
+    changes: dict[str, Any] = {
+        name: getattr(given, name) for name in given.model_fields_set - {"abstain", "quarantine"}
+    }
     if "abstain" in given.model_fields_set:
         changes["abstain_precision"] = None if given.abstain is None else given.abstain.target_precision
+    if "quarantine" in given.model_fields_set:
+        changes["quarantine"] = tuple(given.quarantine)
     return replace(present or Policy(), **changes)

@@ -39,16 +39,6 @@ def evaluation(by: Predicting, p: str, v: Number) -> Reply:
     return Reply({"object": "evaluation", **_report(by, project, version)})
 
 
-@router.get("/{v}/audit", responses=documented(dict[str, Any], 404))
-def audit(by: Predicting, p: str, v: Number) -> Reply:
-    """Issues among the snapshot's samples: duplicates and contradictions, with evidence."""
-    _, version = _found(by, p, v)
-    snapshot = by.core.registry.snapshot(version.snapshot)
-    found = by.core.samples.with_issues(snapshot.project_id, snapshot.sample_ids)
-    data = [{"sample": sample.id, **replies.issue(issue)} for sample in found for issue in sample.issues]
-    return Reply({"object": "audit", "version": version.number, "samples": len(snapshot.sample_ids), "data": data})
-
-
 @router.get("/{v}/card", responses={**documented(str, 404), 200: {"content": {"text/markdown": {}}}})
 def model_card(by: Predicting, p: str, v: Number) -> Markdown:
     """The version's model card, in Markdown."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,9 +30,22 @@ GateRule = Literal["refit", "replacement"]
 Precision = Literal["fp32", "int8"]
 EngineName = Literal["onnxruntime", "openvino", "torch"]
 Outcome = Literal["label", "abstain", "out_of_scope"]
+RowFinding = Literal[  # what an audit may find wrong with one sample
+    "duplicate_exact",
+    "duplicate_near",
+    "duplicate_across_folds",
+    "duplicate_conflicting_label",
+    "duplicate_near_conflicting_label",
+    "label_suspect",
+    "outlier",
+    "input_too_short",
+    "input_truncated",
+]
+FixAction = Literal["relabel", "drop", "keep"]
 Json = dict[str, Any]  # a JSON object as the wire and the database hold it; Any because JSON is untyped
 
 LIVE = "live"
+ROW_FINDINGS: tuple[RowFinding, ...] = get_args(RowFinding)
 MIN_LABELS = 2
 MIN_PER_LABEL = 2  # one sample to learn from while the other is held out
 MAX_LABELS = 1_000  # what the head solver and the bank are tested to
@@ -79,12 +92,31 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How a project adapts and answers. `abstain_precision`: answer only where this precision was held, or None."""
+    """How a project adapts and answers. `abstain_precision`: answer only where this precision was held, or None.
+
+    `quarantine`: what an audit finds of these kinds is not trained on again until somebody has looked at it.
+    """
 
     adapt: Literal["auto", "manual"] = "auto"
     promote: Literal["gate", "manual"] = "gate"
     abstain_precision: float | None = None
     capture: Json = field(default_factory=dict[str, Any])
+    quarantine: tuple[RowFinding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Fix:
+    """What somebody decided of one sample that an audit named.
+
+    `relabel` gives it `label`, `drop` deletes it, `keep` says that it is right as it is, for `codes`. With
+    `expected_label` it holds only while the sample has that label, the one that was looked at.
+    """
+
+    sample_id: str
+    action: FixAction
+    label: str | None = None
+    expected_label: str | None = None
+    codes: tuple[RowFinding, ...] = ROW_FINDINGS
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,11 @@ import tempfile
 from pathlib import Path
 
 from service.launch import serving
-from tests.bench import adapting, gate, memory, quality, scope, truth, workers
+from tests.bench import adapting, audit, gate, memory, quality, scope, truth, workers
 from tests.bench.figures import Figure, report
 from tests.bench.process import become_served
 
-PARTS = ("adapting", "quality", "scope", "workers", "memory", "truth", "gate")
+PARTS = ("adapting", "quality", "scope", "audit", "workers", "memory", "truth", "gate")
 
 
 def main() -> None:
@@ -30,6 +30,8 @@ def main() -> None:
                 figures += quality.measure(running)
             if "scope" in wanted:
                 figures += scope.measure(running)
+            if "audit" in wanted:
+                figures += audit.measure(running)
         if "workers" in wanted:
             figures += workers.measure(home)
         if "memory" in wanted:

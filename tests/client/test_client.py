@@ -232,3 +232,23 @@ def _throttled(
 
 def _name() -> str:
     return f"p{uuid.uuid4().hex[:12]}"
+
+
+def test_findings_are_fixed_by_relabelling_dropping_and_keeping(client: Client, own: str) -> None:
+    first, second, third = [row["id"] for row in client.samples.list(own)][:3]
+    assert client.audits.relabel(own, {first: "delivery"})["applied"] == 1
+    assert client.audits.drop(own, [second])["applied"] == 1
+    assert client.audits.keep(own, [third], codes=["outlier"])["applied"] == 1
+    again = client.audits.fix(own, [{"sample": second, "action": "drop"}, {"sample": third, "action": "keep"}])
+    assert [row["status"] for row in again["data"]] == ["unchanged", "applied"]
+    assert client.samples.get(own, first)["label"] == "delivery"
+    assert client.versions.audit(own, 1, code="input_truncated")["data"] == []
+    with pytest.raises(TsugikiProblem) as refused:
+        client.audits.keep(own, [second])
+    assert (refused.value.status, refused.value.code) == (422, "not_found")
+
+
+def test_more_fixes_than_a_request_holds_are_told_in_one_list(client: Client, own: str) -> None:
+    told = client.audits.drop(own, [f"smp_{n}" for n in range(1_001)])
+    assert [row["index"] for row in told["data"]] == list(range(1_001))
+    assert told["unchanged"] == 1_001

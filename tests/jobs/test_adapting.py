@@ -33,11 +33,11 @@ def test_samples_become_a_live_version_that_tells_how_it_was_made(core: Core, la
     assert (done.status, done.version, done.fraction, done.error) == ("succeeded", 1, 1.0, None)
     assert done.gate is not None
     assert done.gate["promoted"]
-    assert done.timings.keys() == {"embed_ms", "fit_ms", "evaluate_ms", "plan_ms", "publish_ms", "total_ms"}
+    assert done.timings.keys() == {"embed_ms", "audit_ms", "fit_ms", "evaluate_ms", "plan_ms", "publish_ms", "total_ms"}
     assert done.plan is not None
     assert done.plan["chosen"] == "head"
     phases = [event.data["phase"] for event in core.adaptations.events(done.id) if event.type == "phase"]
-    order = ["validate", "embed", "plan", "train", "evaluate", "gate", "promote"]
+    order = ["validate", "embed", "audit", "plan", "train", "evaluate", "gate", "promote"]
     assert [phase for phase in phases if phase in order] == order
     assert live(core, made.id) == 1
     version = core.registry.get(made.id, 1)

@@ -27,6 +27,7 @@ BODIES: dict[tuple[str, str], object] = {
     ("PATCH", "/v1/projects/{p}"): {"policy": {}},
     ("POST", "/v1/projects/{p}/samples"): {"samples": [{"input": "pay"}]},
     ("PUT", "/v1/projects/{p}/samples/{s}/label"): {"label": "billing"},
+    ("POST", "/v1/projects/{p}/audit/fixes"): {"fixes": [{"sample": f"smp_{NOBODYS}", "action": "drop"}]},
     ("POST", "/v1/projects/{p}/adaptations"): {"wait_seconds": 60},
     ("POST", "/v1/adaptations/{a}/cancel"): None,
     ("PUT", "/v1/projects/{p}/aliases/{name}"): {"version": 1},

@@ -7,7 +7,7 @@ import pytest
 
 from tests.service.asking import SAMPLES, Object, Tenant, good, listed, refused
 
-PHASES = ["validate", "embed", "plan", "train", "calibrate", "evaluate", "gate", "promote"]
+PHASES = ["validate", "embed", "audit", "plan", "train", "calibrate", "evaluate", "gate", "promote"]
 
 
 @pytest.fixture(scope="module")

@@ -31,6 +31,7 @@ GET /v1/projects/{p}/versions/{v}
 GET /v1/projects/{p}/versions/{v}/evaluation
 GET /v1/projects/{p}/versions/{v}/audit
 GET /v1/projects/{p}/versions/{v}/card
+POST /v1/projects/{p}/audit/fixes
 GET /v1/projects/{p}/aliases
 PUT /v1/projects/{p}/aliases/{name}
 GET /v1/projects/{p}/aliases/{name}/history

@@ -15,7 +15,13 @@ def test_a_project_has_every_field_of_the_contract(http: httpx.Client) -> None:
         "task": "single_label",
         "labels": [{"name": "a", "description": "the first"}, {"name": "b"}],
         "backbone": "auto",
-        "policy": {"adapt": "manual", "promote": "manual", "abstain": {"target_precision": 0.95}, "capture": {}},
+        "policy": {
+            "adapt": "manual",
+            "promote": "manual",
+            "abstain": {"target_precision": 0.95},
+            "capture": {},
+            "quarantine": ["outlier"],
+        },
     }
     made = good(http.post("/v1/projects", json=wish))
     assert made["object"] == "project" and made["id"].startswith("proj_") and made["created_at"].endswith("Z")
@@ -30,7 +36,7 @@ def test_a_project_has_every_field_of_the_contract(http: httpx.Client) -> None:
 def test_a_name_alone_is_enough(http: httpx.Client) -> None:
     made = good(http.post("/v1/projects", json={"name": "short"}))
     assert (made["modality"], made["task"], made["labels"]) == ("text", "single_label", [])
-    assert made["policy"] == {"adapt": "auto", "promote": "gate", "abstain": None, "capture": {}}
+    assert made["policy"] == {"adapt": "auto", "promote": "gate", "abstain": None, "capture": {}, "quarantine": []}
 
 
 @pytest.mark.parametrize(

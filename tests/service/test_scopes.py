@@ -38,6 +38,7 @@ predict  GET /v1/projects/{p}/versions/{v}
 predict  GET /v1/projects/{p}/versions/{v}/evaluation
 predict  GET /v1/projects/{p}/versions/{v}/audit
 predict  GET /v1/projects/{p}/versions/{v}/card
+annotate POST /v1/projects/{p}/audit/fixes
 predict  GET /v1/projects/{p}/aliases
 adapt    PUT /v1/projects/{p}/aliases/{name}
 predict  GET /v1/projects/{p}/aliases/{name}/history

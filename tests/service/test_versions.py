@@ -37,16 +37,6 @@ def test_an_evaluation_says_how_sure_each_figure_is(http: httpx.Client, support:
     assert good(http.get(f"{support}/versions/1/evaluation"))["previous_version"] is None
 
 
-def test_an_audit_names_what_is_wrong_in_the_snapshot(tenant: Tenant) -> None:
-    twice: Object = {"input": SAMPLES[0]["input"], "label": "delivery"}
-    tenant.adapt("audited", [*SAMPLES, twice])
-    found = good(tenant.http.get("/v1/projects/audited/versions/1/audit"))
-    assert (found["object"], found["version"], found["samples"]) == ("audit", 1, len(SAMPLES) + 1)
-    assert [issue["code"] for issue in found["data"]] == ["duplicate_conflicting_label"] * 2
-    one, other = found["data"]
-    assert (one["evidence"], other["evidence"]) == ([other["sample"]], [one["sample"]])
-
-
 def test_a_card_tells_data_worth_and_limits_in_markdown(http: httpx.Client, support: str) -> None:
     reply = http.get(f"{support}/versions/2/card")
     assert reply.status_code == 200 and reply.headers["content-type"].startswith("text/markdown")

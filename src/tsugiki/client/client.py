@@ -9,6 +9,7 @@ from typing import Literal, Self
 
 from tsugiki.client.adaptations import Adaptations
 from tsugiki.client.admin import Admin
+from tsugiki.client.audits import Audits
 from tsugiki.client.exports import Exports
 from tsugiki.client.inputs import Input, NewSample, on_wire, sample_on_wire
 from tsugiki.client.projects import Projects
@@ -45,6 +46,7 @@ class Client:
         self.samples = Samples(self._transport)
         self.adaptations = Adaptations(self._transport)
         self.versions = Versions(self._transport)
+        self.audits = Audits(self._transport)
         self.exports = Exports(self._transport)
         self.admin = Admin(self._transport)
 

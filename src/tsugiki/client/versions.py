@@ -25,9 +25,9 @@ class Versions:
     def evaluation(self, project: str | Project, version: int) -> Json:
         return self.transport.get(f"{_path(project, version)}/evaluation")
 
-    def audit(self, project: str | Project, version: int) -> Json:
-        """What was found in the samples the version was trained on."""
-        return self.transport.get(f"{_path(project, version)}/audit")
+    def audit(self, project: str | Project, version: int, *, code: str | None = None) -> Json:
+        """What was found in the samples the version was trained on, of one code or all; `audits` fixes it."""
+        return self.transport.get(f"{_path(project, version)}/audit", code=code)
 
     def card(self, project: str | Project, version: int) -> str:
         """The model card, in Markdown."""

@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from tsugiki.data.audit import fold_groups
 from tsugiki.data.folds import assign_folds, has_holdout
 from tsugiki.domain import Budget, Label, Profile, Snapshot, TrainingSet
+from tsugiki.jobs import auditing
 from tsugiki.jobs.deep_lane import DEEP
 from tsugiki.jobs.naming import Names
 from tsugiki.jobs.profiling import named_labels, profile_of, with_closeness, with_lengths
 from tsugiki.training.blending import hears_names
 
 if TYPE_CHECKING:
+    from tsugiki.data.audit import Neighbours
     from tsugiki.domain import Adaptation, Fitted, Floats, Json, MethodName, Plan, Project, Promotion, Rates
     from tsugiki.jobs.progress import JobProgress, Stopwatch
     from tsugiki.ports import Backbone, Embedder, Method
@@ -113,19 +116,25 @@ class Phases:
         with self._watch.measure("embed_ms"):
             return self.features(rows)
 
-    def cut(self, rows: Sequence[LabelledSample]) -> Snapshot:
+    def audit(self, features: Floats) -> Neighbours:
+        """The dear part of the phase of that name: `features` (rows, dim) tell which rows must share a fold."""
+        self._progress.phase("audit", 0.0)
+        with self._watch.measure("audit_ms"):
+            return auditing.neighbours(features, self._progress)
+
+    def cut(self, rows: Sequence[LabelledSample], near: Neighbours) -> Snapshot:
         labels = tuple(sorted({row.label for row in rows} | named_labels(self._project)))
         number = {label: index for index, label in enumerate(labels)}
-        targets = [number[row.label] for row in rows]
-        groups = [row.group for row in rows]
-        folds = assign_folds(np.array(targets, np.int64), groups, seed=self._wish.seed) if rows else ()
+        targets = np.array([number[row.label] for row in rows], np.int64)
+        groups = fold_groups([row.group for row in rows], targets, near)
+        folds = assign_folds(targets, groups, seed=self._wish.seed) if rows else targets
         return Snapshot(
             id=self._stores.new_snapshot_id(),
             project_id=self._project.id,
             sample_ids=tuple(row.id for row in rows),
             labels=labels,
-            targets=tuple(targets),
-            folds=tuple(int(fold) for fold in folds),
+            targets=tuple(targets.tolist()),
+            folds=tuple(folds.tolist()),
             holdout=has_holdout(groups),
         )
 
@@ -149,6 +158,11 @@ class Phases:
         self._progress.phase("train", 0.0)
         with self._watch.measure("fit_ms"):
             return self._tools.methods[method].fit(self._backbone, data, self._left(), self._progress)
+
+    def findings(self, rows: Sequence[LabelledSample], snapshot: Snapshot, near: Neighbours, fitted: Fitted) -> Json:
+        """The rest of the audit, which hears what the held-out answers say; `rows` and `near` are the snapshot's."""
+        with self._watch.measure("audit_ms"):
+            return auditing.report(self._stores.samples, rows, snapshot, near, self._backbone, fitted, self._progress)
 
     def look_further(self, plan: Plan, data: TrainingSet, report: Json) -> Plan:
         """What may pay next, now that a head's evaluation tells how close its features come."""

@@ -12,7 +12,7 @@ from tsugiki.jobs.adapting import Phases
 from tsugiki.jobs.attempts import PAUSES_S, Stopped
 from tsugiki.jobs.ledger import Ledger
 from tsugiki.jobs.progress import Stopwatch
-from tsugiki.jobs.publishing import Publishing
+from tsugiki.jobs.publishing import Publishing, Worth
 
 if TYPE_CHECKING:
     from tsugiki.domain import Adaptation, Json, Project, Snapshot
@@ -161,25 +161,28 @@ class DeepJobs:
         """Samples that came meanwhile are not in the snapshot."""
         if self._unfinished.snapshot(job.project.id, job.adaptation.id) is None:
             rows = phases.rows()
-            phases.embed(rows)
-            self._unfinished.keep_snapshot(phases.cut(rows), job.adaptation.id, job.progress.attempt)
+            near = phases.audit(phases.embed(rows))
+            self._unfinished.keep_snapshot(phases.cut(rows, near), job.adaptation.id, job.progress.attempt)
 
     def _train(self, job: _Job, phases: Phases) -> None:
         if self._unfinished.fitted(job.project.id, job.adaptation.id) is not None:
             return
         rows = self._rows(job, phases)
         plan = phases.plan(rows)
-        data = phases.data(plan, self._snapshot(job), rows, phases.features(rows))
-        fitted = phases.train(plan.chosen, data)
-        self._unfinished.keep_fitted(job.project.id, fitted, job.adaptation.id, job.progress.attempt)
+        snapshot, features = self._snapshot(job), phases.features(rows)
+        fitted = phases.train(plan.chosen, phases.data(plan, snapshot, rows, features))
+        # Now, while all samples of the snapshot are there.
+        found = phases.findings(rows, snapshot, phases.audit(features), fitted)
+        self._unfinished.keep_fitted(job.project.id, fitted, found, job.adaptation.id, job.progress.attempt)
 
     def _promote(self, job: _Job, phases: Phases) -> None:
         fitted = self._unfinished.fitted(job.project.id, job.adaptation.id)
-        assert fitted is not None, "a step came before the one it follows: this is a bug"
+        found = self._unfinished.findings(job.project.id, job.adaptation.id)
+        assert fitted is not None and found is not None, "a step came before the one it follows: this is a bug"
         publishing = Publishing(self._stores, job.project, job.adaptation, job.progress, job.watch)
         snapshot = self._snapshot(job)
-        report = publishing.evaluate(snapshot, fitted)
-        version = publishing.publish(snapshot, phases.rows(), fitted, report)
+        worth = Worth(publishing.evaluate(snapshot, fitted), found)
+        version = publishing.publish(snapshot, phases.rows(), fitted, worth)
         self._ledger.succeeded(job.adaptation, version, job.watch.timings)
 
     def _snapshot(self, job: _Job) -> Snapshot:
@@ -195,5 +198,6 @@ class DeepJobs:
         if known.keys() >= set(snapshot.sample_ids):
             return [known[sample_id] for sample_id in snapshot.sample_ids]
         phases.plan(rows)
-        self._unfinished.keep_snapshot(phases.cut(rows), job.adaptation.id, job.progress.attempt)
+        near = phases.audit(phases.features(rows))
+        self._unfinished.keep_snapshot(phases.cut(rows, near), job.adaptation.id, job.progress.attempt)
         return rows

@@ -16,7 +16,7 @@ from tsugiki.jobs.lane import Lane
 from tsugiki.jobs.ledger import Ledger
 from tsugiki.jobs.profiling import named_labels, profile_of, remembered
 from tsugiki.jobs.progress import Stopwatch
-from tsugiki.jobs.publishing import Publishing
+from tsugiki.jobs.publishing import Publishing, Worth
 
 if TYPE_CHECKING:
     from tsugiki.domain import Adaptation, Json, Plan, Project
@@ -98,14 +98,16 @@ class FastLane:
                 )
                 return None
             features = phases.embed(rows)
+            near = phases.audit(features)
             phases.tell(plan, rows)
-            snapshot = phases.cut(rows)
+            snapshot = phases.cut(rows, near)
             data = phases.data(plan, snapshot, rows, features)
             fitted = phases.train(plan.chosen, data)
             publishing = Publishing(self._stores, project, adaptation, progress, watch)
             report = publishing.evaluate(snapshot, fitted)
+            worth = Worth(report, phases.findings(rows, snapshot, near, fitted))
             plan = phases.look_further(plan, data, report)
-            version = publishing.publish(snapshot, rows, fitted, report, phases.follow_up(plan))
+            version = publishing.publish(snapshot, rows, fitted, worth, phases.follow_up(plan))
         except Exception as error:
             return self._ledger.failed(adaptation, progress.attempt, error, watch.timings)
         self._ledger.succeeded(adaptation, version, watch.timings)

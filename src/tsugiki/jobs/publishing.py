@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +16,7 @@ from tsugiki.evaluation.pairing import History, pair
 from tsugiki.evaluation.report import evaluate
 from tsugiki.evaluation.unmeasured import unmeasured
 from tsugiki.jobs.adapting import Wish
+from tsugiki.jobs.auditing import quarantine
 
 if TYPE_CHECKING:
     from tsugiki.domain import Adaptation, Fitted, Json, MethodName, Project, Snapshot, Version
@@ -27,7 +28,17 @@ HEADLINE = ("held_out", "accuracy", "macro_f1", "log_loss", "ece", "majority_bas
 GATE_ATTEMPTS = 3  # the alias may move while a job runs; then the gate asks again, against the new live version
 
 
+@dataclass(frozen=True, slots=True)
+class Worth:
+    """What is kept with a version of how good it is, and of what was wrong with its samples."""
+
+    report: Json
+    audit: Json
+
+
 class Publishing:
+    """Sets aside, once a version is out, what the project's policy says of the audit's findings."""
+
     def __init__(
         self, stores: Stores, project: Project, adaptation: Adaptation, progress: JobProgress, watch: Stopwatch
     ) -> None:
@@ -62,7 +73,7 @@ class Publishing:
         snapshot: Snapshot,
         rows: Sequence[LabelledSample],
         fitted: Fitted,
-        report: Json,
+        worth: Worth,
         follow_up: Json | None = None,
     ) -> Version:
         """`rows` are the snapshot's samples, as far as they are still there.
@@ -70,16 +81,21 @@ class Publishing:
         Ask the gate and publish; again when the alias moved in between, for the gate compared with another.
         """
         groups = {row.id: row.group for row in rows}
+        version = self._insist(lambda: self._publish_once(snapshot, groups, fitted, worth, follow_up))
+        quarantine(self._samples, self._project, snapshot, worth.audit)
+        return version
+
+    def _insist(self, publish: Callable[[], Version]) -> Version:
         for _ in range(GATE_ATTEMPTS - 1):
             try:
-                return self._publish_once(snapshot, groups, fitted, report, follow_up)
+                return publish()
             except Conflict as conflict:
                 if conflict.reason != "alias_moved":
                     raise
-        return self._publish_once(snapshot, groups, fitted, report, follow_up)
+        return publish()
 
     def _publish_once(
-        self, snapshot: Snapshot, groups: Mapping[str, str], fitted: Fitted, report: Json, follow_up: Json | None
+        self, snapshot: Snapshot, groups: Mapping[str, str], fitted: Fitted, worth: Worth, follow_up: Json | None
     ) -> Version:
         alias = self._registry.alias(self._project.id, LIVE)
         live = None if alias is None else alias.version
@@ -93,8 +109,8 @@ class Publishing:
             graft=fitted.graft,
             snapshot=snapshot,
             backbone=self._project.backbone,
-            evaluation={"report": report, "held_out": held_out},
-            metrics={name: report[name] for name in HEADLINE},
+            evaluation={**asdict(worth), "held_out": held_out},
+            metrics={name: worth.report[name] for name in HEADLINE},
             lineage={
                 "adaptation": self._adaptation.id,
                 "parent": live,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import cast
 
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from tsugiki.domain import Label, Modality, Policy, Project, Task
+from tsugiki.domain import Json, Label, Modality, Policy, Project, Task
 from tsugiki.errors import Conflict, NotFound, TsugikiError
 from tsugiki.storage.blobs import Blobs
 from tsugiki.storage.changes import note
@@ -140,6 +140,11 @@ def read_project(row: ProjectRow) -> Project:
         task=cast(Task, row.task),
         backbone=row.backbone,
         labels=tuple(Label(**label) for label in row.labels),
-        policy=Policy(**row.policy),
+        policy=_policy(row.policy),
         created_at=row.created_at,
     )
+
+
+def _policy(stored: Json) -> Policy:
+    policy = Policy(**stored)
+    return replace(policy, quarantine=tuple(policy.quarantine))  # JSON has lists only

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sqlalchemy import String, cast, func, insert, select
 from sqlalchemy.orm import Session
 
-from tsugiki.domain import MAX_SAMPLES, Json, NewSample, Sample
-from tsugiki.errors import Conflict, NotFound, TooLarge
+from tsugiki.domain import MAX_SAMPLES, Fix, Json, NewSample, Sample
+from tsugiki.errors import Issue, NotFound, TooLarge
+from tsugiki.storage import fixes
 from tsugiki.storage.database import Database
-from tsugiki.storage.duplicates import Settlement, Stored, contradictions, settle
+from tsugiki.storage.duplicates import Settlement, Stored, settle
+from tsugiki.storage.fixes import Fixed, Standing
 from tsugiki.storage.pages import Page, cut, one_more
 from tsugiki.storage.sample_rows import find, read_sample, save, twins_of, values
 from tsugiki.storage.tables import ProjectRow, SampleRow
@@ -79,14 +81,6 @@ class Samples:
         with self._database.read() as session:
             return cut(session.scalars(query.order_by(SampleRow.id).limit(one_more(limit))).all(), limit, read_sample)
 
-    def with_issues(self, project_id: str, sample_ids: Collection[str]) -> list[Sample]:
-        """Those of the samples that have issues now, oldest first."""
-        asked = set(sample_ids)
-        query = select(SampleRow).where(SampleRow.project_id == project_id, cast(SampleRow.issues, String) != "[]")
-        with self._database.read() as session:
-            rows = session.scalars(query.order_by(SampleRow.id)).all()
-            return [read_sample(row) for row in rows if row.id in asked]
-
     def get(self, project_id: str, sample_id: str) -> Sample:
         with self._database.read() as session:
             return read_sample(find(session, project_id, sample_id))
@@ -94,28 +88,38 @@ class Samples:
     def delete(self, project_id: str, sample_id: str) -> None:
         """Its features go with it; snapshots keep the id, which names nothing any more."""
         with self._database.write() as session:
-            row = find(session, project_id, sample_id)
-            session.delete(row)
-            session.flush()
-            save(session, contradictions(twins_of(session, project_id, [row.content_sha]).get(row.content_sha, [])))
+            fixes.remove(session, find(session, project_id, sample_id))
 
     def set_label(self, project_id: str, sample_id: str, label: str | None) -> Sample:
-        """Raises Conflict `duplicate_exact` if the same input has that label (or, for None, any) elsewhere."""
+        """Raises Conflict `duplicate_exact` if the same input has that label (or, for None, any) elsewhere.
+
+        Somebody has looked at it then: it leaves quarantine.
+        """
         with self._database.write() as session:
             row = find(session, project_id, sample_id)
-            twins = twins_of(session, project_id, [row.content_sha])[row.content_sha]
-            clash = [twin for twin in twins if twin.id != sample_id and label in (twin.label, None)]
-            if clash:
-                raise Conflict(
-                    f"Sample {clash[0].id} has the same input{' and this label' if label is not None else ''} already.",
-                    fix="Delete one of the two.",
-                    code="duplicate_exact",
-                )
-            row.label = label
-            session.flush()
-            save(session, contradictions(twins_of(session, project_id, [row.content_sha])[row.content_sha]))
-            session.refresh(row)
+            fixes.relabel(session, row, label)
             return read_sample(row)
+
+    def fix(self, project_id: str, wanted: Sequence[Fix], actor: str) -> list[Fixed]:
+        """In order, in one transaction: what ends it in between (a full disk) leaves none applied."""
+        with self._database.write() as session:
+            now = self._database.now()
+            return [fixes.apply(session, project_id, one, actor, now) for one in wanted]
+
+    def quarantine(self, project_id: str, found: Mapping[str, Issue], labels: Mapping[str, str]) -> int:
+        """Not trained on from now on, until somebody has looked; says how many. `labels` are those the audit saw."""
+        with self._database.write() as session:
+            return fixes.quarantine(session, project_id, found, labels)
+
+    def standings(self, project_id: str, sample_ids: Collection[str]) -> dict[str, Standing]:
+        """How those samples are now that are still there, by id."""
+        with self._database.read() as session:
+            return fixes.standings(session, project_id, sample_ids)
+
+    def kept(self, project_id: str) -> frozenset[tuple[str, str]]:
+        """(sample id, code) of what somebody looked at and found right."""
+        with self._database.read() as session:
+            return fixes.kept(session, project_id)
 
     def labelled(self, project_id: str) -> list[LabelledSample]:
         """Every sample that may be trained on, oldest first."""

@@ -110,6 +110,17 @@ class SampleRow(Base):
     created_at: Mapped[datetime]
 
 
+class ReviewRow(Base):
+    """Somebody looked at the sample and kept it: holds for these codes, and while it has the label it had then."""
+
+    __tablename__ = "reviews"
+    sample_id: Mapped[str] = mapped_column(ForeignKey("samples.id", ondelete=CASCADE), primary_key=True)
+    label: Mapped[str | None]
+    codes: Mapped[list[str]]
+    actor: Mapped[str]
+    at: Mapped[datetime]
+
+
 class FeatureRow(Base):
     __tablename__ = "features"
     sample_id: Mapped[str] = mapped_column(ForeignKey("samples.id", ondelete=CASCADE), primary_key=True)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tsugiki.storage.blobs import Blobs
     from tsugiki.storage.database import Database
 
-Piece = Literal["snapshot", "graft", "held_out"]
+Piece = Literal["snapshot", "graft", "held_out", "findings"]
 
 
 class Unfinished:
@@ -45,10 +45,11 @@ class Unfinished:
         content: Json = json.loads(data)
         return snapshot_of(content["id"], project_id, content)
 
-    def keep_fitted(self, project_id: str, fitted: Fitted, adaptation_id: str, attempt: int) -> None:
-        """Raises Conflict `fenced`."""
+    def keep_fitted(self, project_id: str, fitted: Fitted, findings: Json, adaptation_id: str, attempt: int) -> None:
+        """`findings` are the audit's. Raises Conflict `fenced`."""
         held_out = save({"rows": fitted.held_out.rows, "probabilities": fitted.held_out.probabilities})
         pieces: dict[Piece, bytes] = {"graft": grafts.encode(fitted.graft), "held_out": held_out}
+        pieces["findings"] = json.dumps(findings, separators=(",", ":")).encode()
         self._keep(project_id, adaptation_id, attempt, pieces)
 
     def fitted(self, project_id: str, adaptation_id: str) -> Fitted | None:
@@ -63,6 +64,11 @@ class Unfinished:
         except (SafetensorError, KeyError) as error:
             raise ArtifactCorrupt("These bytes are no held-out answers.") from error
         return Fitted(grafts.decode(graft), answers)
+
+    def findings(self, project_id: str, adaptation_id: str) -> Json | None:
+        """None before some were kept, if only none. Raises ArtifactCorrupt."""
+        data = self._kept(project_id, adaptation_id, "findings")
+        return None if data is None else json.loads(data)
 
     def _keep(self, project_id: str, adaptation_id: str, attempt: int, pieces: dict[Piece, bytes]) -> None:
         made = {name: self._blobs.put(project_id, data) for name, data in pieces.items()}

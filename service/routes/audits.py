@@ -1,0 +1,91 @@
+"""Audits: what was found in a version's samples, and what somebody decided of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query, Request
+
+from service.edge import Annotating, Predicting, Reply, StrictRoute, answer_problem, documented
+from service.errors import problem
+from service.schemas import FixesIn, FixIn
+from tsugiki.data.text import RowRefused, clean_label
+from tsugiki.domain import ROW_FINDINGS, Fix, Json
+from tsugiki.errors import Invalid, Issue
+from tsugiki.storage.fixes import Fixed, Standing
+
+router = APIRouter(prefix="/v1/projects/{p}", route_class=StrictRoute, tags=["audits"])
+
+Number = Annotated[int, Path(ge=1, lt=2**31)]
+
+
+@router.get("/versions/{v}/audit", responses=documented(dict[str, Any], 404))
+def audit(by: Predicting, p: str, v: Number, code: Annotated[str | None, Query(max_length=64)] = None) -> Reply:
+    """What was found in the snapshot's samples, with evidence, and where each finding stands now; `code` filters."""
+    project = by.project(p)
+    version = by.core.registry.get(project.id, v)
+    stored: Json = by.core.registry.evaluation(version)["audit"]
+    wanted = [finding for finding in stored["findings"] if code in (None, finding["code"])]
+    named = {finding["sample"] for finding in wanted if finding["sample"] is not None}
+    standings = by.core.samples.standings(project.id, sorted(named))
+    found = {key: stored[key] for key in ("samples", "held_out", "neighbours", "summary")}
+    data = [finding | {"state": _state(finding, standings)} for finding in wanted]
+    return Reply({"object": "audit", "version": version.number, **found, "data": data})
+
+
+@router.post("/audit/fixes", responses=documented(dict[str, Any], 404, 413, 415, 507))
+def fix(by: Annotating, p: str, wish: FixesIn, request: Request) -> Any:  # a Reply or a problem
+    """Relabel, drop or keep samples, each wholly or not at all; to say a thing twice changes nothing.
+
+    What is kept is not reported again while its label stays. 422 where every row is rejected.
+    """
+    project = by.project(p)
+    rows = [_checked(index, row) for index, row in enumerate(wish.fixes)]
+    good = [row for row in rows if isinstance(row, Fix)]
+    outcomes = iter(by.core.samples.fix(project.id, good, by.principal.key.id) if good else [])
+    fixed = [next(outcomes) if isinstance(row, Fix) else Fixed("rejected", row) for row in rows]
+    counts = Counter(one.status for one in fixed)
+    reply = {
+        "object": "fix.batch",
+        **{status: counts[status] for status in ("applied", "unchanged", "rejected")},
+        "data": [_row(index, *pair) for index, pair in enumerate(zip(wish.fixes, fixed, strict=True))],
+    }
+    if counts["rejected"] < len(fixed):
+        return Reply(reply)
+    errors = [one.error for one in fixed if one.error is not None]
+    refused = Invalid(f"no fix was applied: {errors[0].detail}", code=errors[0].reason, fix=errors[0].fix)
+    return answer_problem(request, refused, reply)
+
+
+def _checked(index: int, row: FixIn) -> Fix | Invalid:
+    pointer = f"/fixes/{index}/label"
+    if (row.label is None) == (row.action == "relabel"):
+        detail = "relabel needs a label" if row.action == "relabel" else f"{row.action} takes no label"
+        issue = Issue("label_missing" if row.label is None else "label_unexpected", pointer, detail)
+        return Invalid(detail, code=issue.code, fix="send label with relabel, and only there", issues=[issue])
+    try:
+        label = None if row.label is None else clean_label(row.label, pointer)
+    except RowRefused as refused:
+        return refused
+    codes = ROW_FINDINGS if row.codes is None else tuple(row.codes)
+    return Fix(row.sample, row.action, label, row.expected_label, codes)
+
+
+def _row(index: int, asked: FixIn, fixed: Fixed) -> Json:
+    told: Json = {"index": index, "sample": asked.sample, "action": asked.action, "status": fixed.status}
+    return told if fixed.error is None else told | {"error": problem(fixed.error)}
+
+
+def _state(finding: Json, standings: dict[str, Standing]) -> str | None:
+    """Where a finding about a sample stands; one about a label stands with the samples, and has none."""
+    if finding["sample"] is None:
+        return None
+    standing = standings.get(finding["sample"])
+    if standing is None:
+        return "dropped"
+    if standing.label != finding["label"]:
+        return "relabelled"
+    if finding["code"] in standing.kept:
+        return "kept"
+    return "quarantined" if standing.quarantined else "open"

@@ -1,0 +1,99 @@
+"""The nearest rows of every row, by the cosine of centred features; exact where that is cheap, else by cells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tsugiki.data.audit.cells import Cell, cells_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from tsugiki.domain import Floats, Ints
+
+NEIGHBOURS = 10  # enough to outvote chance; outliers read the first five
+EXACT_ROWS = 5_000  # all pairs of these are a second of one thread; beyond, the squares would rule
+BLOCK_ELEMENTS = 1 << 20  # cosines held at once: 4 MiB, and a look at `check` every few milliseconds
+LONELY_PART = 0.03  # of the rows, the least like their cells', are compared with all: it is those that a cell fails
+MOST_LONELY = 1_000  # of them: some seconds of one thread at 100,000 rows
+SHORTEST_PART = 1e-6  # of the longest centred row: what is shorter is rounding, as where all rows are the same
+LEAST_LENGTH = 1e-24  # and no longest row is taken for shorter
+LARGEST_FEATURE = 1e15  # beyond it float32 squares overflow; the fit refuses such rows
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """Of each row, nearest first: `rows` and `cosines` (n, k), k = min(NEIGHBOURS, n - 1).
+
+    Features are centred before, so that what all rows share does not count as likeness. By cells a neighbour may be
+    missed (`exact` is False then), and never one invented.
+    """
+
+    rows: Ints
+    cosines: Floats
+    exact: bool
+
+    def pairs(self, at_least: float) -> Ints:
+        """The pairs of rows (pairs, 2) at least so near, lower row first, each once."""
+        near = self.cosines >= at_least
+        one = np.repeat(np.arange(len(self.rows)), near.sum(axis=1))
+        both = np.stack([one, self.rows[near]], axis=1)
+        both.sort(axis=1)
+        return np.unique(both, axis=0)
+
+
+def search(features: Floats, check: Callable[[float], None] = lambda done: None) -> Neighbours:
+    """`features` (n, d); rows that are not finite have no neighbours. `check` hears the part done, raises to stop."""
+    rows = _directions(features)
+    everything = np.arange(len(rows))
+    count = min(NEIGHBOURS, max(len(rows) - 1, 0))
+    found = np.zeros((len(rows), count), np.int64)
+    cosines = np.zeros((len(rows), count), np.float32)
+    exact = len(rows) <= EXACT_ROWS
+    done = 0
+
+    def advance(more: int) -> None:
+        nonlocal done
+        done += more
+        check(min(done / len(rows), 1.0))
+
+    for cell in [Cell(everything, everything)] if exact else cells_of(rows):
+        _look(rows, cell, found, cosines, advance)
+    if not exact:
+        lonely = np.argsort(cosines.mean(axis=1), kind="stable")[: min(int(LONELY_PART * len(rows)), MOST_LONELY)]
+        _look(rows, Cell(lonely, everything), found, cosines, advance)
+    return Neighbours(found, cosines, exact)
+
+
+def _look(rows: Floats, cell: Cell, found: Ints, cosines: Floats, advance: Callable[[int], None]) -> None:
+    """Fill in the nearest of each of the cell's rows among its candidates, block by block."""
+    count = found.shape[1]
+    if count == 0:
+        return
+    step = max(1, BLOCK_ELEMENTS // len(cell.candidates))
+    for start in range(0, len(cell.rows), step):
+        asking = cell.rows[start : start + step]
+        likeness = rows[asking] @ rows[cell.candidates].T
+        likeness[asking[:, None] == cell.candidates[None, :]] = -2.0  # oneself is no neighbour
+        best = np.argpartition(likeness, -count, axis=1)[:, -count:]
+        values = np.take_along_axis(likeness, best, axis=1)
+        order = np.argsort(-values, axis=1, kind="stable")
+        found[asking] = cell.candidates[np.take_along_axis(best, order, axis=1)]
+        cosines[asking] = np.take_along_axis(values, order, axis=1)
+        advance(len(asking))
+
+
+def _directions(features: Floats) -> Floats:
+    """Centred rows of length 1, or 0 where a row has no direction."""
+    largest = np.maximum(features.max(axis=1, initial=0), -features.min(axis=1, initial=0))
+    sound: NDArray[np.bool_] = largest < LARGEST_FEATURE  # NaN is not
+    rows = np.where(sound[:, None], features, np.float32(0)).astype(np.float32, copy=False)
+    if sound.any():
+        rows = np.where(sound[:, None], rows - rows[sound].mean(axis=0), np.float32(0))
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    least = SHORTEST_PART * float(lengths.max(initial=LEAST_LENGTH))
+    return np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > least)
