@@ -69,7 +69,9 @@ async def adapting(core: Core, project: Project, wish: AdaptationIn, plan: Plan,
     request = request_of(wish)
     adaptation = await asyncio.to_thread(core.adaptations.create, project.id, request, once, for_trainer=deep)
     if deep:
-        return await _ended(core, project.tenant_id, adaptation.id, wish.wait_seconds)
+        ended = await _ended(core, project.tenant_id, adaptation.id, wish.wait_seconds)
+        core.directory.forget(project.id)  # who was told of a version is answered by it: no later news is waited for
+        return ended
     if adaptation.status == "queued" and adaptation.attempts == 0:
         done = asyncio.wrap_future(core.fast_lane.submit(project, adaptation))
         await asyncio.wait([done], timeout=wish.wait_seconds)
