@@ -69,7 +69,9 @@ async def adapting(core: Core, project: Project, wish: AdaptationIn, plan: Plan,
     await asyncio.to_thread(core.deep_lane.admit, project.tenant_id)
     request = request_of(wish)
     adaptation = await asyncio.to_thread(core.adaptations.create, project.id, request, once, for_trainer=True)
-    return await _ended(core, project.tenant_id, adaptation.id, wish.wait_seconds)
+    ended = await _ended(core, project.tenant_id, adaptation.id, wish.wait_seconds)
+    core.directory.forget(project.id)  # who was told of a version is answered by it: no later news is waited for
+    return ended
 
 
 async def _adapted(core: Core, project: Project, wish: AdaptationIn, once: Once | None) -> Adaptation:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import get_args
 
 import pytest
 
+from service.keeping import STOP_S
 from service.launch import Running, serving
 from service.trainer import NICE
 from service.wiring import Core
 from tests.faults.several import soon, workers
-from tests.jobs.deep import DIE, FITTED, core_with_trainer
+from tests.jobs.deep import DIE, FITTED, HOLD, core_with_trainer
 from tests.jobs.working import live, project, samples
 from tsugiki.backbones import Loaded
 from tsugiki.domain import Adaptation
@@ -80,6 +82,25 @@ def test_a_job_that_kills_each_trainer_is_given_up(core: Core) -> None:
     assert core.registry.list(job.project_id).data == ()
     after = train(core, "after-poison")
     assert soon(lambda: now(core, after).status == "succeeded", RESUMED_S)
+
+
+def test_the_end_of_the_service_puts_a_training_back_and_the_next_start_goes_on_with_it(
+    make_home: Callable[[], Path], tiny: Loaded
+) -> None:
+    home = make_home()
+    (home / HOLD).touch()
+    with core_with_trainer(home, tiny.source.folder) as before:
+        job = train(before, "interrupted")
+        assert soon(lambda: now(before, job).phase == "train", RESUMED_S)
+        assert before.keeper is not None and (trainer := before.keeper.pid) is not None
+        began = time.monotonic()
+    assert time.monotonic() - began < STOP_S and not alive(trainer), "it stopped by itself"
+    (home / HOLD).unlink()
+    with core_with_trainer(home, tiny.source.folder) as after:
+        found = now(after, job)
+        assert (found.status, found.attempts) in (("queued", 0), ("running", 1))
+        assert soon(lambda: now(after, job).status == "succeeded", RESUMED_S)
+        assert (now(after, job).attempts, live(after, job.project_id)) == (1, 1)
 
 
 @pytest.fixture

@@ -22,9 +22,11 @@ from service.wiring import Core, wire
 from tests.unpickling import forbid_unpickling
 from tsugiki.domain import Budget, Fitted, MethodName, Profile, TrainingSet, Verdict
 from tsugiki.jobs.deep_jobs import Step, StepName
+from tsugiki.jobs.deep_lane import DEEP
 from tsugiki.ports import Backbone, Method, Progress
 
 COMMAND = (sys.executable, "-m", "tests.jobs.deep")
+KEY = "tsk_of-the-trainer-tests"
 LOOK_S = 0.01
 HOLD, LACKING, FITTED = "hold", "lacking", "fitted"  # files in a home: see `Held`
 DIE = "die"  # a file in a home that names a step, before or after which the trainer is killed; see `dying`
@@ -60,7 +62,7 @@ class Held:
 
 
 def methods(home: Path) -> tuple[Method, ...]:
-    return (*METHODS, Held(home))
+    return (*(method for method in METHODS if method.name not in DEEP), Held(home))
 
 
 @contextmanager
@@ -75,7 +77,7 @@ def core_with_trainer(home: Path, backbone: Path, **settings: object) -> Generat
         "trainer": True,
         **settings,
     }
-    made = Settings(**values, bootstrap_key="tsk_of-the-trainer-tests")  # pyright: ignore[reportArgumentType]  # as text
+    made = Settings(**values, bootstrap_key=KEY)  # pyright: ignore[reportArgumentType]  # as text
     core = wire(made, methods(home), COMMAND, environment_of(made))
     try:
         yield core

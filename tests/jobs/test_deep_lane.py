@@ -18,7 +18,7 @@ from adapters.selection import plan
 from service.wiring import Core
 from tests.faults.several import soon
 from tests.jobs.deep import FITTED, HOLD, LACKING, core_with_trainer, methods
-from tests.jobs.working import SOON_S, adapt, live, project, samples
+from tests.jobs.working import SOON_S, adapt, ask, live, project, samples
 from tsugiki.backbones import Loaded
 from tsugiki.domain import Adaptation, Budget, MethodName, Plan, Profile, Project
 from tsugiki.errors import Invalid, NotFound
@@ -180,6 +180,15 @@ def test_what_the_plan_names_next_follows_in_the_background_and_has_to_pass_the_
     last = [ended(core, made, job) for job in (follower, waiting[-1])]
     assert [job.status for job in last] == ["succeeded", "succeeded"]
     assert all(job.gate is not None and "without comparison" not in job.gate["reason"] for job in last)
+
+
+def test_the_fast_lane_hands_over_what_turns_out_to_be_deep(core: Core) -> None:
+    made = taught(core)
+    job = ask(core, made, method="lora")
+    core.fast_lane.submit(made, job).result(SOON_S)
+    done = ended(core, made, job)
+    assert (done.status, done.attempts) == ("succeeded", 1)
+    assert core.registry.get(made.id, 1).method == "lora"
 
 
 def test_a_plan_leaves_deep_methods_out_where_no_trainer_is_wanted(core: Core) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from tests.service.asking import SAMPLES, Object, Tenant, good, listed, refused
+from tests.service.asking import Object, Tenant, good, listed, refused
 
 
 def test_a_version_has_every_field_of_the_contract(http: httpx.Client, support: str) -> None:

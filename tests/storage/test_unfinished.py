@@ -1,0 +1,92 @@
+"""What an unfinished adaptation has made is kept while it is unfinished, and written by its newest attempt only."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from tests.storage.making import Stores, graft, new_version
+from tsugiki.domain import Adaptation, Fitted, HeldOut, Project
+from tsugiki.errors import Conflict
+from tsugiki.storage import grafts
+from tsugiki.storage.adaptations import Adaptations
+from tsugiki.storage.presence import TRAINER
+from tsugiki.storage.references import referenced_blobs
+from tsugiki.storage.unfinished import Unfinished
+
+
+class Begun(NamedTuple):
+    unfinished: Unfinished
+    trainer: Adaptations
+    project: Project
+    job: Adaptation
+    attempt: int
+
+
+@pytest.fixture
+def begun(stores: Stores) -> Begun:
+    trainer, made = Adaptations(stores.database, TRAINER), stores.project()
+    job = stores.adaptations.create(made.id, {"method": "lora"}, for_trainer=True)
+    return Begun(Unfinished(stores.database, stores.blobs), trainer, made, job, trainer.start(job.id))
+
+
+def fitted() -> Fitted:
+    return Fitted(graft(), HeldOut(np.array([1, 0], np.int64), np.array([[0.25, 0.75], [1, 0]], np.float32)))
+
+
+def test_another_attempt_reads_what_one_kept(begun: Begun) -> None:
+    unfinished, trainer, made, job, attempt = begun
+    assert unfinished.snapshot(made.id, job.id) is None and unfinished.fitted(made.id, job.id) is None
+    snapshot = new_version(made, "snp_1").snapshot
+    unfinished.keep_snapshot(snapshot, job.id, attempt)
+    unfinished.keep_fitted(made.id, fitted(), job.id, attempt)
+    assert trainer.start(job.id) == attempt + 1
+    assert unfinished.snapshot(made.id, job.id) == snapshot
+    found = unfinished.fitted(made.id, job.id)
+    assert found is not None and grafts.encode(found.graft) == grafts.encode(graft())
+    assert found.held_out.rows.tolist() == [1, 0] and found.held_out.probabilities.tolist() == [[0.25, 0.75], [1, 0]]
+    with pytest.raises(Conflict):
+        unfinished.keep_snapshot(snapshot, job.id, attempt)
+
+
+def test_its_blobs_are_named_until_it_ends(stores: Stores, begun: Begun) -> None:
+    unfinished, _, made, job, attempt = begun
+    unfinished.keep_fitted(made.id, fitted(), job.id, attempt)
+    assert len(referenced_blobs(stores.database)) == 2
+    stores.adaptations.cancel(made.tenant_id, job.id)
+    assert referenced_blobs(stores.database) == frozenset()
+
+
+def test_nothing_is_left_of_what_was_kept_for_an_erased_project(stores: Stores, begun: Begun) -> None:
+    unfinished, _, made, job, attempt = begun
+    assert stores.projects.delete(made)
+    with pytest.raises(Conflict):
+        unfinished.keep_fitted(made.id, fitted(), job.id, attempt)
+    assert stores.blobs.owners() == frozenset()
+
+
+def test_what_waits_for_the_trainer_is_nobody_else_s_to_run_or_take_over(stores: Stores, begun: Begun) -> None:
+    _, trainer, made, job, _ = begun
+    assert [one.id for one in trainer.unfinished()] == [job.id]
+    assert stores.adaptations.unfinished() == [] and stores.adaptations.owners() == frozenset()
+    with pytest.raises(Conflict, match="another process"):
+        stores.adaptations.start(job.id)
+    assert stores.adaptations.waiting_for_trainer() == 0
+    stores.adaptations.create(made.id, {}, for_trainer=True)
+    assert (trainer.waiting_for_trainer(made.tenant_id), trainer.waiting_for_trainer("ten_other")) == (1, 0)
+
+
+def test_what_follows_is_queued_by_the_transaction_that_publishes(stores: Stores, begun: Begun) -> None:
+    _, trainer, made, _, _ = begun
+    for number in (1, 2):
+        job = stores.adaptations.create(made.id, {})
+        attempt = stores.adaptations.start(job.id)
+        new = new_version(made, f"snp_{number}")
+        stores.registry.publish(made.id, new, job.id, attempt, None, None, {}, {}, job.id, {"method": "lora"})
+        follower = trainer.unfinished()[-1]
+        assert follower.request == {"method": "lora", "follows": job.id}
+        with pytest.raises(Conflict):
+            stores.registry.publish(made.id, new, job.id, attempt, None, None, {}, {}, job.id, {"method": "lora"})
+    assert len(trainer.unfinished()) == 2, "the running one, and one that waits to follow"
