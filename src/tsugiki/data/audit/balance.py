@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 RARE_PART = 0.1  # of an equal share of the rows; cleanlab's Datalab warns at the same
 ALIKE = 0.9  # centred cosine of texts that say one thing in other words, as read off clinc150 and hwu64
-THIN_PART = 0.5  # of a label's rows are different ones; so few in 1 % of clinc150's labels, the most repetitive set
+THIN_PART = (
+    0.5  # of a label's rows are different ones; so few in 1 to 2 % of clinc150's labels, the most repetitive set
+)
 FEWEST_ROWS = 5  # of a label, before its diversity is judged
 MOST_EVIDENCE = 10
 

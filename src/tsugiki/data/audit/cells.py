@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from tsugiki.domain import Floats, Ints
 
 ROWS_PER_CELL = 128  # some hundred cells at 10,000 rows: finding a cell costs less than searching in it
-CANDIDATES = 2_000  # rows looked at a row; see tests/bench/audit.py for what is missed by it
+# Rows looked at a row. In the whole of clinc150 and hwu64 it finds every pair above a cosine of 0.97, 0.999 of those
+# above 0.9, and the nearest row of 98 % of all.
+CANDIDATES = 2_000
 ROUNDS = 3  # of k-means: the cells need to be of like rows, not the best ones
 ASSIGN_ROWS = 4_096  # rows compared with all centres at once
 SEED = 0  # of the first centres; fixed, for an audit of the same rows must find the same
