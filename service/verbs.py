@@ -97,6 +97,11 @@ async def predict(
     return answered
 
 
+def timings_of(answered: Answered) -> dict[str, float]:
+    """Seconds by name, as the reply's Server-Timing tells them; `load` where the version was not in memory."""
+    return {"engine": answered.engine_s} | ({"load": answered.load_s} if answered.load_s else {})
+
+
 async def predictions_reply(answered: Answered, top_k: int) -> PredictionList:
     """The reply's object, built in a thread where it is long."""
     if len(answered.rows) * top_k <= INLINE_SCORES:
@@ -138,7 +143,7 @@ async def predict_verb(core: Core, ctx: bentoml.Context, body: Mapping[str, Any]
         answered = await predict(
             core, principal.tenant.id, wish.project, selector, wish.inputs, wish.truncate, wish.top_k
         )
-        timings["engine"] = answered.engine_s
+        timings |= timings_of(answered)
         return dict(await predictions_reply(answered, wish.top_k))
 
     return await _answer(ctx, run)

@@ -154,7 +154,7 @@ def wire(settings: Settings) -> Core:
     idempotency = Idempotency(database, owner)
     # The registry tells the directory of every move, and the directory reads the registry.
     registry = Registry(database, blobs, on_move=lambda project_id: directory.forget(project_id))
-    directory = Directory(projects, registry)
+    directory = Directory(registry)
     budget = Weight(settings.head_bytes, settings.lora_bytes, settings.network_bytes)
     backbones = ServedBackbones(
         names(settings.backbones),

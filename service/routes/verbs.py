@@ -61,7 +61,7 @@ async def answer(by: Caller, ref: str, selector: Selector, wish: PredictIn) -> R
     """Raises what `verbs.predict` raises, and Unavailable for a caller who left."""
     work = verbs.predict(by.core, by.tenant_id, ref, selector, wish.inputs, wish.truncate, wish.top_k)
     answered = await while_connected(by.request, work)
-    by.request.state.timings["engine"] = answered.engine_s
+    by.request.state.timings |= verbs.timings_of(answered)
     return Reply(await verbs.predictions_reply(answered, wish.top_k))
 
 

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -168,7 +169,7 @@ class Snapshot:
 # Backbones and grafts
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class FeatureSpace:
     """Identity of the vectors a backbone yields. Vectors of two spaces never mix (I8)."""
 
@@ -179,7 +180,7 @@ class FeatureSpace:
     precision: str
     dim: int
 
-    @property
+    @cached_property
     def id(self) -> str:
         parts = (self.backbone_sha256, self.preprocessing, self.pooling, self.precision, str(self.dim))
         return "fsp_" + hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]

@@ -176,6 +176,7 @@ def test_without_the_watcher_the_same_move_is_not_seen(make_home: Callable[[], P
 def two_cores(home: Path, tiny: Loaded) -> Generator[list[Core]]:
     """What two workers hold, in this process."""
     values: dict[str, Any] = {"home": home, "backbones": {"tiny": tiny.source.folder}, "text_backbone": "tiny"}
+    values["engine"] = "onnxruntime"
     settings = Settings(**values, workers=2, bootstrap_key="tsk_of-the-workers-tests")  # pyright: ignore[reportArgumentType]  # as the environment's text
     cores = [wire(settings), wire(settings)]
     try:

@@ -21,7 +21,7 @@ from tsugiki.backbones import Loaded
 from tsugiki.domain import Export, Precision, Project, Version
 from tsugiki.errors import NotFound, Unavailable
 from tsugiki.export import build
-from tsugiki.jobs.exporting import Answers, Exporting, ExportStores
+from tsugiki.jobs.exporting import PARITY_ROWS, Answers, Exporting, ExportStores
 
 if TYPE_CHECKING:
     from tsugiki.domain import Floats
@@ -72,7 +72,7 @@ def test_an_export_is_delivered_with_its_parity(core: Core, made: Project) -> No
     done = export(core, made, core.exporting)
     assert (done.status, done.error) == ("succeeded", None)
     assert done.parity is not None
-    assert done.parity["rows"] == 24
+    assert done.parity["rows"] == 2 * 24, "each sample, and its beginning"
     assert done.parity["reference"] == "service"
     assert done.parity["max_abs_diff"] <= 1e-4
     zipped = content(core, done)
@@ -91,6 +91,22 @@ def test_an_export_made_before_is_found_again_by_its_precision(core: Core) -> No
     assert core.exports.begin(of.id, 1, "fp32") == done
     assert core.exports.begin(of.id, 1, "int8").status == "queued"
     assert export(core, of, core.exporting).sha256 == done.sha256, "the same version gives the same bytes"
+
+
+def test_what_an_export_is_compared_on_are_samples_and_texts_that_were_not_fitted(core: Core) -> None:
+    of = adapted(core, "compared")
+    asked: list[str] = []
+
+    def listening(project: Project, version: Version, texts: Sequence[str]) -> Floats:
+        asked.extend(texts)
+        return core.predictor.probabilities(project, version, texts)
+
+    by = exporting(core, listening)
+    assert export(core, of, by).status == "succeeded"
+    by.close()
+    stored = {row.content for row in core.samples.labelled(of.id)}
+    assert len(asked) <= PARITY_ROWS
+    assert stored & set(asked) and set(asked) - stored
 
 
 def test_an_export_that_answers_otherwise_than_the_service_is_refused_and_leaves_no_file(core: Core) -> None:

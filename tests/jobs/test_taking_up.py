@@ -39,6 +39,7 @@ class Neighbour:
 @pytest.fixture(scope="module")
 def core(make_home: Callable[[], Path], tiny: Loaded) -> Iterator[Core]:
     values: dict[str, Any] = {"home": make_home(), "backbones": {"tiny": tiny.source.folder}, "text_backbone": "tiny"}
+    values["engine"] = "onnxruntime"
     made = wire(Settings(**values, bootstrap_key="tsk_of-the-taking-up-tests"))  # pyright: ignore[reportArgumentType]  # as the environment's text
     yield made
     made.close()

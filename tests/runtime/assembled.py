@@ -153,7 +153,7 @@ def assembled(
     blobs = Blobs(LocalFiles(home / "blobs"))
     projects = Projects(database, blobs)
     registry = Registry(database, blobs, on_move=lambda project_id: directory.forget(project_id))
-    directory = Directory(projects, registry)
+    directory = Directory(registry)
     real = OnnxEngine(tiny, threads=1)
 
     def make_engine(files: Loaded, delta: WeightsDelta | None) -> Engine:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.runtime.assembled import Assembled, assembled
 from tsugiki.backbones import Loaded
-from tsugiki.domain import LIVE, Policy, Version
+from tsugiki.domain import LIVE, Policy, Project, Version
 from tsugiki.errors import NotFound, NoVersion
 from tsugiki.evaluation.abstention import ALWAYS
 from tsugiki.runtime.directory import Directory, Selector
@@ -34,8 +34,8 @@ class Interrupted:
     def __getattr__(self, name: str) -> object:
         return getattr(self._registry, name)
 
-    def get(self, project_id: str, number: int) -> Version:
-        found = self._registry.get(project_id, number)
+    def resolve(self, tenant_id: str, ref: str, alias: str, number: int | None) -> tuple[Project, Version | None]:
+        found = self._registry.resolve(tenant_id, ref, alias, number)
         self._meanwhile()
         return found
 
@@ -95,7 +95,7 @@ def test_an_alias_that_moves_while_it_is_read_is_not_remembered_as_it_was(parts:
             move()
             late[0].forget(project.id)
 
-    late.append(Directory(parts.projects, Interrupted(parts.registry, meanwhile)))  # pyright: ignore[reportArgumentType]
+    late.append(Directory(Interrupted(parts.registry, meanwhile)))  # pyright: ignore[reportArgumentType]
     asked = (project.tenant_id, "support", Selector())
     assert late[0].resolve(*asked).version.number == 2, "it asked before the move"
     assert late[0].remembered(*asked) is None

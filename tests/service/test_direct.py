@@ -109,9 +109,22 @@ def test_a_prediction_tells_what_it_took_and_so_does_its_refusal(ways: Ways) -> 
     for path, body, status in ((VERB, ASKED, 200), (ROUTE, {"inputs": ["pay"]}, 200), (VERB, {}, 422)):
         reply = ways.direct.post(path, json=body, headers=_headers(ways, "predict"))
         assert reply.status_code == status
-        wanted = TOTAL if status != 200 else re.compile(TOTAL.pattern + r", engine;dur=(?!0\.00)\d+\.\d\d")
+        wanted = TOTAL if status != 200 else re.compile(TOTAL.pattern + r", engine;dur=(?!0\.00)\d+\.\d\d(, load;.*)?")
         assert wanted.fullmatch(reply.headers["server-timing"])
     assert "server-timing" not in ways.direct.get("/v1/me", headers=_headers(ways, "predict")).headers
+
+
+def test_the_first_prediction_of_a_version_tells_what_its_loading_took(ways: Ways, service: InProcess) -> None:
+    core = service.core
+    principal = core.door.identify(ways.keys["predict"])
+    project = core.projects.get(principal.tenant.id, "support")
+    core.directory.forget(project.id)
+    core.residency.forget(project.id)
+    told = [
+        ways.direct.post(VERB, json=ASKED, headers=_headers(ways, "predict")).headers["server-timing"] for _ in range(2)
+    ]
+    assert re.search(r"load;dur=(?!0\.00)\d+\.\d\d", told[0])
+    assert "load" not in told[1]
 
 
 def test_what_a_route_measured_is_told_in_milliseconds(service: InProcess) -> None:

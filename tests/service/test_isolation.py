@@ -16,20 +16,32 @@ from tests.service.asking import SAMPLES, Tenant, good
 from tests.service.in_process import in_process
 from tests.service.isolation import BODIES, NAMED_IN_BODY, Answer, Ask, Owned, fill, leaks, object_routes
 from tsugiki.backbones import Loaded
-from tsugiki.domain import Project
+from tsugiki.domain import Project, Version
 from tsugiki.runtime.directory import Directory
 from tsugiki.runtime.predictor import Predictor
+from tsugiki.storage.database import Database
 from tsugiki.storage.projects import Projects
+from tsugiki.storage.registry import Registry
 from tsugiki.storage.tables import ProjectRow
+
+
+def owner_of(database: Database, tenant_id: str, ref: str) -> str:
+    """Whoever owns it, whoever asks."""
+    with database.read() as session:
+        row = session.get(ProjectRow, ref)
+    return tenant_id if row is None else row.tenant_id
 
 
 class Forgetful(Projects):
     """A store that forgets to ask whose project it is: what the check must catch."""
 
     def get(self, tenant_id: str, ref: str) -> Project:
-        with self._database.read() as session:
-            row = session.get(ProjectRow, ref)
-        return super().get(tenant_id if row is None else row.tenant_id, ref)
+        return super().get(owner_of(self._database, tenant_id, ref), ref)
+
+
+class ForgetfulRegistry(Registry):
+    def resolve(self, tenant_id: str, ref: str, alias: str, number: int | None) -> tuple[Project, Version | None]:
+        return super().resolve(owner_of(self._database, tenant_id, ref), ref, alias, number)
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +88,7 @@ def test_the_owner_is_not_refused_where_the_stranger_was(stranger: Tenant, their
 def test_a_store_that_forgets_the_tenant_is_caught(tiny: Loaded, make_home: Callable[[], Path]) -> None:
     def forgetful(core: Core) -> Core:
         projects = Forgetful(core.database, core.blobs)
-        directory = Directory(projects, core.registry)
+        directory = Directory(ForgetfulRegistry(core.database, core.blobs))
         predictor = Predictor(directory, core.residency, core.backbones)
         return replace(core, projects=projects, directory=directory, predictor=predictor)
 

@@ -5,7 +5,7 @@ Texts and labels are kept in Unicode NFC, so that two spellings of the same char
 
 import hashlib
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from tsugiki.domain import NewSample
@@ -42,6 +42,16 @@ def clean_text(raw: object, pointer: str) -> str:
     if not text.strip():
         raise _refused("input_empty", pointer, "the text is empty or white space only", "send a text, or drop the row")
     return text
+
+
+def beginning(text: str) -> str:
+    """The first half of the words, or of the characters of a single one: `"pay my bill"` -> `"pay my"`; never blank."""
+    words = text.split()
+    return " ".join(words[: _half(words)]) if len(words) > 1 else words[0][: _half(words[0])]
+
+
+def _half(items: Sequence[object]) -> int:
+    return -(-len(items) // 2)
 
 
 def clean_label(raw: str, pointer: str) -> str:

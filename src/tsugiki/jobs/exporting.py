@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from tsugiki.data.text import beginning
 from tsugiki.errors import Conflict, NotFound, StorageFull, TsugikiError, Unavailable
 from tsugiki.evaluation.abstention import abstain_below
 from tsugiki.jobs.attempts import MAX_ATTEMPTS, PAUSES_S, TROUBLE, Stopped, stopped
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["WORK", "Exporting"]
 log = logging.getLogger(__name__)
 
-PARITY_ROWS = 200  # compared at most: seconds of one core, and one wrong row in a hundred is still seen
+# Compared at most, half of them samples: seconds of one core, and one wrong row in a hundred is still seen.
+PARITY_ROWS = 200
 
 Answers = Callable[["Project", "Version", Sequence[str]], "Floats"]
 """The service's own probabilities (texts, classes) by one version; of one with a scope the margins behind them."""
@@ -152,10 +154,10 @@ class Exporting:
     def _export(self, project: Project, export: Export, folder: Path) -> None:
         stores = self._stores
         version = stores.registry.get(project.id, export.version)
-        texts = [row.content for row in stores.samples.labelled(project.id)]
-        if not texts:
+        samples = [row.content for row in stores.samples.labelled(project.id)]
+        if not samples:
             raise Conflict("the project has no samples to compare the export with the service on", fix="add samples")
-        texts = texts[:: -(-len(texts) // PARITY_ROWS)]
+        texts = _compared(samples)
         answers = self._answers(project, version, texts)
         self._check()
         facts: Json = {"number": version.number, "digest": version.digest, "created_at": version.created_at.isoformat()}
@@ -191,3 +193,14 @@ class Exporting:
             self._stores.blobs.delete_owner(project.id)
         except Conflict:
             log.info("export %s had ended already", export.id)
+
+
+def _compared(samples: Sequence[str]) -> list[str]:
+    """Some of the samples, evenly, and the beginning of each.
+
+    A head is sure of what it was fitted on, and sure answers hide small differences. Measured on three tasks served in
+    bf16, the greatest was 0.0005 to 0.003 on training rows, 0.003 to 0.007 on their beginnings, 0.004 to 0.007 on
+    1,000 test rows.
+    """
+    some = samples[:: -(-2 * len(samples) // PARITY_ROWS)]
+    return [*some, *map(beginning, some)]

@@ -90,15 +90,15 @@ class Batcher:
             None  # tokens a second of all workers together, by full passes; None before the first
         )
         self._closed = False
-        self._ready = threading.Condition()
+        self._lock = threading.Lock()
+        self._ready = threading.Condition(self._lock)  # the workers sleep on it
+        self._cue = threading.Condition(self._lock)  # the express thread does
         self._threads = [
-            threading.Thread(target=self._serve, args=(n, self._next_batch), name=f"engine-{n}", daemon=True)
+            threading.Thread(target=self._serve, args=(n,), name=f"engine-{n}", daemon=True)
             for n in range(self._workers)
         ]
         if express:
-            self._threads.append(
-                threading.Thread(target=self._serve, args=(-1, self._next_express), name="engine-express", daemon=True)
-            )
+            self._threads.append(threading.Thread(target=self._serve_express, name="engine-express", daemon=True))
         for thread in self._threads:
             thread.start()
 
@@ -110,15 +110,19 @@ class Batcher:
         if not rows:
             ticket.future.set_result(Replies([], 0.0))
             return ticket.future
-        with self._ready:
-            if self._closed:
-                raise Unavailable("the service is shutting down", fix="send the request to another replica")
+        with self._lock:
             self._admit(lane, tenant_id, len(rows))
             for index, ids in enumerate(rows):
                 self._lanes[lane].push(Row(ticket, index, ids))
-            # The express thread sleeps on the same condition: one that is woken and has nothing to do wakes nobody.
-            self._ready.notify(len(rows) + 1)
+            self._ready.notify(len(rows))
+            if self._owned:
+                self._cue.notify()
         return ticket.future
+
+    def check(self, tenant_id: str, rows: int, lane: Lane) -> None:
+        """What `submit` would raise now: asked before rows are prepared, overload is refused for next to nothing."""
+        with self._lock:
+            self._admit(lane, tenant_id, rows)
 
     @property
     def alive(self) -> bool:
@@ -128,19 +132,21 @@ class Batcher:
     @property
     def waiting(self) -> int:
         """Rows queued and not yet in a pass."""
-        with self._ready:
+        with self._lock:
             return sum(queue.size for queue in self._lanes.values())
 
     def close(self) -> None:
         """Finish what is queued, then end the workers."""
-        with self._ready:
+        with self._lock:
             self._closed = True
-            self._ready.notify_all()
+            self._wake_all()
         for thread in self._threads:
             thread.join()
 
     def _admit(self, lane: Lane, tenant_id: str, rows: int) -> None:
         """A queue that is empty takes any request whole."""
+        if self._closed:
+            raise Unavailable("the service is shutting down", fix="send the request to another replica")
         queue = self._lanes[lane]
         waiting = queue.waiting(tenant_id)
         if waiting and waiting + rows > self._limits.tenant_rows:
@@ -157,31 +163,50 @@ class Batcher:
                     f"{wait_s:.1f} s of work are waiting already", fix="try again later", retry_after_s=ceil(wait_s)
                 )
 
-    def _serve(self, worker: int, next_batch: Callable[[], _Batch | None]) -> None:
-        if worker >= 0:
-            stand_back()
-        while True:
-            with self._ready:
-                while (batch := next_batch()) is None:
-                    if self._closed and not any(queue.size for queue in self._lanes.values()):
-                        self._ready.notify_all()  # those who found nothing they might take, while others had work
-                        return
-                    self._ready.wait()
-                if worker >= 0:
-                    self._owners[worker] = batch.owner
-                    self._ready.notify()  # a pass that one tenant owns may be the express thread's cue
+    def _serve(self, worker: int) -> None:
+        stand_back()
+        while (batch := self._await(self._ready, self._next_batch, worker)) is not None:
             started = time.perf_counter()
             whole = False
             try:
                 whole = self._run(batch.rows)
             finally:
-                with self._ready:
+                with self._lock:
                     if whole and batch.tokens >= FULL * self._limits.batch_tokens:
                         self._measure(batch.tokens / (time.perf_counter() - started))
                     self._owners.pop(worker, None)
                     if batch.lane is Lane.BULK:
                         self._bulk_running -= 1
                         self._ready.notify()
+
+    def _serve_express(self) -> None:
+        while (batch := self._await(self._cue, self._next_express, None)) is not None:
+            self._run(batch.rows)
+
+    def _await(
+        self, condition: threading.Condition, next_batch: Callable[[], _Batch | None], worker: int | None
+    ) -> _Batch | None:
+        """What `next_batch` finds, once it does; None once the batcher is closed and nothing waits."""
+        with self._lock:
+            while (batch := next_batch()) is None:
+                if self._closed and not any(queue.size for queue in self._lanes.values()):
+                    self._wake_all()  # those who found nothing they might take, while others had work
+                    return None
+                condition.wait()
+            if worker is not None:
+                self._owners[worker] = batch.owner
+                if self._owned:
+                    self._cue.notify()
+            return batch
+
+    @property
+    def _owned(self) -> bool:
+        """Whether each worker runs a pass that one tenant owns: the express thread's cue."""
+        return len(self._owners) == self._workers and None not in self._owners.values()
+
+    def _wake_all(self) -> None:
+        self._ready.notify_all()
+        self._cue.notify_all()
 
     def _measure(self, tokens_per_s: float) -> None:
         pace = self._workers * tokens_per_s
@@ -206,7 +231,7 @@ class Batcher:
 
     def _next_express(self) -> _Batch | None:
         """A single row of a tenant that owns none of the running passes, where each of them has an owner."""
-        if len(self._owners) < self._workers or None in self._owners.values():
+        if not self._owned:
             return None
         leader = self._lanes[Lane.INTERACTIVE].leader()
         if leader is None or leader in self._owners.values():

@@ -13,7 +13,6 @@ from tsugiki.evaluation.abstention import abstain_below
 
 if TYPE_CHECKING:
     from tsugiki.domain import Project, Version
-    from tsugiki.storage.projects import Projects
     from tsugiki.storage.registry import Registry
 
 REMEMBERED = 20_000  # each holds its project, version and headline metrics; the bound keeps names from piling up
@@ -43,8 +42,7 @@ Asked = tuple[str, str, Selector]  # (tenant id, project id or name, selector)
 class Directory:
     """Remembers resolved targets; `forget` is called whenever a project or one of its aliases changes. Thread-safe."""
 
-    def __init__(self, projects: Projects, registry: Registry) -> None:
-        self._projects = projects
+    def __init__(self, registry: Registry) -> None:
         self._registry = registry
         self._lock = threading.Lock()
         self._targets: OrderedDict[Asked, Target] = OrderedDict()
@@ -83,17 +81,13 @@ class Directory:
                 del self._asked_of[gone.project.id]
 
     def _read(self, tenant_id: str, ref: str, selector: Selector) -> Target:
-        project = self._projects.get(tenant_id, ref)
-        alias, number = None, selector.version
-        if number is None:
-            pointer = self._registry.alias(project.id, selector.alias)
-            if pointer is None:
-                raise NoVersion(
-                    f"project {project.name!r} has no version under alias {selector.alias!r}",
-                    fix="POST labelled samples to /adapt, or name an existing ?version=",
-                )
-            alias, number = selector.alias, pointer.version
-        version = self._registry.get(project.id, number)
+        project, version = self._registry.resolve(tenant_id, ref, selector.alias, selector.version)
+        if version is None:
+            raise NoVersion(
+                f"project {project.name!r} has no version under alias {selector.alias!r}",
+                fix="POST labelled samples to /adapt, or name an existing ?version=",
+            )
+        alias = selector.alias if selector.version is None else None
         return Target(project, alias, version, self._abstain_below(project, version))
 
     def _abstain_below(self, project: Project, version: Version) -> float | None:

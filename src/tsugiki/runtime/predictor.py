@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -43,6 +44,7 @@ class Answered:
     target: Target
     rows: tuple[Prediction | TsugikiError, ...]
     engine_s: float = 0.0  # the rows' share of the engine's passes
+    load_s: float = 0.0  # finding the version and reading its graft, where neither was in memory
 
     @property
     def tokens(self) -> int:
@@ -101,12 +103,15 @@ class Predictor:
         truncate: Truncate,
         top_k: int | None,
     ) -> Answered:
-        target = self._directory.remembered(tenant_id, ref, selector)
+        target, load_s = self._directory.remembered(tenant_id, ref, selector), 0.0
         if target is None:
+            started = time.perf_counter()
             target = await asyncio.to_thread(self._find, tenant_id, ref, selector)
+            load_s = time.perf_counter() - started
         served = self._backbones.ready_of(target.version)
         if served is None:
             served = await asyncio.to_thread(self._backbones.of, target.version)
+        served.batcher.check(tenant_id, len(inputs), Lane.INTERACTIVE)
         if _characters(inputs) <= INLINE_CHARS:
             rows = _prepare(served, inputs, truncate)
         else:
@@ -115,8 +120,10 @@ class Predictor:
         answered = await self._replies(served, target, good)
         classes = len(target.version.labels)
         if len(good) * min(top_k or classes, classes) <= INLINE_SCORES:
-            return _finish(target, rows, answered, top_k)
-        return await asyncio.to_thread(_finish, target, rows, answered, top_k)
+            found = _finish(target, rows, answered, top_k)
+        else:
+            found = await asyncio.to_thread(_finish, target, rows, answered, top_k)
+        return Answered(target, found, answered.engine_s, load_s)
 
     def _find(self, tenant_id: str, ref: str, selector: Selector) -> Target:
         """What is asked, with its graft in memory: one way to a thread for both. Who asks takes its own lease."""
@@ -219,7 +226,7 @@ def _finish(
     rows: Sequence[Prepared | TsugikiError],
     answered: Replies,
     top_k: int | None,
-) -> Answered:
+) -> tuple[Prediction | TsugikiError, ...]:
     """`answered` is of the good rows, in order."""
     answers = iter(answered.replies)
     found: list[Prediction | TsugikiError] = []
@@ -229,7 +236,7 @@ def _finish(
             continue
         reply = next(answers)
         found.append(reply if isinstance(reply, TsugikiError) else _prediction(target, row, reply, top_k))
-    return Answered(target, tuple(found), answered.engine_s)
+    return tuple(found)
 
 
 def _prediction(target: Target, row: Prepared, probabilities: Floats, top_k: int | None) -> Prediction:

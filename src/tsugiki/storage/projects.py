@@ -53,16 +53,12 @@ class Projects:
                 raise NotFound(f"There is no tenant {tenant_id!r}.")
             _must_be_free(session, tenant_id, name)
             session.add(row)
-        return _project(row)
+        return read_project(row)
 
     def get(self, tenant_id: str, ref: str) -> Project:
         """By id or by name; another tenant's is NotFound as an unknown one is."""
-        mine = select(ProjectRow).where(ProjectRow.tenant_id == tenant_id)
         with self._database.read() as session:
-            row = session.scalar(mine.where(ProjectRow.id == ref)) or session.scalar(mine.where(ProjectRow.name == ref))
-            if row is None:
-                raise NotFound(f"There is no project {ref!r}.", fix="GET /v1/projects lists yours.")
-            return _project(row)
+            return read_project(found_project(session, tenant_id, ref))
 
     def owned(self, project_id: str) -> Project:
         """For jobs that were accepted from its tenant, and for nobody else's asking. Raises NotFound."""
@@ -70,12 +66,12 @@ class Projects:
             row = session.get(ProjectRow, project_id)
             if row is None:
                 raise NotFound(f"There is no project {project_id!r}.")
-            return _project(row)
+            return read_project(row)
 
     def list(self, tenant_id: str, after: str | None = None, limit: int = 100) -> Page[Project]:
         query = select(ProjectRow).where(ProjectRow.tenant_id == tenant_id, ProjectRow.id > (after or ""))
         with self._database.read() as session:
-            return cut(session.scalars(query.order_by(ProjectRow.id).limit(one_more(limit))).all(), limit, _project)
+            return cut(session.scalars(query.order_by(ProjectRow.id).limit(one_more(limit))).all(), limit, read_project)
 
     def update(
         self,
@@ -97,7 +93,7 @@ class Projects:
             if policy is not None:
                 row.policy = asdict(policy)
             note(self._database, session, project_id)
-            return _project(row)
+            return read_project(row)
 
     def delete(self, project: Project) -> bool:
         """Erase the project: rows in one transaction, then blobs, then the log's copies of the rows.
@@ -126,7 +122,16 @@ def _must_be_free(session: Session, tenant_id: str, name: str) -> None:
         )
 
 
-def _project(row: ProjectRow) -> Project:
+def found_project(session: Session, tenant_id: str, ref: str) -> ProjectRow:
+    """By id or by name, which no other project's id can be. Raises NotFound."""
+    mine = select(ProjectRow).where(ProjectRow.tenant_id == tenant_id)
+    row = session.scalar(mine.where((ProjectRow.id if ref.startswith("proj_") else ProjectRow.name) == ref))
+    if row is None:
+        raise NotFound(f"There is no project {ref!r}.", fix="GET /v1/projects lists yours.")
+    return row
+
+
+def read_project(row: ProjectRow) -> Project:
     return Project(
         id=row.id,
         tenant_id=row.tenant_id,

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from tsugiki.domain import Alias, AliasMove, Graft, Json, NewVersion, Snapshot, Version
+from tsugiki.domain import Alias, AliasMove, Graft, Json, NewVersion, Project, Snapshot, Version
 from tsugiki.errors import ArtifactCorrupt, Conflict, NotFound
 from tsugiki.storage import grafts
 from tsugiki.storage.aliases import UNSET, Expected, history, move, previous, read_alias, read_move
@@ -16,6 +16,7 @@ from tsugiki.storage.blobs import Blobs
 from tsugiki.storage.changes import note
 from tsugiki.storage.database import Database
 from tsugiki.storage.pages import Page, cut, one_more
+from tsugiki.storage.projects import found_project, read_project
 from tsugiki.storage.tables import AdaptationRow, AliasRow, ProjectRow, SnapshotRow, VersionRow
 from tsugiki.storage.version_rows import read_snapshot, read_version, snapshot_row, version_row
 
@@ -85,6 +86,20 @@ class Registry:
     def get(self, project_id: str, number: int) -> Version:
         with self._database.read() as session:
             return read_version(_found(session, project_id, number))
+
+    def resolve(self, tenant_id: str, ref: str, alias: str, number: int | None) -> tuple[Project, Version | None]:
+        """The tenant's project, and its version by number or, without one, by alias: None if that points nowhere.
+
+        Raises NotFound for an unknown project or number.
+        """
+        with self._database.read() as session:
+            project = found_project(session, tenant_id, ref)
+            if number is not None:
+                return read_project(project), read_version(_found(session, project.id, number))
+            pointed = (AliasRow.project_id == VersionRow.project_id) & (AliasRow.version == VersionRow.number)
+            live = select(VersionRow).join(AliasRow, pointed)
+            row = session.scalar(live.where(AliasRow.project_id == project.id, AliasRow.name == alias))
+            return read_project(project), None if row is None else read_version(row)
 
     def list(self, project_id: str, after: int = 0, limit: int = 100) -> Page[Version]:
         """Oldest first; `after` is a version's number."""

@@ -31,6 +31,7 @@ def open_engine(path: Path, busy_timeout_s: float) -> Engine:
         f"sqlite:///{path}",
         connect_args={"timeout": busy_timeout_s, "check_same_thread": False},
         pool_size=POOL_SIZE,
+        pool_use_lifo=True,  # the connection used last has read the pages that the next reader wants
         max_overflow=POOL_OVERFLOW,
         pool_timeout=busy_timeout_s,
         hide_parameters=True,  # an error is logged with its statement, and the values may be anybody's texts
