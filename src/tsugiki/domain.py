@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
@@ -274,7 +274,11 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class TrainingSet:
-    """`features` (samples, dim) float32 from the serving engine; `targets` and `folds` (samples,)."""
+    """`features` (samples, dim) float32 of the unchanged backbone by the serving engine.
+
+    `targets` and `folds` are (samples,). `rows` are what the network itself reads, the token ids (tokens,) of each
+    sample, unpadded; a method that trains no network leaves them unread.
+    """
 
     feature_space: str
     features: Floats
@@ -282,6 +286,7 @@ class TrainingSet:
     folds: Ints
     labels: tuple[str, ...]
     seed: int
+    rows: Sequence[Ints] = ()
 
 
 @dataclass(frozen=True, slots=True)

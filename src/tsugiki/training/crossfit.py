@@ -6,8 +6,8 @@ the head itself takes what served all blocks best. No fit is made twice for this
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,20 +32,33 @@ HALVES = 2  # blocks to judge each other where a single fold is held out
 class CrossFit:
     """`start` (1, classes, axes + 1): the mean of the folds' weights at `strength`, near the optimum on all rows.
 
-    `losses` are the mean held-out log losses at the strengths visited, each at its best temperature.
+    None where the folds' rows are views of different networks. `losses` are the mean held-out log losses at the
+    strengths visited, each at its best temperature.
     """
 
     strength: float
     temperature: float
-    start: Floats
+    start: Floats | None
     held_out: HeldOut
     losses: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class _Split:
-    """Rows to train on, the models' shares (models, rows) of them, and for each model the rows held out from it."""
+class View:
+    """All rows as one network sees them: `rows` (rows, axes + 1). It never saw the targets of `held`."""
 
+    rows: Floats
+    train: Ints
+    held: Ints
+
+
+@dataclass(frozen=True, slots=True)
+class _Split:
+    """`rows` (rows, axes + 1), which of them to train on, the models' shares (models, train rows) of these, and for
+    each model the rows held out from it.
+    """
+
+    rows: Floats
     train: Ints
     shares: Floats
     held: tuple[Ints, ...]
@@ -64,22 +77,58 @@ def cross_fit(
 
     `advance` is told the part of the work done; `check` raises to stop it.
     """
-    splits = _split(folds, classes, effort)
-    parts = [part for split in splits for part in split.held]
-    held = np.concatenate(parts)
+    splits = _split(rows, folds, classes, effort)
+    held = np.concatenate([part for split in splits for part in split.held])
     blocks = folds[held] if effort.every_fold else np.arange(len(held)) % HALVES
+    return _compare(splits, targets, blocks, classes, effort, advance, check)
+
+
+def cross_fit_views(
+    views: Sequence[View],
+    targets: Ints,
+    classes: int,
+    effort: Effort,
+    advance: Callable[[float], None],
+    check: Callable[[], None],
+) -> CrossFit:
+    """The same where what was held out in a fold was held out from the network too, so each fold has rows of its own.
+
+    The rows held out of a single view are blocks by turns: the even ones and the odd ones judge each other.
+    """
+    splits = [_Split(v.rows, v.train, np.ones((1, len(v.train)), np.float32), (v.held,)) for v in views]
+    if len(views) == 1:
+        blocks = np.arange(len(views[0].held)) % HALVES
+    else:
+        blocks = np.repeat(np.arange(len(views)), [len(view.held) for view in views])
+    return replace(_compare(splits, targets, blocks, classes, effort, advance, check), start=None)
+
+
+def _compare(
+    splits: Sequence[_Split],
+    targets: Ints,
+    blocks: Ints,
+    classes: int,
+    effort: Effort,
+    advance: Callable[[float], None],
+    check: Callable[[], None],
+) -> CrossFit:
+    """`blocks` (held,) are of the splits' held rows, one after another."""
+    parts = [(split.rows, part) for split in splits for part in split.held]
+    held = np.concatenate([part for _, part in parts])
     judged = np.concatenate([_is_judged(split, targets) for split in splits])
     paths = [
-        follow(pose(rows[s.train], targets[s.train], classes, s.shares, check), effort.strengths, PATH_TOLERANCE)
+        follow(pose(s.rows[s.train], targets[s.train], classes, s.shares, check), effort.strengths, PATH_TOLERANCE)
         for s in splits
     ]
     scores: list[Floats] = []
-    starts: list[Floats] = []
+    starts: list[Floats | None] = []
     tables: list[NDArray[np.float64]] = []
     for place in range(len(effort.strengths)):
         models = [model for path in paths for model in next(path).weights]
-        scores.append(np.concatenate([_seat(m) @ rows[p].T for m, p in zip(models, parts, strict=True)], axis=1))
-        starts.append(np.mean(models, axis=0, keepdims=True))
+        scores.append(
+            np.concatenate([_seat(m) @ rows[p].T for m, (rows, p) in zip(models, parts, strict=True)], axis=1)
+        )
+        starts.append(_mean(models))
         tables.append(_block_losses(scores[-1], targets[held], blocks, judged))
         advance((place + 1) / len(effort.strengths))
         if is_settled(np.stack(tables), effort.strengths):
@@ -102,14 +151,19 @@ def cross_fit(
     )
 
 
-def _split(folds: Ints, classes: int, effort: Effort) -> list[_Split]:
+def _mean(models: Sequence[Floats]) -> Floats | None:
+    """(1, classes, axes + 1); None where views have different axes."""
+    return np.mean(models, axis=0, keepdims=True) if len({model.shape for model in models}) == 1 else None
+
+
+def _split(rows: Floats, folds: Ints, classes: int, effort: Effort) -> list[_Split]:
     names = np.unique(folds) if effort.every_fold else np.unique(folds)[:1]
     held = tuple(np.flatnonzero(folds == name) for name in names)
     if effort.every_fold and len(names) * classes * len(folds) <= JOINT_SCORES:
         shares = np.stack([folds != name for name in names]).astype(np.float32)
-        return [_Split(np.arange(len(folds)), shares, held)]
+        return [_Split(rows, np.arange(len(folds)), shares, held)]
     trains = [np.flatnonzero(folds != name) for name in names]
-    return [_Split(t, np.ones((1, len(t)), np.float32), (h,)) for t, h in zip(trains, held, strict=True)]
+    return [_Split(rows, t, np.ones((1, len(t)), np.float32), (h,)) for t, h in zip(trains, held, strict=True)]
 
 
 def _is_judged(split: _Split, targets: Ints) -> NDArray[np.bool_]:
