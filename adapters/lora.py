@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from tsugiki.domain import Budget, Fitted, LoraDelta, LoraPair, MethodName, Profile, TrainingSet, Verdict
 from tsugiki.ports import Backbone, Progress
@@ -69,6 +69,8 @@ class LoraMethod:
         targets = self._targets(encoder, blocks[first:])
         config = LoraConfig(r=self.rank, lora_alpha=self.rank, target_modules=targets, bias="none")
         inject_adapter_in_model(config, encoder, ADAPTER)
+        for name in targets:
+            _quicken(encoder.get_submodule(name))
         matrices = {name: p for name, p in encoder.named_parameters() if name.endswith((A, B))}
         return Attached((Group(matrices, self.rate, 0.0),), first, _as_delta)
 
@@ -83,6 +85,18 @@ class LoraMethod:
             and id(module) in inside
             and (self.modules == "all" or "attention" in name.split("."))
         ]
+
+
+def _quicken(layer: Any) -> None:  # Any: peft's
+    """The layer's forward as one operation; peft's own, of six, computes the same."""
+    from tsugiki.training.low_rank import LowRankLinear
+
+    base, down, up = layer.get_base_layer(), layer.lora_A[ADAPTER], layer.lora_B[ADAPTER]
+
+    def forward(x: torch.Tensor) -> torch.Tensor:
+        return LowRankLinear.apply(x, base.weight, base.bias, down.weight, up.weight)
+
+    layer.forward = forward
 
 
 def _as_delta(values: Mapping[str, Floats]) -> LoraDelta:

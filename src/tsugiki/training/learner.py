@@ -82,7 +82,7 @@ class Learner:
         loss = torch.nn.functional.cross_entropy(
             scores, wanted, weight=self._class_weights, label_smoothing=self._smoothing
         )
-        value = float(loss)
+        value = float(loss.detach())
         if value != value or value == float("inf"):
             return value
         loss.backward()

@@ -88,6 +88,7 @@ class _Run:
         self._last = round(until * self._whole)  # steps that are made of it, perhaps none
         self._between = max(1, min(self._per_epoch, self._whole // FEWEST_LOOKS))
         self._steps = 0
+        self._shortened = False
         self._losses: list[float] = []
         self._best: tuple[int, list[Any]] = (0, learner.state())
         self._started = deadline.clock()
@@ -99,12 +100,12 @@ class _Run:
             check()
             self._shorten()
             if self._steps >= self._last or self._deadline.left_s == 0.0:
-                stopped = "deadline" if self._deadline.left_s == 0.0 else "done"
+                stopped = "deadline" if self._shortened or self._deadline.left_s == 0.0 else "done"
                 break
             loss = self._learner.step(
                 self._lessons.train[batch],
                 self._lessons.targets[self._lessons.train[batch]],
-                rate_at(self._steps / self._whole),
+                rate_at((self._steps + 0.5) / self._whole),
             )
             if not loss < DIVERGED * np.log(self._lessons.classes) + 1.0:
                 stopped = "diverged"
@@ -142,6 +143,7 @@ class _Run:
         if possible < self._last:
             self._whole = max(1, round(self._whole * possible / self._last))
             self._last = max(1, possible)
+            self._shortened = True
 
     def _end(self, stopped: Stopped) -> Course:
         if stopped == "deadline" and len(self._lessons.watched) == 0:
