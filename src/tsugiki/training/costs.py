@@ -26,7 +26,7 @@ TYPICAL_TOKENS = (
 )
 TYPICAL_BLOCKS = 6  # of a network known by its dim only; MiniLM's
 EMBEDDINGS = 31_000  # tokens of a vocabulary, ditto
-ENGINE_S = 3.0  # to make a serving engine over changed weights; 1 to 3 s for MiniLM
+ENGINE_S = 2.0  # to make a serving engine over changed weights; 1 to 3 s for MiniLM
 OPTIMISER_BYTES = 16  # a trained number: itself in float32, its gradient, two moments
 ACTIVATION_NUMBERS = (
     40  # a token, block and dimension, kept for the gradient; 34 by Korthikanti et al. 2022, and copies

@@ -97,34 +97,34 @@ class _Work:
     def prove_by_folds(self, epochs: float) -> _Found:
         folds = proofs(self._data.folds)
         self._planned = len(folds) + 2
-        first = self._teach(pilot(self._data.folds, "folds"), epochs, 1.0, self._deadline.part(PILOT_SHARE))
+        first = self._teach(pilot(self._data.folds, "folds"), epochs, 1.0, PILOT_SHARE)
         _refuse_diverged(first.course)
         epochs, until = first.course.epochs, first.course.kept
-        taught = self._teach(folds[0], epochs, until, self._deadline)
+        taught = self._teach(folds[0], epochs, until)
         features = self._features(taught.delta)
         seen = [Seen(features, folds[0].train, folds[0].held)]
         delta, saw = taught.delta, "all but a fold"
         one_s = taught.course.seconds
         if self._affords(one_s * len(self._data.targets) / len(folds[0].train)):
-            whole = self._teach(self._everything(), epochs, until, self._deadline)
+            whole = self._teach(self._everything(), epochs, until)
             if whole.course.stopped != "diverged":
                 delta, features, saw = whole.delta, self._features(whole.delta), "all samples"
         for part in folds[1:]:
             if not self._affords(one_s):
                 break
-            taught = self._teach(part, epochs, until, self._deadline)
+            taught = self._teach(part, epochs, until)
             seen.append(Seen(self._features(taught.delta), part.train, part.held))
         return _Found(delta, features, saw, tuple(seen), first.course)
 
     def prove_by_half(self, epochs: float) -> _Found:
         part = pilot(self._data.folds, "half")
         self._planned = 2
-        first = self._teach(part, epochs, 1.0, self._deadline)
+        first = self._teach(part, epochs, 1.0)
         _refuse_diverged(first.course)
         features = self._features(first.delta)
         seen = (Seen(features, part.train, part.held),)
         if self._affords(first.course.seconds * len(self._data.targets) / len(part.train)):
-            whole = self._teach(self._everything(), first.course.epochs, first.course.kept, self._deadline)
+            whole = self._teach(self._everything(), first.course.epochs, first.course.kept)
             if whole.course.stopped != "diverged":
                 return _Found(whole.delta, self._features(whole.delta), "all samples", seen, first.course)
         return _Found(first.delta, features, "all but a fold", seen, first.course)
@@ -133,11 +133,14 @@ class _Work:
         none = np.zeros(0, np.int64)
         return Part(np.arange(len(self._data.targets)), none, none)
 
-    def _teach(self, part: Part, epochs: float, until: float, deadline: Deadline) -> Taught:
+    def _teach(self, part: Part, epochs: float, until: float, share: float = 1.0) -> Taught:
+        """Within that share of the time there is for trainings."""
+
         def report(fraction: float) -> None:
             self._progress.phase("train", min(1.0, (self.done + fraction) / self._planned))
 
-        taught = self._tutor.teach(part, epochs, until, deadline.before(self._after_s), report)
+        deadline = self._deadline.before(self._after_s).part(share)
+        taught = self._tutor.teach(part, epochs, until, deadline, report)
         self.done += 1
         if taught.course.losses:
             self._progress.metric("watched_log_loss", min(taught.course.losses))

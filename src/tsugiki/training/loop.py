@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 Stopped = Literal["done", "no_better", "deadline", "diverged"]
 
-FEWEST_LOOKS = 5  # at the watched rows in a whole course, so that short ones are stopped in time as well
-PATIENCE = 3  # looks without a better one
+LOOKS = 12  # at the watched rows in a whole course: a sixth of its time where three epochs are made
+PATIENCE = 3  # looks without a better one: a quarter of the course
 MOST_WATCHED = 1_000  # rows; their mean log loss is then known to some hundredths of a nat
 DIVERGED = 3.0  # times the loss of guessing by chance: a course that is lost, not one that wavers
 PROBED_STEPS = 5  # before their time is taken for that of the others; the first ones pay for memory
@@ -86,8 +86,7 @@ class _Run:
         self._per_epoch = max(1, len(length_batches(self._lengths, np.random.default_rng(seed))))
         self._whole = max(1, round(epochs * self._per_epoch))  # steps of the schedule
         self._last = round(until * self._whole)  # steps that are made of it, perhaps none
-        self._between = max(1, min(self._per_epoch, self._whole // FEWEST_LOOKS))
-        self._steps = 0
+        self._steps = self._looked = 0
         self._shortened = False
         self._losses: list[float] = []
         self._best: tuple[int, list[Any]] = (0, learner.state())
@@ -112,7 +111,7 @@ class _Run:
                 break
             self._steps += 1
             report(self._steps / self._last)
-            if self._steps % self._between == 0 or self._steps == self._last:
+            if self._steps - self._looked >= max(1, self._whole // LOOKS) or self._steps == self._last:
                 since = self._look(check)
                 if since > PATIENCE:
                     stopped = "no_better"
@@ -125,6 +124,7 @@ class _Run:
 
     def _look(self, check: Callable[[], None]) -> int:
         """Keeps the state if it is the best so far; how many looks ago the best was."""
+        self._looked = self._steps
         if len(self._lessons.watched) == 0:
             self._best = (self._steps, self._learner.state())
             return 0

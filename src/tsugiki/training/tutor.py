@@ -65,6 +65,7 @@ class Tutor:
         blocks = len(blocks_of(network.get_submodule(ENCODER)))
         tokens = sum(len(row) for row in data.rows)
         self._size = Size(tokens, data.features.shape[1], blocks, blocks - attached.first_block, recipe.weights_too)
+        check()
         unchanged = backbone.network().to(self._where, self._kind)
         self._below = compute_below(unchanged, data.rows, self._size.dim, attached.first_block, check)
 
@@ -86,6 +87,7 @@ class Tutor:
         network, attached = self._fresh(data.seed)
         head = self._first_head(part.train)
         aim = Aim(recipe.smoothing, class_weights(data.targets[part.train], len(data.labels)), recipe.head_rate)
+        self._check()
         learner = Learner(network, attached, data.rows, self._below, head, aim, self._where, self._kind)
         lessons = Lessons(data.rows, data.targets, part.train, part.watched, len(data.labels))
         course = train(learner, lessons, epochs, until, deadline, data.seed, report, self._check)
@@ -98,7 +100,9 @@ class Tutor:
     def _fresh(self, seed: int) -> tuple[torch.nn.Module, Attached]:
         import torch
 
+        self._check()
         network = self._backbone.network()
+        self._check()
         with torch.random.fork_rng(devices=[]):  # the process's own generator is nobody's to turn
             torch.manual_seed(seed)
             attached = self._recipe.attach(network.get_submodule(ENCODER))
