@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
@@ -14,9 +14,8 @@ from tsugiki.training.schedule import rate_at
 from tsugiki.training.temperature import tempered_losses
 
 if TYPE_CHECKING:
-    from tsugiki.domain import Ints
+    from tsugiki.domain import Floats, Ints
     from tsugiki.training.deadline import Deadline
-    from tsugiki.training.learner import Learner
 
 Stopped = Literal["done", "no_better", "deadline", "diverged"]
 
@@ -25,6 +24,24 @@ PATIENCE = 3  # looks without a better one: a quarter of the course
 MOST_WATCHED = 1_000  # rows; their mean log loss is then known to some hundredths of a nat
 DIVERGED = 3.0  # times the loss of guessing by chance: a course that is lost, not one that wavers
 PROBED_STEPS = 5  # before their time is taken for that of the others; the first ones pay for memory
+
+
+class Pupil(Protocol):
+    """What can be trained; see learner.py."""
+
+    def step(self, batch: Ints, targets: Ints, rate: float) -> float:
+        """Learns from samples by index; the loss before. Changes nothing if that is no number."""
+        ...
+
+    def scores(self, batch: Ints) -> Floats:
+        """(samples, classes)."""
+        ...
+
+    def state(self) -> Any:  # Any: the pupil's own to read
+        """A copy of all that was learnt."""
+        ...
+
+    def restore(self, state: Any) -> None: ...  # Any: ditto
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +73,7 @@ class Course:
 
 
 def train(
-    learner: Learner,
+    learner: Pupil,
     lessons: Lessons,
     epochs: float,
     until: float,
@@ -76,7 +93,7 @@ def train(
 
 class _Run:
     def __init__(
-        self, learner: Learner, lessons: Lessons, epochs: float, until: float, deadline: Deadline, seed: int
+        self, learner: Pupil, lessons: Lessons, epochs: float, until: float, deadline: Deadline, seed: int
     ) -> None:
         self._learner = learner
         self._lessons = lessons
@@ -89,7 +106,7 @@ class _Run:
         self._steps = self._looked = 0
         self._shortened = False
         self._losses: list[float] = []
-        self._best: tuple[int, list[Any]] = (0, learner.state())
+        self._best: tuple[int, Any] = (0, learner.state())
         self._started = deadline.clock()
 
     def through(self, report: Callable[[float], None], check: Callable[[], None]) -> Course:
@@ -167,7 +184,7 @@ def lengths_of(lessons: Lessons, samples: Ints) -> list[int]:
     return [len(lessons.rows[sample]) for sample in chosen]
 
 
-def watched_loss(learner: Learner, lessons: Lessons, check: Callable[[], None]) -> float:
+def watched_loss(learner: Pupil, lessons: Lessons, check: Callable[[], None]) -> float:
     """Mean log loss at its best temperature, for the served head is calibrated as well; infinite if it is no number."""
     watched = lessons.watched
     scores = np.empty((len(watched), lessons.classes), np.float32)
