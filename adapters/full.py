@@ -43,11 +43,12 @@ class FullMethod:
 
         refuse(backbone, data, FEWEST_PER_LABEL)
         recipe = Recipe(
-            self._attach, self.epochs, self.smoothing, self.head_rate, weights_too=True, details=asdict(self)
+            self.attach, self.epochs, self.smoothing, self.head_rate, weights_too=True, details=asdict(self)
         )
         return fit_deep(self.name, backbone, data, budget, progress, recipe)
 
-    def _attach(self, encoder: torch.nn.Module) -> Attached:
+    def attach(self, encoder: torch.nn.Module) -> Attached:
+        """All of it in two groups."""
         from tsugiki.training.network import Attached, used_parameters, weight_groups
 
         return Attached(weight_groups(used_parameters(encoder), self.rate, self.decay), 0, WeightsDelta)

@@ -55,11 +55,12 @@ class LoraMethod:
 
         refuse(backbone, data, FEWEST_PER_LABEL)
         recipe = Recipe(
-            self._attach, self.epochs, self.smoothing, self.head_rate, weights_too=False, details=asdict(self)
+            self.attach, self.epochs, self.smoothing, self.head_rate, weights_too=False, details=asdict(self)
         )
         return fit_deep(self.name, backbone, data, budget, progress, recipe)
 
-    def _attach(self, encoder: torch.nn.Module) -> Attached:
+    def attach(self, encoder: torch.nn.Module) -> Attached:
+        """Matrices that add nothing yet, beside the modules."""
         from peft import LoraConfig, inject_adapter_in_model
 
         from tsugiki.training.network import Attached, Group, blocks_of

@@ -48,11 +48,12 @@ class PartialMethod:
 
         refuse(backbone, data, FEWEST_PER_LABEL)
         recipe = Recipe(
-            self._attach, self.epochs, self.smoothing, self.head_rate, weights_too=True, details=asdict(self)
+            self.attach, self.epochs, self.smoothing, self.head_rate, weights_too=True, details=asdict(self)
         )
         return fit_deep(self.name, backbone, data, budget, progress, recipe)
 
-    def _attach(self, encoder: torch.nn.Module) -> Attached:
+    def attach(self, encoder: torch.nn.Module) -> Attached:
+        """Groups of parameters, the highest block first."""
         from tsugiki.training.network import Attached, Group, blocks_of, used_parameters, weight_groups
 
         blocks = blocks_of(encoder)
