@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 Stopped = Literal["done", "no_better", "deadline", "diverged"]
 
 LOOKS = 12  # at the watched rows in a whole course: a sixth of its time where three epochs are made
-PATIENCE = 3  # looks without a better one: a quarter of the course
+PATIENCE = 4  # looks without a better one, a third of the course: while the rate is high, all waver
+FEWEST_BETWEEN = 5  # steps between two looks; fewer tell little
 MOST_WATCHED = 1_000  # rows; their mean log loss is then known to some hundredths of a nat
 DIVERGED = 3.0  # times the loss of guessing by chance: a course that is lost, not one that wavers
 PROBED_STEPS = 5  # before their time is taken for that of the others; the first ones pay for memory
@@ -101,22 +102,24 @@ class _Run:
         self._random = np.random.default_rng(seed)
         self._lengths = lengths_of(lessons, lessons.train)
         self._per_epoch = max(1, len(length_batches(self._lengths, np.random.default_rng(seed))))
-        self._whole = max(1, round(epochs * self._per_epoch))  # steps of the schedule
+        self._wished = self._whole = max(1, round(epochs * self._per_epoch))  # steps of the schedule
+        self._until = until
         self._last = round(until * self._whole)  # steps that are made of it, perhaps none
         self._steps = self._looked = 0
-        self._shortened = False
+        self._told = 0.0
         self._losses: list[float] = []
         self._best: tuple[int, Any] = (0, learner.state())
-        self._started = deadline.clock()
+        self._began = self._started = deadline.clock()
 
     def through(self, report: Callable[[float], None], check: Callable[[], None]) -> Course:
         self._look(check)
+        self._started = self._deadline.clock()  # that look was no step, the pace is of steps and looks between them
         stopped: Stopped = "done"
         for batch in self._batches():
             check()
-            self._shorten()
+            self._fit_in()
             if self._steps >= self._last or self._deadline.left_s == 0.0:
-                stopped = "deadline" if self._shortened or self._deadline.left_s == 0.0 else "done"
+                stopped = "deadline" if self._whole < self._wished or self._deadline.left_s == 0.0 else "done"
                 break
             loss = self._learner.step(
                 self._lessons.train[batch],
@@ -127,8 +130,9 @@ class _Run:
                 stopped = "diverged"
                 break
             self._steps += 1
-            report(self._steps / self._last)
-            if self._steps - self._looked >= max(1, self._whole // LOOKS) or self._steps == self._last:
+            self._told = max(self._told, min(1.0, self._steps / max(1, self._last)))  # though more time may be found
+            report(self._told)
+            if self._steps - self._looked >= max(FEWEST_BETWEEN, self._whole // LOOKS) or self._steps == self._last:
                 since = self._look(check)
                 if since > PATIENCE:
                     stopped = "no_better"
@@ -151,16 +155,14 @@ class _Run:
             self._best = (self._steps, self._learner.state())
         return len(self._losses) - 1 - best
 
-    def _shorten(self) -> None:
-        """Fewer steps where the pace so far says that the deadline comes before the last."""
+    def _fit_in(self) -> None:
+        """As many steps as the pace so far leaves time for, at most all; the rate falls by what is left of them."""
         if self._deadline.at is None or self._steps < PROBED_STEPS:
             return
         pace_s = (self._deadline.clock() - self._started) / self._steps
-        possible = self._steps + int(self._deadline.left_s / pace_s)
-        if possible < self._last:
-            self._whole = max(1, round(self._whole * possible / self._last))
-            self._last = max(1, possible)
-            self._shortened = True
+        wanted = round(self._until * self._wished)
+        self._last = min(wanted, self._steps + int(self._deadline.left_s / pace_s))
+        self._whole = max(1, round(self._wished * self._last / max(1, wanted)))
 
     def _end(self, stopped: Stopped) -> Course:
         if stopped == "deadline" and len(self._lessons.watched) == 0:
@@ -173,7 +175,7 @@ class _Run:
             epochs=self._whole / self._per_epoch,
             losses=tuple(self._losses),
             steps=self._steps,
-            seconds=self._deadline.clock() - self._started,
+            seconds=self._deadline.clock() - self._began,
             why=_why(stopped, self._steps, kept),
         )
 
