@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -11,6 +12,9 @@ from tests.training.drawing import WHOLE, Drawn, draw, fit
 from tsugiki.training import Effort, FittedHead, fit_head, plan_effort
 from tsugiki.training.effort import COARSE, FINE
 from tsugiki.training.fit import Seen, fit_changed_head
+
+if TYPE_CHECKING:
+    from tsugiki.domain import Floats
 
 HOLD_OUT = Effort(every_fold=False, strengths=COARSE, seconds=0.0)
 
@@ -170,16 +174,13 @@ def test_only_rows_held_out_from_a_view_are_answered() -> None:
 def test_a_network_that_knows_its_rows_by_heart_does_not_make_the_head_sure() -> None:
     """What it trained on it tells apart without fail, and what it did not see, not at all."""
     drawn = draw([60, 60], noise=3.0)
-    centres = np.eye(2, drawn.features.shape[1], dtype=np.float32)[drawn.targets]
+    centres: Floats = np.eye(2, drawn.features.shape[1], dtype=np.float32)[drawn.targets]
+    by_heart: Floats = (centres + 0.01 * drawn.features).astype(np.float32)
     views = [
-        Seen(
-            np.where((drawn.folds == fold)[:, None], drawn.features, centres + 0.01 * drawn.features),
-            one.train,
-            one.held,
-        )
+        replace(one, features=np.where((drawn.folds == fold)[:, None], drawn.features, by_heart))
         for fold, one in enumerate(seen_alike(drawn, [0, 1, 2, 3, 4]))
     ]
-    known = Drawn(centres + 0.01 * drawn.features, drawn.targets, drawn.folds)
+    known = replace(drawn, features=by_heart)
     sure, honest = fit(known), fit_seen(known, views)
     assert sure.held_out.probabilities.max(axis=1).mean() > 0.95
     assert honest.held_out.probabilities.max(axis=1).mean() < 0.75

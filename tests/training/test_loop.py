@@ -54,7 +54,7 @@ class Counter:
         self.weights = state.copy()
 
     def _seen(self, batch: Ints) -> Floats:
-        return np.stack([np.bincount(self.rows[row], minlength=TOKENS) for row in batch]).astype(np.float32)
+        return np.stack([np.bincount(self.rows[int(row)], minlength=TOKENS) for row in batch]).astype(np.float32)
 
 
 @dataclass(slots=True)
@@ -73,12 +73,13 @@ class Clock:
 def lessons(count: int = 300, *, noise: float = 0.1) -> Lessons:
     """Of a row's three to eight tokens most are its class's; a part of the targets is drawn."""
     random = np.random.default_rng(0)
-    targets = random.integers(0, CLASSES, count)
-    own = np.arange(TOKENS).reshape(CLASSES, -1)
-    rows = [
-        np.where(random.random(n) < 0.6, random.choice(own[t], n), random.integers(0, TOKENS, n))
-        for t, n in zip(targets, random.integers(3, 9, count), strict=True)
-    ]
+    targets: Ints = random.integers(0, CLASSES, count)
+    sizes: Ints = random.integers(3, 9, count)
+    own: Ints = np.arange(TOKENS).reshape(CLASSES, -1)
+    rows: list[Ints] = []
+    for target, size in zip(targets, sizes, strict=True):
+        other: Ints = random.integers(0, TOKENS, int(size))
+        rows.append(np.where(random.random(int(size)) < 0.6, random.choice(own[target], int(size)), other))
     drawn = random.random(count) < noise
     targets = np.where(drawn, random.integers(0, CLASSES, count), targets)
     held = np.arange(count) % 5 == 0

@@ -90,7 +90,8 @@ class _Work:
         self._progress = progress
         self._deadline = deadline
         self._head_s = head_s
-        self._features_s = tutor.estimate_features_s()  # until it is measured
+        # Until one is made. Without a deadline nothing depends on it.
+        self._features_s = 0.0 if deadline.at is None else UNEVEN * tutor.measure_features_s(deadline.clock)
         self._planned = 1
         self.done = 0
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tsugiki.domain import Head
-from tsugiki.training.costs import Size, epoch_seconds, features_seconds
+from tsugiki.training.costs import ENGINE_S, Size, epoch_seconds, features_seconds
 from tsugiki.training.effort import LAST_TOLERANCE, USUAL_STRENGTH
 from tsugiki.training.lbfgs import minimise
 from tsugiki.training.loop import Course, Lessons, train
@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 
     from tsugiki.domain import Delta, Floats, Ints, Json, TrainingSet
     from tsugiki.ports import Trainable
-    from tsugiki.training.deadline import Deadline
+    from tsugiki.training.deadline import Clock, Deadline
     from tsugiki.training.rounds import Part
 
 IMBALANCED = 2.0  # the largest class over the smallest, from where on classes are weighted
+PACED_ROWS = 64  # some passes of the serving engine
 LIGHTEST, HEAVIEST = 0.25, 4.0  # of a weight: a class of a hundredth must not outshout the others by a hundred
 
 
@@ -73,9 +74,14 @@ class Tutor:
         """Of one training and a look at all samples through the serving engine."""
         return self._recipe.epochs * epoch_seconds(self._size) + features_seconds(self._size)
 
-    def estimate_features_s(self) -> float:
-        """Of that look alone."""
-        return features_seconds(self._size)
+    def measure_features_s(self, clock: Clock) -> float:
+        """Of that look alone, from a few samples: it is made by another engine than training, at its own pace."""
+        rows = self._data.rows
+        few = [rows[row] for row in np.linspace(0, len(rows) - 1, PACED_ROWS).astype(np.int64).tolist()]
+        started = clock()
+        self._backbone.features(few, None, self._check)
+        pace_s = (clock() - started) / sum(len(row) for row in few)
+        return ENGINE_S + pace_s * self._size.tokens
 
     def teach(
         self, part: Part, epochs: float, until: float, deadline: Deadline, report: Callable[[float], None]
