@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy as np
+    import torch
     from numpy.typing import NDArray
 
-    from tsugiki.domain import Floats
+    from tsugiki.domain import Delta, Floats
 
 from tsugiki.domain import (
     Budget,
@@ -49,6 +50,25 @@ class Backbone(Protocol):
     @property
     def space(self) -> FeatureSpace: ...
     def prepare(self, contents: Sequence[str]) -> list[Prepared]: ...
+
+
+@runtime_checkable
+class Trainable(Protocol):
+    """What a backbone offers besides, where a method may change the network itself."""
+
+    def network(self) -> torch.nn.Module:
+        """A fresh copy of the whole, on the processor in float32: (ids, mask), both (batch, tokens) -> (batch, dim).
+
+        `encoder` is its one submodule, under whose names a delta speaks.
+        """
+        ...
+
+    def features(self, rows: Sequence[NDArray[np.int64]], delta: Delta | None, check: Callable[[], None]) -> Floats:
+        """(rows, dim) of the changed network by an engine as it serves, in order.
+
+        `check` is called between passes and raises to stop them. Raises ArtifactCorrupt.
+        """
+        ...
 
 
 class Graphs(Protocol):

@@ -86,19 +86,21 @@ class Assembled:
         reach: float | None = None,
     ) -> Version:
         """A version whose head is drawn by the seed, made live. `reach`: its scope ends at this squared distance."""
+        head_only = drawn(tuple(labels), self.tiny.backbone.space.dim, space or self.tiny.backbone.space.id, seed)
+        head = head_only.head
+        if reach is not None:
+            head = replace(head, scope=HeadScope(head.weight, 0.0, -reach))
+        return self.publish_graft(project, replace(head_only, head=head, delta=delta))
+
+    def publish_graft(self, project: Project, graft: Graft) -> Version:
+        """Made live."""
+        labels = graft.head.labels
         alias = self.registry.alias(project.id, LIVE)
         live = None if alias is None else alias.version
         job = self.adaptations.create(project.id, {})
         attempt = self.adaptations.start(job.id)
         targets = tuple(range(len(labels)))
-        snapshot = Snapshot(
-            self.database.ids.new("snp"), project.id, tuple(labels), tuple(labels), targets, (0,) * len(labels)
-        )
-        head_only = drawn(tuple(labels), self.tiny.backbone.space.dim, space or self.tiny.backbone.space.id, seed)
-        head = head_only.head
-        if reach is not None:
-            head = replace(head, scope=HeadScope(head.weight, 0.0, -reach))
-        graft = replace(head_only, head=head, delta=delta)
+        snapshot = Snapshot(self.database.ids.new("snp"), project.id, labels, labels, targets, (0,) * len(labels))
         # Held-out precision by threshold, as an evaluation tells it: shown to be 0.8 of all rows, 1 of those above 0.9.
         points = [{"threshold": 0.0, "ci95": [0.8, 0.9]}, {"threshold": 0.9, "ci95": [1.0, 1.0]}]
         new = NewVersion(graft, snapshot, "tiny", {"report": {"risk_coverage": points}, "held_out": {}}, {}, {})

@@ -1,15 +1,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.training.drawing import draw, fit
-from tsugiki.training import Effort, fit_head, plan_effort
+from tests.training.drawing import WHOLE, Drawn, draw, fit
+from tsugiki.training import Effort, FittedHead, fit_head, plan_effort
 from tsugiki.training.effort import COARSE, FINE
+from tsugiki.training.fit import Seen, fit_changed_head
+
+if TYPE_CHECKING:
+    from tsugiki.domain import Floats
 
 HOLD_OUT = Effort(every_fold=False, strengths=COARSE, seconds=0.0)
 
@@ -127,3 +132,56 @@ def test_progress_reaches_the_end_of_each_stage(stage: str) -> None:
     parts = [part for name, part in told if name == stage]
     assert parts == sorted(parts)
     assert parts[0] == 0.0
+
+
+def seen_alike(drawn: Drawn, folds: list[int]) -> list[Seen]:
+    """As if a network had been trained without each fold, and had come out the same."""
+    return [
+        Seen(drawn.features, np.flatnonzero(drawn.folds != fold), np.flatnonzero(drawn.folds == fold)) for fold in folds
+    ]
+
+
+def fit_seen(drawn: Drawn, seen: list[Seen]) -> FittedHead:
+    return fit_changed_head(
+        seen,
+        drawn.features,
+        drawn.targets,
+        drawn.classes,
+        WHOLE,
+        lambda stage, part: None,
+        lambda: None,
+    )
+
+
+def test_views_that_are_all_alike_give_the_head_of_plain_features() -> None:
+    drawn = draw([40, 30, 30], noise=0.3)
+    plain, viewed = fit(drawn), fit_seen(drawn, seen_alike(drawn, [0, 1, 2, 3, 4]))
+    assert viewed.strength == plain.strength
+    assert viewed.temperature == pytest.approx(plain.temperature, rel=0.05)
+    assert np.abs(viewed.weight - plain.weight).max() < 0.02 * np.abs(plain.weight).max()
+    assert (viewed.held_out.rows == plain.held_out.rows).all()
+    assert np.abs(viewed.held_out.probabilities - plain.held_out.probabilities).mean() < 0.01
+
+
+def test_only_rows_held_out_from_a_view_are_answered() -> None:
+    drawn = draw([40, 30, 30], noise=0.3)
+    for folds in ([1], [1, 3]):
+        held = fit_seen(drawn, seen_alike(drawn, folds)).held_out
+        assert held.rows.tolist() == np.flatnonzero(np.isin(drawn.folds, folds)).tolist()
+        assert (held.probabilities.argmax(axis=1) == drawn.targets[held.rows]).mean() > 0.6
+
+
+def test_a_network_that_knows_its_rows_by_heart_does_not_make_the_head_sure() -> None:
+    """What it trained on it tells apart without fail, and what it did not see, not at all."""
+    drawn = draw([60, 60], noise=3.0)
+    centres: Floats = np.eye(2, drawn.features.shape[1], dtype=np.float32)[drawn.targets]
+    by_heart: Floats = (centres + 0.01 * drawn.features).astype(np.float32)
+    views = [
+        replace(one, features=np.where((drawn.folds == fold)[:, None], drawn.features, by_heart))
+        for fold, one in enumerate(seen_alike(drawn, [0, 1, 2, 3, 4]))
+    ]
+    known = replace(drawn, features=by_heart)
+    sure, honest = fit(known), fit_seen(known, views)
+    assert sure.held_out.probabilities.max(axis=1).mean() > 0.95
+    assert honest.held_out.probabilities.max(axis=1).mean() < 0.75
+    assert min(honest.losses) > 0.6

@@ -7,12 +7,13 @@ the head itself takes what served all blocks best. No fit is made twice for this
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tsugiki.domain import HeldOut
+from tsugiki.training.examples import Examples
 from tsugiki.training.fold_fits import FoldFits, Split
 from tsugiki.training.strength import choose, choose_without
 from tsugiki.training.temperature import probabilities
@@ -20,7 +21,6 @@ from tsugiki.training.temperature import probabilities
 if TYPE_CHECKING:
     from tsugiki.domain import Floats, Ints
     from tsugiki.training.effort import Effort
-    from tsugiki.training.examples import Examples
 
 JOINT_SCORES = 1 << 19  # up to this many scores over all folds, one joint fit is quicker than a fit a fold
 HALVES = 2  # blocks to judge each other where a single fold is held out
@@ -37,9 +37,18 @@ class CrossFit:
     strength: float
     temperature: float
     name_weight: float
-    start: Floats
+    start: Floats | None
     held_out: HeldOut
     losses: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """All rows as one network sees them: `rows` (rows, axes + 1). It never saw the targets of `held`."""
+
+    rows: Floats
+    train: Ints
+    held: Ints
 
 
 def cross_fit(
@@ -50,6 +59,32 @@ def cross_fit(
     held = np.concatenate([part for split in splits for part in split.held])
     blocks = folds[held] if effort.every_fold else np.arange(len(held)) % HALVES
     return _compare(FoldFits(splits, blocks, check), examples.classes, effort.strengths, advance)
+
+
+def cross_fit_views(
+    views: Sequence[View],
+    targets: Ints,
+    classes: int,
+    effort: Effort,
+    advance: Callable[[float], None],
+    check: Callable[[], None],
+) -> CrossFit:
+    """The same where what was held out in a fold was held out from the network too, so each fold has rows of its own.
+
+    The rows held out of a single view are blocks by turns: the even ones and the odd ones judge each other. `start` is
+    None: weights on the axes of different networks have no mean.
+    """
+    every = [np.ones((1, len(view.train)), np.float32) for view in views]
+    splits = [
+        Split(Examples(view.rows, targets, classes), view.train, shares, (view.held,))
+        for view, shares in zip(views, every, strict=True)
+    ]
+    if len(views) == 1:
+        blocks = np.arange(len(views[0].held)) % HALVES
+    else:
+        blocks = np.repeat(np.arange(len(views)), [len(view.held) for view in views])
+    found = _compare(FoldFits(splits, blocks, check), classes, effort.strengths, advance)
+    return replace(found, start=None)
 
 
 def _compare(fits: FoldFits, classes: int, strengths: Sequence[float], advance: Callable[[float], None]) -> CrossFit:

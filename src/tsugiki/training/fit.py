@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from tsugiki.domain import HeldOut
-from tsugiki.training.crossfit import cross_fit
+from tsugiki.training.crossfit import CrossFit, View, cross_fit, cross_fit_views
 from tsugiki.training.effort import LAST_TOLERANCE, Effort
 from tsugiki.training.examples import Examples
 from tsugiki.training.lbfgs import minimise
-from tsugiki.training.rotation import principal_axes
+from tsugiki.training.rotation import Rotation, principal_axes
+from tsugiki.training.softmax import starting_weights
 
 if TYPE_CHECKING:
     from tsugiki.domain import Floats, Ints
@@ -39,6 +40,18 @@ class FittedHead:
     held_out: HeldOut
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """All rows as a network saw them that was trained on `train` and never saw the targets of `held`.
+
+    `features` is (rows, dim).
+    """
+
+    features: Floats
+    train: Ints
+    held: Ints
+
+
 def fit_head(
     features: Floats,
     targets: Ints,
@@ -59,9 +72,45 @@ def fit_head(
     check()
     report("train", 0.0)
     crossed = cross_fit(examples, folds, effort, lambda part: report("train", part), check)
+    return _last(rotation, examples, crossed, report, check)
+
+
+def fit_changed_head(
+    seen: Sequence[Seen],
+    features: Floats,
+    targets: Ints,
+    classes: int,
+    effort: Effort,
+    report: Callable[[Stage, float], None],
+    check: Callable[[], None],
+) -> FittedHead:
+    """The head for a network that was itself trained: `features` (rows, dim) are the network's that is to be served.
+
+    How strongly to regularise and how sure to be is learnt from networks trained alike on fewer rows, `seen`: what the
+    served one answers to the rows it was trained on proves nothing.
+    """
+    views: list[View] = []
+    for one in seen:
+        check()
+        views.append(View(principal_axes(one.features).apply(one.features), one.train, one.held))
+    report("calibrate", 0.0)
+    crossed = cross_fit_views(views, targets, classes, effort, lambda part: report("calibrate", part), check)
+    rotation = principal_axes(features)
+    return _last(rotation, Examples(rotation.apply(features), targets, classes), crossed, report, check)
+
+
+def _last(
+    rotation: Rotation,
+    examples: Examples,
+    crossed: CrossFit,
+    report: Callable[[Stage, float], None],
+    check: Callable[[], None],
+) -> FittedHead:
+    """On all rows, by what cross-fitting found."""
     report("calibrate", 0.0)
     problem = examples.pose_all(crossed.name_weight, check)
-    solution = minimise(problem, crossed.start, crossed.strength, LAST_TOLERANCE)
+    start = starting_weights(problem) if crossed.start is None else crossed.start
+    solution = minimise(problem, start, crossed.strength, LAST_TOLERANCE)
     weights = rotation.undo(solution.weights[0])
     report("calibrate", 1.0)
     return FittedHead(

@@ -38,7 +38,7 @@ class Path:
     """Of the strengths visited: held-out scores, mean weights, and losses (strengths, temperatures, blocks)."""
 
     scores: list[Floats]
-    starts: list[Floats]
+    starts: list[Floats | None]
     table: NDArray[np.float64]
 
 
@@ -73,12 +73,12 @@ class FoldFits:
         judged = self.is_judged(name_weight)
         paths = [follow(problem, strengths, PATH_TOLERANCE) for problem in self._problems(name_weight)]
         scores: list[Floats] = []
-        starts: list[Floats] = []
+        starts: list[Floats | None] = []
         tables: list[NDArray[np.float64]] = []
         for place in range(len(strengths)):
             models = [model for path in paths for model in next(path).weights]
             scores.append(self._scores(models))
-            starts.append(np.mean(models, axis=0, keepdims=True))
+            starts.append(_mean(models))
             tables.append(self._losses(scores[-1], judged))
             advance((place + 1) / len(strengths))
             if is_settled(np.stack(tables), strengths):
@@ -96,6 +96,11 @@ class FoldFits:
 
     def _losses(self, scores: Floats, judged: NDArray[np.bool_]) -> NDArray[np.float64]:
         return _block_losses(scores, self._targets[self.held], self.blocks, judged)
+
+
+def _mean(models: Sequence[Floats]) -> Floats | None:
+    """(1, classes, axes + 1); None where views have different axes."""
+    return np.mean(models, axis=0, keepdims=True) if len({model.shape for model in models}) == 1 else None
 
 
 def _is_judged(split: Split, targets: Ints) -> NDArray[np.bool_]:

@@ -1,0 +1,106 @@
+"""`lora`: small matrices beside the weights of linear modules, served from the bank. The only file that knows peft."""
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# torch and peft leave much of their types unknown.
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from tsugiki.domain import Budget, Fitted, LoraDelta, LoraPair, MethodName, Profile, TrainingSet, Verdict
+from tsugiki.ports import Backbone, Progress
+from tsugiki.training.costs import TYPICAL_BLOCKS, assess_deep
+from tsugiki.training.degenerate import refuse
+
+if TYPE_CHECKING:
+    import torch
+
+    from tsugiki.domain import Floats
+    from tsugiki.training.network import Attached
+
+FEWEST_PER_LABEL = 4  # to train on three where one is held out
+ADAPTER = "default"  # peft's own name for the first one
+A, B = f".lora_A.{ADAPTER}.weight", f".lora_B.{ADAPTER}.weight"
+
+Modules = Literal["attention", "all"]
+
+
+@dataclass(frozen=True, slots=True)
+class LoraMethod:
+    """Matrices of `rank` on the attention's or all linear modules of the top `blocks` (None: of all)."""
+
+    rank: int = 16
+    blocks: int | None = None
+    modules: Modules = "all"
+    epochs: float = 20.0
+    rate: float = 2e-3
+    head_rate: float = 2e-3
+    smoothing: float = 0.05
+
+    @property
+    def name(self) -> MethodName:
+        return "lora"
+
+    def assess(self, profile: Profile, budget: Budget) -> Verdict:
+        trained = min(self.blocks or TYPICAL_BLOCKS, TYPICAL_BLOCKS)
+        numbers = trained * 18 * profile.dim * self.rank  # in and out of six modules, two of them four dim wide
+        return assess_deep(
+            self.name, profile, budget, FEWEST_PER_LABEL, self.epochs, trained, numbers, weights_too=False
+        )
+
+    def fit(self, backbone: Backbone, data: TrainingSet, budget: Budget, progress: Progress) -> Fitted:
+        from tsugiki.training.deep import fit_deep
+        from tsugiki.training.tutor import Recipe
+
+        refuse(backbone, data, FEWEST_PER_LABEL)
+        recipe = Recipe(
+            self.attach, self.epochs, self.smoothing, self.head_rate, weights_too=False, details=asdict(self)
+        )
+        return fit_deep(self.name, backbone, data, budget, progress, recipe)
+
+    def attach(self, encoder: torch.nn.Module) -> Attached:
+        """Matrices that add nothing yet, beside the modules."""
+        from peft import LoraConfig, inject_adapter_in_model
+
+        from tsugiki.training.network import Attached, Group, blocks_of
+
+        blocks = blocks_of(encoder)
+        first = max(0, len(blocks) - (self.blocks or len(blocks)))
+        targets = self._targets(encoder, blocks[first:])
+        config = LoraConfig(r=self.rank, lora_alpha=self.rank, target_modules=targets, bias="none")
+        inject_adapter_in_model(config, encoder, ADAPTER)
+        for name in targets:
+            _quicken(encoder.get_submodule(name))
+        matrices = {name: p for name, p in encoder.named_parameters() if name.endswith((A, B))}
+        return Attached((Group(matrices, self.rate, 0.0),), first, _as_delta)
+
+    def _targets(self, encoder: torch.nn.Module, blocks: torch.nn.ModuleList) -> list[str]:
+        import torch
+
+        inside = {id(module) for module in blocks.modules()}
+        return [
+            name
+            for name, module in encoder.named_modules()
+            if isinstance(module, torch.nn.Linear)
+            and id(module) in inside
+            and (self.modules == "all" or "attention" in name.split("."))
+        ]
+
+
+def _quicken(layer: Any) -> None:  # Any: peft's
+    """The layer's forward as one operation; peft's own, of six, computes the same."""
+    from tsugiki.training.low_rank import LowRankLinear
+
+    base, down, up = layer.get_base_layer(), layer.lora_A[ADAPTER], layer.lora_B[ADAPTER]
+
+    def forward(x: torch.Tensor) -> torch.Tensor:
+        return LowRankLinear.apply(x, base.weight, base.bias, down.weight, up.weight)
+
+    layer.forward = forward
+
+
+def _as_delta(values: Mapping[str, Floats]) -> LoraDelta:
+    """The scale is 1: alpha is the rank."""
+    modules = [name.removesuffix(A) for name in values if name.endswith(A)]
+    return LoraDelta({m: LoraPair(values[m + A].T.copy(), values[m + B].T.copy()) for m in modules})

@@ -1,0 +1,94 @@
+"""A backbone that methods may train: its network for torch, and what a changed one yields by the serving engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, assert_never
+
+import numpy as np
+
+from tsugiki.backbones.graph import features_module
+from tsugiki.backbones.sites import linear_shapes
+from tsugiki.domain import LoraDelta, WeightsDelta
+from tsugiki.runtime.engines import torch as torch_engine
+from tsugiki.runtime.loras import LoraBank
+
+if TYPE_CHECKING:
+    import torch
+
+    from tsugiki.backbones.loaded import Loaded
+    from tsugiki.domain import Delta, FeatureSpace, Floats, Ints, Modality
+    from tsugiki.ports import Adapters, Engine, Prepared
+
+
+class TrainableBackbone:
+    """The ports Backbone and Trainable over one loaded backbone, in the space of the engine that `make` makes.
+
+    Not thread-safe: one adaptation has it to itself. What it holds is the engine of the unchanged network and of LoRA,
+    made when first needed; the engine of replaced weights lasts for one call.
+    """
+
+    def __init__(self, loaded: Loaded, make: Callable[[Loaded, WeightsDelta | None], Engine]) -> None:
+        self._loaded = loaded
+        self._make = make
+
+    @property
+    def name(self) -> str:
+        return self._loaded.backbone.name
+
+    @property
+    def modality(self) -> Modality:
+        return self._loaded.backbone.modality
+
+    @property
+    def space(self) -> FeatureSpace:
+        """Makes the engine: what it computes in is part of the space."""
+        return self._loaded.at(self._engine.precision).backbone.space
+
+    def prepare(self, contents: Sequence[str]) -> list[Prepared]:
+        return self._loaded.backbone.prepare(contents)
+
+    def network(self) -> torch.nn.Module:
+        # On a processor, of short texts in bfloat16, torch's fused attention took half of a training step.
+        return features_module(self._loaded.source, "sdpa" if torch_engine.why_not() is None else "eager")
+
+    def features(self, rows: Sequence[Ints], delta: Delta | None, check: Callable[[], None]) -> Floats:
+        check()
+        match delta:
+            case None:
+                return self._run(self._engine, rows, None, check)
+            case LoraDelta():
+                bank = LoraBank(lambda: linear_shapes(self._loaded.graph), self._engine.bank_type, 0)
+                slot = bank.load(delta)
+                self._engine.prepare(slot.rack.modules)
+                return self._run(self._engine, rows, bank.adapters(slot.rack, np.array([slot.index])), check)
+            case WeightsDelta():
+                return self._run(self._make(self._loaded, delta), rows, None, check)
+            case _:
+                assert_never(delta)
+
+    @cached_property
+    def _engine(self) -> Engine:
+        return self._make(self._loaded, None)
+
+    def _run(
+        self, engine: Engine, rows: Sequence[Ints], adapters: Adapters | None, check: Callable[[], None]
+    ) -> Floats:
+        features = np.empty((len(rows), self._loaded.source.dim), np.float32)
+        for part in _passes(rows, engine.pass_tokens):
+            check()
+            features[part] = engine.run([rows[row] for row in part], adapters)
+        return features
+
+
+def _passes(rows: Sequence[Ints], tokens: int) -> Iterator[list[int]]:
+    """Rows of a length together, as many as make at most `tokens` with their padding, or one."""
+    part: list[int] = []
+    for row in sorted(range(len(rows)), key=lambda row: len(rows[row])):
+        if part and (len(part) + 1) * len(rows[row]) > tokens:
+            yield part
+            part = []
+        part.append(row)
+    if part:
+        yield part

@@ -1,0 +1,35 @@
+"""Batches of rows alike in length: what is computed is text, not padding."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tsugiki.domain import Ints
+
+BATCH_ROWS = 32  # the usual batch of fine-tuning (Devlin et al. 2019 searched 16 and 32)
+BATCH_TOKENS = 4_096  # of long rows there are fewer: 8 of 512 tokens, so that memory is bounded
+
+
+def length_batches(
+    lengths: Sequence[int], random: np.random.Generator, most_rows: int = BATCH_ROWS, most_tokens: int = BATCH_TOKENS
+) -> list[Ints]:
+    """All rows once, as indices into `lengths`, batch by batch in random order.
+
+    Neighbours in length share a batch; which of those equally long do, and where the first batch ends, is drawn, so
+    batches differ from one epoch to the next. `most_tokens` counts padding.
+    """
+    sizes = np.asarray(lengths, np.int64)
+    order = np.lexsort((random.random(len(sizes)), sizes))
+    room = int(random.integers(1, most_rows + 1))
+    found: list[list[int]] = [[]]
+    for row in order.tolist():
+        if found[-1] and (len(found[-1]) == room or (len(found[-1]) + 1) * int(sizes[row]) > most_tokens):
+            found.append([])
+            room = most_rows
+        found[-1].append(row)
+    return [np.array(found[place], np.int64) for place in random.permutation(len(found)) if found[place]]

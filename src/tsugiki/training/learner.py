@@ -1,0 +1,133 @@
+"""A network in training: batches in, losses and better parameters out."""
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# torch's annotations leave what modules return unknown.
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from tsugiki.backbones.text import pad
+from tsugiki.training.frozen import Below, replay_below
+from tsugiki.training.network import Attached
+
+if TYPE_CHECKING:
+    from tsugiki.domain import Floats, Head, Ints
+
+LONGEST_STEP = 1.0  # norm of the gradient beyond which it is clipped, the usual one (Pascanu et al. 2013)
+
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """What is minimised: cross-entropy, the truth softened by `smoothing`, classes by `weights` (classes,) or alike."""
+
+    smoothing: float
+    weights: Floats | None
+    head_rate: float
+
+
+class Learner:
+    """`network` as `attached` changed it, and a head that learns along.
+
+    What is trained has a copy in float32 that the optimiser moves; the network is moved to `where` and computes in
+    `kind`, perhaps shorter numbers. `rows` are all there are; batches name them by index.
+    """
+
+    def __init__(
+        self,
+        network: torch.nn.Module,
+        attached: Attached,
+        rows: Sequence[Ints],
+        below: Below | None,
+        head: Head,
+        aim: Aim,
+        where: torch.device,
+        kind: torch.dtype,
+    ) -> None:
+        self._rows = rows
+        self._below = below
+        self._smoothing = aim.smoothing
+        self._where = where
+        network.requires_grad_(False)
+        self._working = {
+            name: p.requires_grad_(True) for group in attached.groups for name, p in group.parameters.items()
+        }
+        # Before the network's own numbers are shortened: what no step moved stays what it was.
+        self._masters = {name: p.detach().float().clone().to(where) for name, p in self._working.items()}
+        self._replay = None if below is None else replay_below(network, below.first)
+        self._network = network.to(where, kind)
+        self._class_weights = None if aim.weights is None else torch.from_numpy(aim.weights).to(where)
+        self._weight = torch.from_numpy(head.weight / np.float32(head.temperature)).to(where).requires_grad_(True)
+        self._bias = torch.from_numpy(head.bias / np.float32(head.temperature)).to(where).requires_grad_(True)
+        groups = [
+            {
+                "params": [self._masters[name] for name in group.parameters],
+                "lr": group.rate,
+                "weight_decay": group.decay,
+            }
+            for group in attached.groups
+        ]
+        groups.append({"params": [self._weight, self._bias], "lr": aim.head_rate, "weight_decay": 0.0})
+        self._peaks = [*(group.rate for group in attached.groups), aim.head_rate]
+        self._optimiser = torch.optim.AdamW(groups, foreach=True)
+
+    def step(self, batch: Ints, targets: Ints, rate: float) -> float:
+        """One batch at `rate` times the peak rates; the loss before it. If that is no number, nothing changes."""
+        scores = self._scores(batch)
+        wanted = torch.from_numpy(targets).to(scores.device)
+        loss = torch.nn.functional.cross_entropy(
+            scores, wanted, weight=self._class_weights, label_smoothing=self._smoothing
+        )
+        value = float(loss.detach())
+        if value != value or value == float("inf"):
+            return value
+        loss.backward()
+        for name, master in self._masters.items():
+            gradient = self._working[name].grad
+            master.grad = None if gradient is None else gradient.float()
+            self._working[name].grad = None
+        moved = [*self._masters.values(), self._weight, self._bias]
+        torch.nn.utils.clip_grad_norm_(moved, LONGEST_STEP, error_if_nonfinite=False)
+        for group, peak in zip(self._optimiser.param_groups, self._peaks, strict=True):
+            group["lr"] = peak * rate
+        self._optimiser.step()
+        self._optimiser.zero_grad(set_to_none=True)
+        self._copy_masters()
+        return value
+
+    def scores(self, batch: Ints) -> Floats:
+        """(rows, classes) by the head that learns along."""
+        with torch.inference_mode():
+            found: Floats = self._scores(batch).cpu().numpy()
+        return found
+
+    def state(self) -> list[torch.Tensor]:
+        """A copy of all that is trained."""
+        return [tensor.detach().clone() for tensor in (*self._masters.values(), self._weight, self._bias)]
+
+    def restore(self, state: Sequence[torch.Tensor]) -> None:
+        with torch.no_grad():
+            for tensor, kept in zip((*self._masters.values(), self._weight, self._bias), state, strict=True):
+                tensor.copy_(kept)
+        self._copy_masters()
+
+    def values(self) -> dict[str, Floats]:
+        """What was trained of the encoder, by name, float32."""
+        return {name: master.detach().cpu().numpy().copy() for name, master in self._masters.items()}
+
+    def _scores(self, batch: Ints) -> torch.Tensor:
+        padded = pad([self._rows[row] for row in batch])
+        ids, mask = (torch.from_numpy(part).to(self._where) for part in (padded.ids, padded.mask))
+        if self._below is not None and self._replay is not None:
+            self._replay.hidden = self._below.batch(batch)
+        features = self._network(ids, mask)
+        return torch.nn.functional.linear(features, self._weight, self._bias)
+
+    def _copy_masters(self) -> None:
+        with torch.no_grad():
+            for name, master in self._masters.items():
+                self._working[name].copy_(master)

@@ -1,0 +1,59 @@
+"""Which trainings prove a changed network and which one is served: decided by how long one takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from tsugiki.training.loop import MOST_WATCHED
+
+if TYPE_CHECKING:
+    from tsugiki.domain import Ints
+
+SPARE = (
+    1.5  # times the estimate before a plan counts as affordable: the estimate is of a machine with nothing else to do
+)
+PILOT_SHARE = 1 / 3  # of the budget at most for the first training, where a second one has to prove it
+
+Proof = Literal["folds", "half"]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One training: on `train`, stopped by `watched`, judged on `held`; indices of samples."""
+
+    train: Ints
+    watched: Ints
+    held: Ints
+
+
+def choose_proof(folds: Ints, one_s: float, allowed_s: float) -> Proof:
+    """By "folds", a first training finds how long to train, then one a fold proves it and one on all samples is served.
+
+    By "half", half of one fold tells when to stop, its other half proves it. By the estimate of one training alone, so
+    that the same data and budget give the same plan.
+    """
+    trainings = len(np.unique(folds)) + 1
+    return "folds" if SPARE * trainings * one_s <= allowed_s else "half"
+
+
+def pilot(folds: Ints, proof: Proof) -> Part:
+    """The first training: all but the first fold."""
+    first = np.unique(folds)[0]
+    train, out = np.flatnonzero(folds != first), np.flatnonzero(folds == first)
+    if proof == "folds":
+        return Part(train, out[:MOST_WATCHED], out[:0])
+    # By turns, so that whatever order the samples are in, both halves are alike.
+    watched = out[::2][:MOST_WATCHED]
+    return Part(train, watched, np.setdiff1d(out, watched))
+
+
+def proofs(folds: Ints) -> list[Part]:
+    """A training for each further fold. None stops by what it is judged on: how long, the first one told."""
+    none = np.zeros(0, np.int64)
+    return [
+        Part(np.flatnonzero(folds != fold), none, np.flatnonzero(folds == fold))
+        for fold in np.unique(folds).tolist()[1:]
+    ]

@@ -1,0 +1,139 @@
+"""One training after another over the same samples: a fresh network each, what never changes computed once."""
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# torch's annotations leave what modules return unknown.
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tsugiki.domain import Head
+from tsugiki.training.costs import ENGINE_S, Size, epoch_seconds, features_seconds
+from tsugiki.training.effort import LAST_TOLERANCE, USUAL_STRENGTH
+from tsugiki.training.lbfgs import minimise
+from tsugiki.training.loop import Course, Lessons, train
+from tsugiki.training.network import ENCODER, Attach, Attached, blocks_of, compute_type, device
+from tsugiki.training.rotation import principal_axes
+from tsugiki.training.softmax import pose, starting_weights
+
+if TYPE_CHECKING:
+    import torch
+
+    from tsugiki.domain import Delta, Floats, Ints, Json, TrainingSet
+    from tsugiki.ports import Trainable
+    from tsugiki.training.deadline import Clock, Deadline
+    from tsugiki.training.rounds import Part
+
+IMBALANCED = 2.0  # the largest class over the smallest, from where on classes are weighted
+PACED_ROWS = 64  # some passes of the serving engine
+LIGHTEST, HEAVIEST = 0.25, 4.0  # of a weight: a class of a hundredth must not outshout the others by a hundred
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How a method trains: what it attaches, for how long, and what it tells of itself in the graft."""
+
+    attach: Attach
+    epochs: float
+    smoothing: float
+    head_rate: float
+    weights_too: bool  # whether weights themselves get gradients, not matrices beside them
+    details: Json
+
+
+@dataclass(frozen=True, slots=True)
+class Taught:
+    delta: Delta
+    course: Course
+
+
+class Tutor:
+    """`check` raises to stop; it is called before every batch and every pass."""
+
+    def __init__(self, backbone: Trainable, data: TrainingSet, recipe: Recipe, check: Callable[[], None]) -> None:
+        from tsugiki.training.frozen import compute_below
+
+        self._backbone = backbone
+        self._data = data
+        self._recipe = recipe
+        self._check = check
+        self._where = device()
+        self._kind = compute_type(self._where)
+        network, attached = self._fresh(0)
+        blocks = len(blocks_of(network.get_submodule(ENCODER)))
+        tokens = sum(len(row) for row in data.rows)
+        self._size = Size(tokens, data.features.shape[1], blocks, blocks - attached.first_block, recipe.weights_too)
+        check()
+        unchanged = backbone.network().to(self._where, self._kind)
+        self._below = compute_below(unchanged, data.rows, self._size.dim, attached.first_block, check)
+
+    def estimate_s(self) -> float:
+        """Of one training and a look at all samples through the serving engine."""
+        return self._recipe.epochs * epoch_seconds(self._size) + features_seconds(self._size)
+
+    def measure_features_s(self, clock: Clock) -> float:
+        """Of that look alone, from a few samples: it is made by another engine than training, at its own pace."""
+        rows = self._data.rows
+        few = [rows[row] for row in np.linspace(0, len(rows) - 1, PACED_ROWS).astype(np.int64).tolist()]
+        started = clock()
+        self._backbone.features(few, None, self._check)
+        pace_s = (clock() - started) / sum(len(row) for row in few)
+        return ENGINE_S + pace_s * self._size.tokens
+
+    def teach(
+        self, part: Part, epochs: float, until: float, deadline: Deadline, report: Callable[[float], None]
+    ) -> Taught:
+        """Raises what `check` raises."""
+        from tsugiki.training.learner import Aim, Learner
+
+        data, recipe = self._data, self._recipe
+        network, attached = self._fresh(data.seed)
+        head = self._first_head(part.train)
+        aim = Aim(recipe.smoothing, class_weights(data.targets[part.train], len(data.labels)), recipe.head_rate)
+        self._check()
+        learner = Learner(network, attached, data.rows, self._below, head, aim, self._where, self._kind)
+        lessons = Lessons(data.rows, data.targets, part.train, part.watched, len(data.labels))
+        course = train(learner, lessons, epochs, until, deadline, data.seed, report, self._check)
+        return Taught(attached.as_delta(learner.values()), course)
+
+    def features(self, delta: Delta) -> Floats:
+        """(samples, dim) of the network so changed, as it will serve."""
+        return self._backbone.features(self._data.rows, delta, self._check)
+
+    def _fresh(self, seed: int) -> tuple[torch.nn.Module, Attached]:
+        import torch
+
+        self._check()
+        network = self._backbone.network()
+        self._check()
+        with torch.random.fork_rng(devices=[]):  # the process's own generator is nobody's to turn
+            torch.manual_seed(seed)
+            attached = self._recipe.attach(network.get_submodule(ENCODER))
+        return network, attached
+
+    def _first_head(self, train_rows: Ints) -> Head:
+        """The head on the unchanged backbone, of the samples that may be seen."""
+        data, classes = self._data, len(self._data.labels)
+        rotation = principal_axes(data.features[train_rows])
+        rows = rotation.apply(data.features[train_rows])
+        shares = np.ones((1, len(rows)), np.float32)
+        problem = pose(rows, data.targets[train_rows], classes, shares, self._check)
+        found = minimise(problem, starting_weights(problem), USUAL_STRENGTH, LAST_TOLERANCE)
+        weights = rotation.undo(found.weights[0])
+        return Head(np.ascontiguousarray(weights[:, :-1]), weights[:, -1].copy(), 1.0, data.labels)
+
+
+def class_weights(targets: Ints, classes: int) -> Floats | None:
+    """(classes,), of mean 1 over the samples: the rarer a class, the heavier. None where all are about alike.
+
+    By the root of how rare, because the whole inverse would trade the common classes' recall for the rare ones'.
+    """
+    counts = np.bincount(targets, minlength=classes).astype(np.float64)
+    present = counts[counts > 0]
+    if present.max() <= IMBALANCED * present.min():
+        return None
+    weights = np.sqrt(present.mean() / np.maximum(counts, 1.0)).clip(LIGHTEST, HEAVIEST)
+    return (weights / weights[targets].mean()).astype(np.float32)

@@ -1,0 +1,155 @@
+"""What is done to a network in training, on the tiny one: each short cut against the plain way."""
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# torch and peft leave much of their types unknown.
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+
+from adapters.lora import LoraMethod
+from adapters.partial import PartialMethod
+from tests.adapters.lessons import texts_of, trainable
+from tsugiki.backbones import Loaded, pad
+from tsugiki.domain import Head
+from tsugiki.runtime.trainable import TrainableBackbone
+from tsugiki.training.frozen import compute_below
+from tsugiki.training.learner import Aim, Learner
+from tsugiki.training.low_rank import LowRankLinear
+from tsugiki.training.network import ENCODER, Attach, blocks_of
+from tsugiki.training.tutor import class_weights
+
+if TYPE_CHECKING:
+    from tsugiki.domain import Ints
+
+AIM = Aim(0.0, None, 1e-2)
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def backbone(tiny: Loaded) -> TrainableBackbone:
+    return trainable(tiny)
+
+
+@pytest.fixture
+def rows(backbone: TrainableBackbone) -> list[Ints]:
+    texts, _ = texts_of([10, 10, 10])
+    return [row.ids for row in backbone.prepare(texts)]
+
+
+def head() -> Head:
+    random = np.random.default_rng(0)
+    return Head(random.standard_normal((3, 32)).astype(np.float32), np.zeros(3, np.float32), 1.0, ("x", "y", "z"))
+
+
+def learner(
+    backbone: TrainableBackbone,
+    rows: list[Ints],
+    attach: Attach,
+    *,
+    cached: bool = False,
+    kind: torch.dtype = torch.float32,
+) -> Learner:
+    network = backbone.network()
+    torch.manual_seed(0)
+    attached = attach(network.get_submodule(ENCODER))
+    unchanged = backbone.network().to(kind)
+    below = compute_below(unchanged, rows, 32, attached.first_block, lambda: None) if cached else None
+    assert (below is not None) == cached
+    return Learner(network, attached, rows, below, head(), AIM, CPU, kind)
+
+
+def test_one_operation_does_what_a_linear_module_and_its_matrices_do() -> None:
+    def draw(*shape: int) -> torch.Tensor:
+        return torch.randn(shape, dtype=torch.float64, requires_grad=True)
+
+    torch.manual_seed(0)
+    x, weight, bias, down, up = draw(2, 3, 5), draw(4, 5), draw(4), draw(2, 5), draw(4, 2)
+    plain = torch.nn.functional.linear(x, weight, bias) + x @ down.T @ up.T
+    joined = LowRankLinear.apply(x, weight, bias, down, up)
+    assert torch.allclose(joined, plain)
+    wanted = torch.autograd.grad(plain.square().sum(), (x, down, up))
+    found = torch.autograd.grad(joined.square().sum(), (x, down, up))
+    assert all(torch.allclose(a, b) for a, b in zip(found, wanted, strict=True))
+
+
+@pytest.mark.parametrize("attach", [LoraMethod(blocks=1).attach, PartialMethod(blocks=1).attach])
+def test_blocks_computed_once_change_no_step(backbone: TrainableBackbone, rows: list[Ints], attach: Attach) -> None:
+    plain = learner(backbone, rows, attach)
+    cached = learner(backbone, rows, attach, cached=True)
+    batch, targets = np.array([3, 0, 29, 11]), np.array([0, 1, 2, 0])
+    for _ in range(3):
+        assert cached.step(batch, targets, 1.0) == pytest.approx(plain.step(batch, targets, 1.0), abs=1e-5)
+    wanted = plain.values()
+    assert all(np.allclose(values, wanted[name], atol=1e-4) for name, values in cached.values().items())
+
+
+def test_lower_blocks_stay_as_they_are(backbone: TrainableBackbone, rows: list[Ints]) -> None:
+    values = learner(backbone, rows, PartialMethod(blocks=1).attach).values()
+    assert all(name.startswith("encoder.layer.1.") for name in values)
+    assert len(values) == 16
+
+
+def test_shorter_numbers_learn_about_the_same_and_keep_what_no_step_moved(
+    backbone: TrainableBackbone, rows: list[Ints]
+) -> None:
+    exact = learner(backbone, rows, PartialMethod(blocks=1).attach)
+    short = learner(backbone, rows, PartialMethod(blocks=1).attach, kind=torch.bfloat16)
+    assert all((a == b).all() for a, b in zip(exact.values().values(), short.values().values(), strict=True))
+    batch, targets = np.arange(20), np.arange(20) % 3
+    losses = [(exact.step(batch, targets, 1.0), short.step(batch, targets, 1.0)) for _ in range(10)]
+    assert losses[-1][0] < losses[0][0]
+    assert losses[-1][1] == pytest.approx(losses[-1][0], rel=0.05)
+
+
+def test_a_state_that_was_kept_comes_back(backbone: TrainableBackbone, rows: list[Ints]) -> None:
+    pupil = learner(backbone, rows, LoraMethod(rank=4).attach)
+    batch, targets = np.arange(8), np.arange(8) % 3
+    pupil.step(batch, targets, 1.0)
+    kept, scores = pupil.state(), pupil.scores(batch)
+    for _ in range(3):
+        pupil.step(batch, targets, 1.0)
+    assert np.abs(pupil.scores(batch) - scores).max() > 1e-4
+    pupil.restore(kept)
+    assert (pupil.scores(batch) == scores).all()
+
+
+def test_a_loss_that_is_no_number_moves_nothing(backbone: TrainableBackbone, rows: list[Ints]) -> None:
+    pupil = learner(backbone, rows, LoraMethod(rank=4).attach)
+    before = pupil.state()
+    broken = pupil.state()
+    broken[-1].fill_(float("nan"))
+    pupil.restore(broken)
+    assert np.isnan(pupil.step(np.arange(4), np.array([0, 1, 2, 0]), 1.0))
+    moved = zip(before[:-1], pupil.state()[:-1], strict=True)
+    assert all(bool((a == b).all()) for a, b in moved)
+
+
+def test_lora_begins_as_the_unchanged_network(backbone: TrainableBackbone, rows: list[Ints]) -> None:
+    network = backbone.network()
+    LoraMethod().attach(network.get_submodule(ENCODER))
+    padded = pad(rows)
+    with torch.no_grad():
+        found = network(torch.from_numpy(padded.ids), torch.from_numpy(padded.mask)).numpy()
+    assert np.abs(found - backbone.features(rows, None, lambda: None)).max() <= 1e-5
+
+
+def test_attention_alone_leaves_the_other_modules(backbone: TrainableBackbone) -> None:
+    encoder = backbone.network().get_submodule(ENCODER)
+    names = LoraMethod(modules="attention", blocks=1).attach(encoder).groups[0].parameters
+    assert {name.split(".lora_")[0] for name in names} == {
+        f"encoder.layer.1.attention.{part}" for part in ("self.query", "self.key", "self.value", "output.dense")
+    }
+    assert len(blocks_of(encoder)) == 2
+
+
+def test_classes_are_weighted_where_they_are_unlike() -> None:
+    assert class_weights(np.array([0, 0, 1, 1, 1]), 2) is None
+    targets = np.array([0] * 90 + [1] * 10)
+    weights = class_weights(targets, 2)
+    assert weights is not None
+    assert weights[targets].mean() == pytest.approx(1.0)
+    assert 1.0 < weights[1] / weights[0] < 9.0
