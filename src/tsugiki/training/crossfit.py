@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tsugiki.domain import HeldOut
-from tsugiki.training.effort import PATH_TOLERANCE, Effort
+from tsugiki.training.effort import PATH_TOLERANCE, USUAL_STRENGTH, Effort
 from tsugiki.training.lbfgs import follow
 from tsugiki.training.softmax import ABSENT_BIAS, pose
 from tsugiki.training.strength import choose, choose_without, is_settled
@@ -33,10 +33,10 @@ class CrossFit:
     """`start` (1, classes, axes + 1): the mean of the folds' weights at `strength`, near the optimum on all rows.
 
     None where the folds' rows are views of different networks. `losses` are the mean held-out log losses at the
-    strengths visited, each at its best temperature.
+    strengths visited, each at its best temperature. `strength` is None where what was given besides served best.
     """
 
-    strength: float
+    strength: float | None
     temperature: float
     start: Floats | None
     held_out: HeldOut
@@ -45,11 +45,15 @@ class CrossFit:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """All rows as one network sees them: `rows` (rows, axes + 1). It never saw the targets of `held`."""
+    """All rows as one network sees them: `rows` (rows, axes + 1). It never saw the targets of `held`.
+
+    `scores` (classes, held) are of the head that was trained with the network, where there is one.
+    """
 
     rows: Floats
     train: Ints
     held: Ints
+    scores: Floats | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +104,9 @@ def cross_fit_views(
         blocks = np.arange(len(views[0].held)) % HALVES
     else:
         blocks = np.repeat(np.arange(len(views)), [len(view.held) for view in views])
-    return replace(_compare(splits, targets, blocks, classes, effort, advance, check), start=None)
+    given = [view.scores for view in views if view.scores is not None]
+    besides = np.concatenate(given, axis=1) if len(given) == len(views) else None
+    return replace(_compare(splits, targets, blocks, classes, effort, advance, check, besides), start=None)
 
 
 def _compare(
@@ -111,8 +117,9 @@ def _compare(
     effort: Effort,
     advance: Callable[[float], None],
     check: Callable[[], None],
+    besides: Floats | None = None,
 ) -> CrossFit:
-    """`blocks` (held,) are of the splits' held rows, one after another."""
+    """`blocks` (held,) are of the splits' held rows, one after another; `besides` (classes, held) compete."""
     parts = [(split.rows, part) for split in splits for part in split.held]
     held = np.concatenate([part for _, part in parts])
     judged = np.concatenate([_is_judged(split, targets) for split in splits])
@@ -133,17 +140,24 @@ def _compare(
         advance((place + 1) / len(effort.strengths))
         if is_settled(np.stack(tables), effort.strengths):
             break
+    visited = effort.strengths[: len(tables)]
+    fitted = np.stack(tables).sum(axis=2).min(axis=1)
+    if besides is not None:
+        scores.append(besides)
+        starts.append(None)
+        tables.append(_block_losses(besides, targets[held], blocks, judged))
+        visited = (*visited, USUAL_STRENGTH)  # no strength of its own: the prior neither helps nor hinders it
     table = np.stack(tables)
     chances = np.empty((len(held), classes), np.float32)
     for i, block in enumerate(np.unique(blocks)):
         inside = blocks == block
-        others = choose_without(table, i, effort.strengths)
+        others = choose_without(table, i, visited)
         chances[inside] = probabilities(scores[others.place][:, inside], others.temperature)
     order = np.argsort(held)
-    every = choose(table.sum(axis=2), effort.strengths)
-    losses = table.sum(axis=2).min(axis=1) / max(int(judged.sum()), 1)
+    every = choose(table.sum(axis=2), visited)
+    losses = fitted / max(int(judged.sum()), 1)
     return CrossFit(
-        strength=effort.strengths[every.place],
+        strength=None if besides is not None and every.place == len(visited) - 1 else visited[every.place],
         temperature=every.temperature,
         start=starts[every.place],
         held_out=HeldOut(held[order], chances[order]),
