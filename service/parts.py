@@ -66,7 +66,7 @@ def weight_of(settings: Settings) -> Weight:
     return Weight(settings.head_bytes, settings.lora_bytes, settings.network_bytes)
 
 
-def serve_backbones(settings: Settings, cores: Cores) -> ServedBackbones:
+def engines_of(settings: Settings, cores: Cores) -> Engines:
     """Of the same engine and precision in every process: the first to need one chooses for all."""
 
     def preferred(files: Loaded, delta: WeightsDelta | None) -> Engine:
@@ -75,11 +75,16 @@ def serve_backbones(settings: Settings, cores: Cores) -> ServedBackbones:
             name = choose_engine(settings.engine, files, cores).name
         return make(name, files, delta, cores)
 
+    return Engines(preferred, lambda files, delta: make("onnxruntime", files, delta, cores))
+
+
+def serve_backbones(settings: Settings, engines: Engines, workers: int) -> ServedBackbones:
+    """`workers` passes at a time."""
     return ServedBackbones(
         names(settings.backbones),
         load=lambda name: load(name, settings.backbones, settings.root / "graphs"),
-        engines=Engines(preferred, lambda files, delta: make("onnxruntime", files, delta, cores)),
-        workers=cores.passes,
+        engines=engines,
+        workers=workers,
         limits=Limits(wait_s=settings.wait_seconds),
         budget=weight_of(settings),
     )

@@ -9,15 +9,17 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from threadpoolctl import threadpool_limits
 
 from adapters import METHODS
 from adapters.selection import plan
 from service.logs import write_log
-from service.parts import WORKERS, open_parts, serve_backbones
+from service.parts import WORKERS, engines_of, open_parts, serve_backbones
 from service.settings import Settings, read_settings
 from service.supervision import end_with
 from tsugiki.jobs.adapting import Tools
@@ -27,9 +29,17 @@ from tsugiki.jobs.intake import Intake
 from tsugiki.jobs.workflows import Workflows
 from tsugiki.ports import Method
 from tsugiki.runtime.engines.making import Cores
+from tsugiki.runtime.engines.rates import ensure_rates
+from tsugiki.runtime.trainable import TrainableBackbone
 from tsugiki.storage.database import Database
 from tsugiki.storage.presence import TRAINER, one_at_a_time
 from tsugiki.storage.unfinished import Unfinished
+
+if TYPE_CHECKING:
+    from tsugiki.backbones.loaded import Loaded
+    from tsugiki.domain import Floats, WeightsDelta
+    from tsugiki.ports import Backbone, Engine
+    from tsugiki.runtime.served import MakeEngine, ServedBackbones
 
 log = logging.getLogger("tsugiki.trainer")
 
@@ -57,8 +67,13 @@ def train(
     with one_at_a_time(settings.root / WORKERS / "trainer"):
         database = Database(settings.root, shared=True)
         parts = open_parts(settings, database, TRAINER, on_move=lambda _: None)
-        backbones = serve_backbones(settings, Cores(settings.trainer_jobs, threads))
-        tools = Tools(backbones, {method.name: method for method in methods}, partial(plan, methods))
+        engines = engines_of(settings, Cores(settings.trainer_jobs, threads))
+        backbones = serve_backbones(settings, engines, settings.trainer_jobs)
+        tools = Tools(
+            Trainables(backbones, engines.preferred, threads),
+            {method.name: method for method in methods},
+            partial(plan, methods),
+        )
         unfinished = Unfinished(database, parts.blobs)
         jobs = DeepJobs(parts.stores(database), unfinished, parts.projects, tools, on_end=_tell, pauses_s=pauses_s)
 
@@ -74,6 +89,28 @@ def train(
         workflows.close()
         backbones.close()
         database.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Trainables:
+    """The Embedder port, of backbones that a method may train on `threads` threads."""
+
+    backbones: ServedBackbones
+    make: MakeEngine
+    threads: int
+
+    def backbone(self, name: str) -> Backbone:
+        """The first time on this machine it is measured how fast it trains."""
+        served = self.backbones.get(name)
+        ensure_rates(served.loaded, served.engine, self.threads)
+
+        def engine(loaded: Loaded, delta: WeightsDelta | None) -> Engine:
+            return served.engine if delta is None else self.make(loaded, delta)
+
+        return TrainableBackbone(served.loaded, engine)
+
+    def embed(self, tenant_id: str, name: str, contents: Sequence[str]) -> Floats:
+        return self.backbones.embed(tenant_id, name, contents)
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ from service.auth import Doorkeeper
 from service.board import Board
 from service.clerks import Clerks
 from service.keeping import TRAINER, Keeper
-from service.parts import WORKERS, open_parts, serve_backbones, weight_of
+from service.parts import WORKERS, engines_of, open_parts, serve_backbones, weight_of
 from service.settings import Settings
 from service.streams import Streams
 from service.supervision import end
@@ -166,7 +166,8 @@ def wire(
     tenants, exports = Tenants(database), Exports(database, parts.blobs, owner)
     idempotency = Idempotency(database, owner)
     directory = Directory(parts.registry)
-    backbones = serve_backbones(settings, Cores(settings.engine_workers, settings.engine_threads))
+    cores = Cores(settings.engine_workers, settings.engine_threads)
+    backbones = serve_backbones(settings, engines_of(settings, cores), settings.engine_workers)
     residency = Residency(lambda version: backbones.of(version).banks, parts.registry.graft, weight_of(settings))
 
     def forget(change: Change) -> None:
@@ -197,7 +198,7 @@ def wire(
             {method.name: method for method in offered},
             partial(plan, offered),
             trains=settings.trainer,
-            rates=partial(_rates, backbones, settings.engine_workers * settings.engine_threads),
+            rates=partial(_rates, backbones, max(1, settings.trainer_threads // settings.trainer_jobs)),
         ),
         workers=settings.adaptation_workers,
         on_end=metrics.adaptation,

@@ -1,3 +1,6 @@
+# pyright: reportUnknownMemberType=false
+# torch leaves some of its types unknown.
+
 from __future__ import annotations
 
 from functools import partial

@@ -16,6 +16,8 @@ from tsugiki.storage.presence import TRAINER
 from tsugiki.storage.references import referenced_blobs
 from tsugiki.storage.unfinished import Unfinished
 
+FINDINGS = {"findings": [{"code": "outlier", "sample": "smp_1"}]}
+
 
 class Begun(NamedTuple):
     unfinished: Unfinished
@@ -41,9 +43,10 @@ def test_another_attempt_reads_what_one_kept(begun: Begun) -> None:
     assert unfinished.snapshot(made.id, job.id) is None and unfinished.fitted(made.id, job.id) is None
     snapshot = new_version(made, "snp_1").snapshot
     unfinished.keep_snapshot(snapshot, job.id, attempt)
-    unfinished.keep_fitted(made.id, fitted(), job.id, attempt)
+    unfinished.keep_fitted(made.id, fitted(), FINDINGS, job.id, attempt)
     assert trainer.start(job.id) == attempt + 1
     assert unfinished.snapshot(made.id, job.id) == snapshot
+    assert unfinished.findings(made.id, job.id) == FINDINGS
     found = unfinished.fitted(made.id, job.id)
     assert found is not None and grafts.encode(found.graft) == grafts.encode(graft())
     assert found.held_out.rows.tolist() == [1, 0] and found.held_out.probabilities.tolist() == [[0.25, 0.75], [1, 0]]
@@ -53,8 +56,8 @@ def test_another_attempt_reads_what_one_kept(begun: Begun) -> None:
 
 def test_its_blobs_are_named_until_it_ends(stores: Stores, begun: Begun) -> None:
     unfinished, _, made, job, attempt = begun
-    unfinished.keep_fitted(made.id, fitted(), job.id, attempt)
-    assert len(referenced_blobs(stores.database)) == 2
+    unfinished.keep_fitted(made.id, fitted(), FINDINGS, job.id, attempt)
+    assert len(referenced_blobs(stores.database)) == 3
     stores.adaptations.cancel(made.tenant_id, job.id)
     assert referenced_blobs(stores.database) == frozenset()
 
@@ -63,7 +66,7 @@ def test_nothing_is_left_of_what_was_kept_for_an_erased_project(stores: Stores, 
     unfinished, _, made, job, attempt = begun
     assert stores.projects.delete(made)
     with pytest.raises(Conflict):
-        unfinished.keep_fitted(made.id, fitted(), job.id, attempt)
+        unfinished.keep_fitted(made.id, fitted(), FINDINGS, job.id, attempt)
     assert stores.blobs.owners() == frozenset()
 
 

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.training.drawing import WHOLE, Drawn, draw, fit
+from tsugiki.domain import Head
 from tsugiki.training import Effort, FittedHead, fit_head, plan_effort
 from tsugiki.training.effort import COARSE, FINE
 from tsugiki.training.fit import Seen, fit_changed_head
@@ -145,6 +146,7 @@ def fit_seen(drawn: Drawn, seen: list[Seen]) -> FittedHead:
     return fit_changed_head(
         seen,
         drawn.features,
+        None,
         drawn.targets,
         drawn.classes,
         WHOLE,
@@ -185,3 +187,32 @@ def test_a_network_that_knows_its_rows_by_heart_does_not_make_the_head_sure() ->
     assert sure.held_out.probabilities.max(axis=1).mean() > 0.95
     assert honest.held_out.probabilities.max(axis=1).mean() < 0.75
     assert min(honest.losses) > 0.6
+
+
+def test_a_head_trained_with_its_network_is_kept_where_its_like_answer_better() -> None:
+    drawn = draw([60, 60], noise=0.3)
+    plain = fit(drawn)
+    trained = Head(plain.weight, plain.bias, plain.temperature, ("x", "y"))
+    collapsed: Floats = np.eye(2, drawn.features.shape[1], dtype=np.float32)[drawn.targets]
+    views = [
+        replace(one, features=np.where((drawn.folds == fold)[:, None], drawn.features, collapsed), head=trained)
+        for fold, one in enumerate(seen_alike(drawn, [0, 1, 2, 3, 4]))
+    ]
+    found = fit_changed_head(
+        views, drawn.features, trained, drawn.targets, 2, WHOLE, lambda stage, part: None, lambda: None
+    )
+    assert found.strength is None
+    assert np.allclose(found.weight * plain.temperature, plain.weight, atol=1e-5)
+    assert (found.held_out.probabilities.argmax(axis=1) == drawn.targets).mean() > 0.85
+    refitted = fit_changed_head(
+        [replace(one, head=None) for one in views],
+        drawn.features,
+        None,
+        drawn.targets,
+        2,
+        WHOLE,
+        lambda stage, part: None,
+        lambda: None,
+    )
+    assert refitted.strength is not None
+    assert (refitted.held_out.probabilities.argmax(axis=1) == drawn.targets).mean() < 0.85

@@ -14,7 +14,7 @@ import numpy as np
 
 from tsugiki.domain import HeldOut
 from tsugiki.training.examples import Examples
-from tsugiki.training.fold_fits import FoldFits, Split
+from tsugiki.training.fold_fits import FoldFits, Path, Split
 from tsugiki.training.strength import choose, choose_without
 from tsugiki.training.temperature import probabilities
 
@@ -30,11 +30,12 @@ HALVES = 2  # blocks to judge each other where a single fold is held out
 class CrossFit:
     """`start` (1, classes, axes + 1): the mean of the folds' weights at `strength`, near the optimum on all rows.
 
-    `losses` are the mean held-out log losses at the strengths visited, each at its best temperature; `name_weight`
-    is how many samples a label's name counts for.
+    None where the folds' rows are views of different networks. `losses` are the mean held-out log losses at the
+    strengths visited, each at its best temperature; `name_weight` is how many samples a label's name counts for.
+    `strength` is None where what was given besides served best.
     """
 
-    strength: float
+    strength: float | None
     temperature: float
     name_weight: float
     start: Floats | None
@@ -44,11 +45,15 @@ class CrossFit:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """All rows as one network sees them: `rows` (rows, axes + 1). It never saw the targets of `held`."""
+    """All rows as one network sees them: `rows` (rows, axes + 1). It never saw the targets of `held`.
+
+    `scores` (classes, held) are of the head that was trained with the network, where there is one.
+    """
 
     rows: Floats
     train: Ints
     held: Ints
+    scores: Floats | None = None
 
 
 def cross_fit(
@@ -83,27 +88,37 @@ def cross_fit_views(
         blocks = np.arange(len(views[0].held)) % HALVES
     else:
         blocks = np.repeat(np.arange(len(views)), [len(view.held) for view in views])
-    found = _compare(FoldFits(splits, blocks, check), classes, effort.strengths, advance)
+    given = [view.scores for view in views if view.scores is not None]
+    besides = np.concatenate(given, axis=1) if len(given) == len(views) else None
+    found = _compare(FoldFits(splits, blocks, check), classes, effort.strengths, advance, besides)
     return replace(found, start=None)
 
 
-def _compare(fits: FoldFits, classes: int, strengths: Sequence[float], advance: Callable[[float], None]) -> CrossFit:
+def _compare(
+    fits: FoldFits,
+    classes: int,
+    strengths: Sequence[float],
+    advance: Callable[[float], None],
+    besides: Floats | None = None,
+) -> CrossFit:
+    """`besides` are scores (classes, held) that compete with those fitted."""
     blend = fits.blend()
-    paths = {
-        weight: fits.follow(strengths, weight, lambda part, done=done: advance((done + part) / len(blend.weights)))
-        for done, weight in enumerate(blend.weights)
-    }
+    paths: dict[float, Path] = {}
+    for done, weight in enumerate(blend.weights):
+        path = fits.follow(strengths, weight, lambda part, done=done: advance((done + part) / len(blend.weights)))
+        paths[weight] = path if besides is None else fits.beside(path, besides, weight)
     chances = np.empty((len(fits.held), classes), np.float32)
     for i, (block, weight) in enumerate(zip(np.unique(fits.blocks), blend.blocks, strict=True)):
         inside = fits.blocks == block
-        others = choose_without(paths[weight].table, i, strengths)
+        others = choose_without(paths[weight].table, i, paths[weight].strengths)
         chances[inside] = probabilities(paths[weight].scores[others.place][:, inside], others.temperature)
     order = np.argsort(fits.held)
     path = paths[blend.whole]
-    every = choose(path.table.sum(axis=2), strengths)
-    losses = path.table.sum(axis=2).min(axis=1) / max(int(fits.is_judged(blend.whole).sum()), 1)
+    every = choose(path.table.sum(axis=2), path.strengths)
+    fitted = path.table if besides is None else path.table[:-1]
+    losses = fitted.sum(axis=2).min(axis=1) / max(int(fits.is_judged(blend.whole).sum()), 1)
     return CrossFit(
-        strength=strengths[every.place],
+        strength=path.strengths[every.place] if every.place < len(fitted) else None,
         temperature=every.temperature,
         name_weight=blend.whole,
         start=path.starts[every.place],

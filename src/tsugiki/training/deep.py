@@ -53,7 +53,7 @@ def fit_deep(
     left_s = None if budget.seconds is None else deadline.left_s
     effort = plan_effort(len(data.targets), data.features.shape[1], len(data.labels), left_s)
     fitted = fit_changed_head(
-        found.seen, found.features, data.targets, len(data.labels), effort, progress.phase, progress.check
+        found.seen, found.features, found.head, data.targets, len(data.labels), effort, progress.phase, progress.check
     )
     progress.metric("held_out_log_loss", min(fitted.losses))
     details: Json = {
@@ -75,6 +75,7 @@ class _Found:
     """`delta` is to be served, `features` (samples, dim) are under it; `course` is of the first training."""
 
     delta: Delta
+    head: Head
     features: Floats
     saw: str
     seen: tuple[Seen, ...]
@@ -103,19 +104,20 @@ class _Work:
         epochs, until = first.course.epochs, first.course.kept
         taught = self._teach(folds[0], epochs, until)
         features = self._features(taught.delta)
-        seen = [Seen(features, folds[0].train, folds[0].held)]
-        delta, saw = taught.delta, "all but a fold"
+        seen = [Seen(features, folds[0].train, folds[0].held, taught.head)]
+        delta, head, saw = taught.delta, taught.head, "all but a fold"
         one_s = taught.course.seconds
         if self._affords(one_s * len(self._data.targets) / len(folds[0].train)):
             whole = self._teach(self._everything(), epochs, until)
             if whole.course.stopped != "diverged":
-                delta, features, saw = whole.delta, self._features(whole.delta), "all samples"
+                delta, head, saw = whole.delta, whole.head, "all samples"
+                features = self._features(delta)
         for part in folds[1:]:
             if not self._affords(one_s):
                 break
             taught = self._teach(part, epochs, until)
-            seen.append(Seen(self._features(taught.delta), part.train, part.held))
-        return _Found(delta, features, saw, tuple(seen), first.course)
+            seen.append(Seen(self._features(taught.delta), part.train, part.held, taught.head))
+        return _Found(delta, head, features, saw, tuple(seen), first.course)
 
     def prove_by_half(self, epochs: float) -> _Found:
         part = pilot(self._data.folds, "half")
@@ -123,12 +125,12 @@ class _Work:
         first = self._teach(part, epochs, 1.0)
         _refuse_diverged(first.course)
         features = self._features(first.delta)
-        seen = (Seen(features, part.train, part.held),)
+        seen = (Seen(features, part.train, part.held, first.head),)
         if self._affords(first.course.seconds * len(self._data.targets) / len(part.train)):
             whole = self._teach(self._everything(), first.course.epochs, first.course.kept)
             if whole.course.stopped != "diverged":
-                return _Found(whole.delta, self._features(whole.delta), "all samples", seen, first.course)
-        return _Found(first.delta, features, "all but a fold", seen, first.course)
+                return _Found(whole.delta, whole.head, self._features(whole.delta), "all samples", seen, first.course)
+        return _Found(first.delta, first.head, features, "all but a fold", seen, first.course)
 
     def _everything(self) -> Part:
         none = np.zeros(0, np.int64)

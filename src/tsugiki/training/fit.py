@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from tsugiki.domain import HeldOut
+from tsugiki.domain import Head, HeldOut
 from tsugiki.training.crossfit import CrossFit, View, cross_fit, cross_fit_views
 from tsugiki.training.effort import LAST_TOLERANCE, Effort
 from tsugiki.training.examples import Examples
@@ -24,7 +24,8 @@ Stage = Literal["train", "calibrate"]
 
 @dataclass(frozen=True, slots=True)
 class FittedHead:
-    """`weight` (classes, dim) and `bias` (classes,) float32 on plain features; `strength` on normalised ones.
+    """`weight` (classes, dim) and `bias` (classes,) float32 on plain features; `strength` on normalised ones, None
+    where the head is the one that was trained with its network.
 
     `name_weight` is how many samples the name of a class counted for.
     `losses`: mean held-out log loss at each strength visited, from the strongest.
@@ -33,7 +34,7 @@ class FittedHead:
     weight: Floats
     bias: Floats
     temperature: float
-    strength: float
+    strength: float | None
     name_weight: float
     losses: tuple[float, ...]
     steps: int
@@ -44,12 +45,13 @@ class FittedHead:
 class Seen:
     """All rows as a network saw them that was trained on `train` and never saw the targets of `held`.
 
-    `features` is (rows, dim).
+    `features` is (rows, dim); `head` the one that was trained with it, if it may serve as it is.
     """
 
     features: Floats
     train: Ints
     held: Ints
+    head: Head | None = None
 
 
 def fit_head(
@@ -78,6 +80,7 @@ def fit_head(
 def fit_changed_head(
     seen: Sequence[Seen],
     features: Floats,
+    trained: Head | None,
     targets: Ints,
     classes: int,
     effort: Effort,
@@ -87,14 +90,29 @@ def fit_changed_head(
     """The head for a network that was itself trained: `features` (rows, dim) are the network's that is to be served.
 
     How strongly to regularise and how sure to be is learnt from networks trained alike on fewer rows, `seen`: what the
-    served one answers to the rows it was trained on proves nothing.
+    served one answers to the rows it was trained on proves nothing. The head that was trained with the network,
+    `trained`, competes with those fitted to what came out, and is kept where its like answered held-out rows better.
     """
     views: list[View] = []
     for one in seen:
         check()
-        views.append(View(principal_axes(one.features).apply(one.features), one.train, one.held))
+        rows = principal_axes(one.features).apply(one.features)
+        scores = None if one.head is None else _scores(one.head, one.features[one.held])
+        views.append(View(rows, one.train, one.held, scores))
     report("calibrate", 0.0)
     crossed = cross_fit_views(views, targets, classes, effort, lambda part: report("calibrate", part), check)
+    if crossed.strength is None and trained is not None:
+        report("calibrate", 1.0)
+        return FittedHead(
+            weight=trained.weight / np.float32(trained.temperature),
+            bias=trained.bias / np.float32(trained.temperature),
+            temperature=crossed.temperature,
+            strength=None,
+            name_weight=0.0,
+            losses=crossed.losses,
+            steps=0,
+            held_out=crossed.held_out,
+        )
     rotation = principal_axes(features)
     return _last(rotation, Examples(rotation.apply(features), targets, classes), crossed, report, check)
 
@@ -107,6 +125,7 @@ def _last(
     check: Callable[[], None],
 ) -> FittedHead:
     """On all rows, by what cross-fitting found."""
+    assert crossed.strength is not None, "only a trained head has none; this is a bug"
     report("calibrate", 0.0)
     problem = examples.pose_all(crossed.name_weight, check)
     start = starting_weights(problem) if crossed.start is None else crossed.start
@@ -123,3 +142,9 @@ def _last(
         steps=solution.steps,
         held_out=crossed.held_out,
     )
+
+
+def _scores(head: Head, features: Floats) -> Floats:
+    """(classes, rows), before its temperature is known."""
+    scores: Floats = (head.weight @ features.T + head.bias[:, None]) / np.float32(head.temperature)
+    return scores

@@ -37,6 +37,7 @@ class Split:
 class Path:
     """Of the strengths visited: held-out scores, mean weights, and losses (strengths, temperatures, blocks)."""
 
+    strengths: tuple[float, ...]
     scores: list[Floats]
     starts: list[Floats | None]
     table: NDArray[np.float64]
@@ -83,7 +84,17 @@ class FoldFits:
             advance((place + 1) / len(strengths))
             if is_settled(np.stack(tables), strengths):
                 break
-        return Path(scores, starts, np.stack(tables))
+        return Path(tuple(strengths[: len(scores)]), scores, starts, np.stack(tables))
+
+    def beside(self, path: Path, scores: Floats, name_weight: float) -> Path:
+        """The path, and as if at one more strength scores (classes, held) that no fit here has made."""
+        losses = self._losses(scores, self.is_judged(name_weight))
+        return Path(
+            (*path.strengths, USUAL_STRENGTH),  # no strength of its own: the prior neither helps nor hinders it
+            [*path.scores, scores],
+            [*path.starts, None],
+            np.concatenate([path.table, losses[None]]),
+        )
 
     def _problems(self, name_weight: float) -> list[Problem]:
         return [split.examples.pose(split.train, split.shares, name_weight, self._check) for split in self._splits]

@@ -119,6 +119,10 @@ class Learner:
         """What was trained of the encoder, by name, float32."""
         return {name: master.detach().cpu().numpy().copy() for name, master in self._masters.items()}
 
+    def head(self) -> tuple[Floats, Floats]:
+        """Weight (classes, dim) and bias (classes,) of the head that learns along."""
+        return self._weight.detach().cpu().numpy().copy(), self._bias.detach().cpu().numpy().copy()
+
     def _scores(self, batch: Ints) -> torch.Tensor:
         padded = pad([self._rows[row] for row in batch])
         ids, mask = (torch.from_numpy(part).to(self._where) for part in (padded.ids, padded.mask))

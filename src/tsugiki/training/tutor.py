@@ -47,6 +47,7 @@ class Recipe:
 @dataclass(frozen=True, slots=True)
 class Taught:
     delta: Delta
+    head: Head
     course: Course
 
 
@@ -97,7 +98,9 @@ class Tutor:
         learner = Learner(network, attached, data.rows, self._below, head, aim, self._where, self._kind)
         lessons = Lessons(data.rows, data.targets, part.train, part.watched, len(data.labels))
         course = train(learner, lessons, epochs, until, deadline, data.seed, report, self._check)
-        return Taught(attached.as_delta(learner.values()), course)
+        weight, bias = learner.head()
+        trained = Head(weight, bias, 1.0, data.labels)
+        return Taught(attached.as_delta(learner.values()), trained, course)
 
     def features(self, delta: Delta) -> Floats:
         """(samples, dim) of the network so changed, as it will serve."""
