@@ -1,3 +1,6 @@
+# pyright: reportUnknownMemberType=false
+# torch leaves the types of its conversions unknown.
+
 from __future__ import annotations
 
 from functools import partial
