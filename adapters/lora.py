@@ -30,10 +30,13 @@ Modules = Literal["attention", "all"]
 class LoraMethod:
     """Matrices of `rank` on the attention's or all linear modules of the top `blocks` (None: of all)."""
 
+    # Three of MiniLM's six blocks, seven epochs of 770 samples (10 a class, banking77): 87.9 % of 1,000 validation
+    # rows, the frozen head 86.7. A rate of 5e-3 was at 87.5 after five; all blocks were not compared, a step takes
+    # three times as long there.
     rank: int = 16
-    blocks: int | None = None
+    blocks: int | None = 3
     modules: Modules = "all"
-    epochs: float = 20.0
+    epochs: float = 8.0
     rate: float = 2e-3
     head_rate: float = 2e-3
     smoothing: float = 0.05

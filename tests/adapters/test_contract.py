@@ -36,7 +36,7 @@ LONGEST_GAP_S = 2.0  # between two checks, though one network is read or compile
 TOLERANCE = 1e-5  # design, I2
 METHODS: dict[str, Method] = {
     "head": HeadMethod(),
-    "lora": LoraMethod(epochs=4, rank=4),
+    "lora": LoraMethod(epochs=4, rank=4, blocks=None),
     "lora of the top block": LoraMethod(epochs=4, rank=4, blocks=1, modules="attention"),
     "partial": PartialMethod(epochs=4, blocks=1),
     "full": FullMethod(epochs=4),

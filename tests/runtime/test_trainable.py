@@ -1,5 +1,5 @@
 # pyright: reportUnknownMemberType=false
-# torch leaves some of its types unknown.
+# torch leaves the types of its conversions unknown.
 
 from __future__ import annotations
 

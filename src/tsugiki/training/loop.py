@@ -21,6 +21,7 @@ Stopped = Literal["done", "no_better", "deadline", "diverged"]
 
 LOOKS = 12  # at the watched rows in a whole course: a sixth of its time where three epochs are made
 PATIENCE = 4  # looks without a better one, a third of the course: while the rate is high, all waver
+IN_EARNEST = 0.5  # of the course, before it may be given up: the loss rises while the rate is high, and falls with it
 FEWEST_BETWEEN = 5  # steps between two looks; fewer tell little
 MOST_WATCHED = 1_000  # rows; their mean log loss is then known to some hundredths of a nat
 DIVERGED = 3.0  # times the loss of guessing by chance: a course that is lost, not one that wavers
@@ -134,7 +135,7 @@ class _Run:
             report(self._told)
             if self._steps - self._looked >= max(FEWEST_BETWEEN, self._whole // LOOKS) or self._steps == self._last:
                 since = self._look(check)
-                if since > PATIENCE:
+                if since > PATIENCE and self._steps > IN_EARNEST * self._whole:
                     stopped = "no_better"
                     break
         return self._end(stopped)
