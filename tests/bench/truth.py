@@ -15,7 +15,7 @@ from tsugiki.runtime.engines.onnx import OnnxEngine
 
 SCALE = Scale(tenants=1_000, at_once=1, moves=500, rows=100_000)
 # Room for two in five heads and a few adapters and networks: grafts come and go all the time.
-BUDGET = Weight(400 * (HEAD_OVERHEAD_BYTES + 600), loras=2 << 20, networks=4 << 20)
+BUDGET = Weight(400 * (HEAD_OVERHEAD_BYTES + 1_200), loras=2 << 20, networks=4 << 20)
 
 
 def measure() -> list[Figure]:

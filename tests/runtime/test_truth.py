@@ -24,7 +24,7 @@ from tsugiki.runtime.residency import Lease, Residency
 from tsugiki.runtime.served import ServedBackbones
 
 FEW = Weight(
-    6 * (HEAD_OVERHEAD_BYTES + 600), loras=40_000, networks=0
+    6 * (HEAD_OVERHEAD_BYTES + 1_200), loras=40_000, networks=0
 )  # heads for less than the tenants there are: one comes, another goes
 
 

@@ -18,7 +18,9 @@ from tsugiki.evaluation.intervals import wilson
 if TYPE_CHECKING:
     from tsugiki.domain import Floats, Ints
 
-CERTAINTY_PART = 0.5  # beside the nearness, in standard deviations of both; of 0, 0.5 and 1 best over four text sets
+# Beside the nearness, in standard deviations of both. On intents 0.5 and 1 tell unknown inputs alike and better than 0;
+# with two classes (cr beside banking77) certainty only harms: AUROC 0.934 at 0, 0.897 at 0.5, 0.847 at 1.
+CERTAINTY_PART = 0.5
 # Of right held-out answers, by the upper end of the 95 % interval: nearly nothing. It takes 765 of them to show as
 # much, so a few samples, whose means are not settled yet, call nothing out of scope.
 MOST_LOST = 0.005
