@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
-from adapters import METHODS
+from adapters.head import HeadMethod
 from adapters.selection import plan, readiness
+from adapters.zero_shot import ZeroShotMethod
 from tsugiki.domain import Budget, Closeness, Fitted, MethodName, Profile, TrainingSet, Verdict
 from tsugiki.errors import Invalid
-from tsugiki.ports import Backbone, Progress
+from tsugiki.ports import Backbone, Method, Progress
 
+METHODS: tuple[Method, ...] = (ZeroShotMethod(), HeadMethod())  # where nothing deeper is installed
 PROFILE = Profile(samples=100, labels=4, min_per_label=20, max_per_label=30, dim=384, median_per_label=25)
 NAMES = Profile(samples=0, labels=4, min_per_label=0, max_per_label=0, dim=384, declared=4, named=True)
 
