@@ -99,7 +99,7 @@ def test_what_the_trainer_made_is_live_here_with_its_phases_told(core: Core) -> 
     assert (version.method, version.lineage["adaptation"]) == ("lora", done.id)
     assert version.feature_space == core.backbones.backbone("tiny").space.id
     told = [event.data["phase"] for event in core.adaptations.events(done.id) if event.type == "phase"]
-    assert told == ["validate", "embed", "plan", "train", "calibrate", "evaluate", "gate", "promote"]
+    assert told == ["validate", "embed", "audit", "plan", "train", "calibrate", "evaluate", "gate", "promote"]
     assert done.plan is not None and done.plan["chosen"] == "lora"
     assert done.timings.keys() >= {"embed_ms", "fit_ms", "evaluate_ms", "total_ms"}
     assert soon(lambda: "publish_ms" in now(core, made, done).timings, SOON_S)

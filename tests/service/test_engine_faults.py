@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-import service.wiring
+import service.parts
 from tests.runtime.breaking import Breaking
 from tests.service.asking import SAMPLES
 from tests.service.in_process import InProcess, in_process
@@ -47,7 +47,7 @@ def broken(make_home: Callable[[], Path], tiny: Loaded, monkeypatch: pytest.Monk
         engines.append(Breaking(make(name, files, delta, cores)))
         return engines[-1]
 
-    monkeypatch.setattr(service.wiring, "make", breaking)
+    monkeypatch.setattr(service.parts, "make", breaking)
     with in_process(make_home(), {"tiny": tiny.source.folder}) as running:
         tenant = running.core.tenants.create("acme")
         key = running.core.tenants.issue_key(tenant.id, "all", ["admin"]).secret
@@ -84,13 +84,13 @@ def test_while_no_engine_answers_the_service_is_not_ready(broken: Breakable, mon
         raise RuntimeError("the library is gone")
 
     assert broken.ready() == 200
-    monkeypatch.setattr(service.wiring, "make", never)
+    monkeypatch.setattr(service.parts, "make", never)
     broken.engines[-1].fault = "raises"
     for _ in range(3):
         assert broken.post("/predict", ASKED).status_code == 503
         assert broken.ready() == 503
     assert broken.running.http.get("/livez").status_code == 200, "restarting the process is not what it needs"
-    monkeypatch.setattr(service.wiring, "make", make)
+    monkeypatch.setattr(service.parts, "make", make)
     until(lambda: broken.ready() == 200)
     assert broken.post("/predict", ASKED).status_code == 200
 

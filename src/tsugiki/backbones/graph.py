@@ -73,7 +73,10 @@ def features_module(source: Source, attention: Attention = "eager") -> torch.nn.
     """
     import torch
     from transformers import AutoModel
+    from transformers.utils import logging
 
+    logging.set_verbosity_error()  # what is missing or left over is judged below, and told as an error of ours
+    logging.disable_progress_bar()
     encoder, found = AutoModel.from_pretrained(
         source.folder,
         local_files_only=True,

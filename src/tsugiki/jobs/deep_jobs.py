@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, assert_never, get_args
 
+from tsugiki.data.audit import search
 from tsugiki.errors import NotFound, StorageFull, Unavailable
 from tsugiki.jobs.adapting import Phases
 from tsugiki.jobs.attempts import PAUSES_S, Stopped
@@ -171,8 +172,9 @@ class DeepJobs:
         plan = phases.plan(rows)
         snapshot, features = self._snapshot(job), phases.features(rows)
         fitted = phases.train(plan.chosen, phases.data(plan, snapshot, rows, features))
-        # Now, while all samples of the snapshot are there.
-        found = phases.findings(rows, snapshot, phases.audit(features), fitted)
+        # Now, while all samples of the snapshot are there. Who is near whom was told when the folds were cut.
+        near = search(features, lambda done: job.progress.check())
+        found = phases.findings(rows, snapshot, near, fitted)
         self._unfinished.keep_fitted(job.project.id, fitted, found, job.adaptation.id, job.progress.attempt)
 
     def _promote(self, job: _Job, phases: Phases) -> None:
