@@ -22,6 +22,7 @@ from tests.faults.lives import (
     ready,
     teach,
 )
+from tsugiki.jobs.attempts import MAX_ATTEMPTS
 
 ANSWERS = (3, 9, 20)  # after so many the service is killed, life by life
 ENDS_S = 60  # by then a job that was taken up has ended
@@ -72,7 +73,9 @@ def test_every_job_ends_by_itself_with_one_version_and_no_more(aftermath: Afterm
     assert last["status"] == "succeeded"
     jobs = everything(http, "/v1/projects/live/adaptations")
     assert {job["status"] for job in jobs} <= TERMINAL
-    assert [job["error"] for job in jobs if job["status"] == "failed"] == []
+    # One that three kills met is given up: for all that is known, it was what ended the process.
+    assert {job["error"]["code"] for job in jobs if job["status"] == "failed"} <= {"attempts_exhausted"}
+    assert sum(job["status"] == "failed" for job in jobs) <= len(ANSWERS) // MAX_ATTEMPTS
     made = sorted(job["version"] for job in jobs if job["status"] == "succeeded")
     versions = [version["version"] for version in everything(http, "/v1/projects/live/versions")]
     assert made == versions == list(range(1, len(versions) + 1))
