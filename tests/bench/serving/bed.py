@@ -59,8 +59,8 @@ class Bed:
 
     @contextmanager
     def serving(self) -> Generator[Running]:
-        """The service as users run it, on the same home, which neither side writes to but for moves of aliases."""
-        env = {"TSUGIKI_BOOTSTRAP_KEY": KEY, "TSUGIKI_HEAD_BYTES": str(HEAD_BYTES)}
+        """The service on the same home, which neither side writes to but for moves of aliases; nothing is trained."""
+        env = {"TSUGIKI_BOOTSTRAP_KEY": KEY, "TSUGIKI_HEAD_BYTES": str(HEAD_BYTES), "TSUGIKI_TRAINER": "off"}
         with serving(self.home, env=env) as running:
             yield running
 
@@ -72,7 +72,7 @@ SWAPPING = 4  # tenants
 def bed(work: Path, lengths: Lengths) -> Generator[Bed]:
     """`work` is an empty folder."""
     home = work / "home"
-    settings = Settings.model_validate({"home": home, "bootstrap_key": KEY, "head_bytes": HEAD_BYTES})
+    settings = Settings.model_validate({"home": home, "bootstrap_key": KEY, "head_bytes": HEAD_BYTES, "trainer": False})
     core = wire(settings)
     try:
         core.backbones.get(BACKBONE)
