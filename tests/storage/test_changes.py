@@ -8,7 +8,7 @@ from sqlalchemy import text
 from tests.storage.making import Stores, open_stores
 from tsugiki.domain import Policy
 from tsugiki.errors import Conflict
-from tsugiki.storage import changes
+from tsugiki.storage import changes, looking
 from tsugiki.storage.changes import KEPT, Change, Changes, Watcher, note
 from tsugiki.storage.database import FILE_NAME, Database
 
@@ -117,7 +117,7 @@ def test_another_process_hears_of_each_change_once(shared: Stores) -> None:
 def test_a_look_that_fails_loses_nothing(
     shared: Stores, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(changes, "RETRY_S", 0.05)
+    monkeypatch.setattr(looking, "RETRY_S", 0.05)
     project = shared.project()
     other = Watched(shared)
     with shared.database.write() as session:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -199,7 +200,7 @@ class Phases:
             self._progress.phase("embed", (start + len(part)) / len(missing))
         return np.concatenate(matrices)[[index[row.id] for row in rows]]
 
-    @property
+    @cached_property
     def _backbone(self) -> Backbone:
         return self._tools.embedder.backbone(self._project.backbone)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from typing import TYPE_CHECKING
 
-from tsugiki.errors import NotFound, TsugikiError
+from tsugiki.errors import NotFound
+from tsugiki.storage.looking import Looking
 
 if TYPE_CHECKING:
     from tsugiki.jobs.workflows import Workflows
@@ -15,11 +15,8 @@ if TYPE_CHECKING:
     from tsugiki.storage.database import Database
     from tsugiki.storage.projects import Projects
 
-log = logging.getLogger(__name__)
-
 LOOK_EVERY_S = 0.05  # asks a number of the database; rows are read only when it has changed
 TIDY_EVERY_S = 10.0  # ended workflows are some hundred bytes each
-RETRY_S = 1.0  # after a look that failed
 
 
 class Intake:
@@ -31,37 +28,23 @@ class Intake:
         self._projects = projects
         self._workflows = workflows
         self._known: set[str] = set()
-        self._closed = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="intake", daemon=True)
-        self._thread.start()
+        self._looking = Looking("intake", "adaptations for the trainer", self._watch)
 
     def close(self) -> None:
-        self._closed.set()
-        self._thread.join()
+        self._looking.close()
 
-    def _run(self) -> None:
-        while not self._closed.is_set():
-            try:
-                self._watch()
-                return
-            except TsugikiError as error:
-                log.warning("adaptations cannot be looked for now: %s", error.detail)
-            except Exception:
-                log.exception("adaptations cannot be looked for now")
-            self._closed.wait(RETRY_S)
-
-    def _watch(self) -> None:
+    def _watch(self, closed: threading.Event) -> None:
         """Until closed; ended by what a look raises."""
         with self._database.commits() as commits:
             tidied, committed = 0.0, -1
-            while not self._closed.is_set():
+            while not closed.is_set():
                 now = time.monotonic()
                 if tidy := now - tidied > TIDY_EVERY_S:
                     # Also what ended without ending its job, by a fault of the file's disk say: it is queued anew.
                     self._known, tidied = self._workflows.waiting(), now
                 if committed != (committed := commits()) or tidy:
                     self._look()
-                self._closed.wait(LOOK_EVERY_S)
+                closed.wait(LOOK_EVERY_S)
 
     def _look(self) -> None:
         for job in self._adaptations.unfinished():

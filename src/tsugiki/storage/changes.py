@@ -5,7 +5,6 @@ Another database may tell of new rows by itself (PostgreSQL's LISTEN/NOTIFY): th
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable
@@ -16,16 +15,13 @@ from datetime import timedelta
 from sqlalchemy import CursorResult, delete, func, select
 from sqlalchemy.orm import Session
 
-from tsugiki.errors import TsugikiError
 from tsugiki.storage.database import Database
+from tsugiki.storage.looking import Looking
 from tsugiki.storage.tables import ChangeRow
-
-log = logging.getLogger(__name__)
 
 KEPT = timedelta(hours=1)  # far beyond what a busy machine delays a look
 BLIND_S = KEPT.total_seconds() / 2  # who has not looked for so long may have missed rows that were pruned
 LOOK_EVERY_S = 0.1  # a move must be seen within 1 s: room for some looks that come late
-RETRY_S = 1.0  # after a look that failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,26 +80,12 @@ class Watcher:
         self._on_blind = on_blind
         self._seen = self._changes.last()
         self._looked = time.monotonic()
-        self._closed = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="changes", daemon=True)
-        self._thread.start()
+        self._looking = Looking("changes", "changes of other processes", self._watch)
 
     def close(self) -> None:
-        self._closed.set()
-        self._thread.join()
+        self._looking.close()
 
-    def _run(self) -> None:
-        while not self._closed.is_set():
-            try:
-                self._watch()
-                return
-            except TsugikiError as error:
-                log.warning("changes of other processes cannot be seen now: %s", error.detail)
-            except Exception:
-                log.exception("changes of other processes cannot be seen now")
-            self._closed.wait(RETRY_S)
-
-    def _watch(self) -> None:
+    def _watch(self, closed: threading.Event) -> None:
         """Until closed; ended by what a look raises."""
         with ExitStack() as stack:
             commits = stack.enter_context(self._database.commits())
@@ -118,5 +100,5 @@ class Watcher:
                         self._on_change(change)
                         self._seen = seq
                 self._looked = now
-                if self._closed.wait(LOOK_EVERY_S):
+                if closed.wait(LOOK_EVERY_S):
                     return

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from tests.data.audit.planted import PER_CLASS, clean
 from tsugiki.data.audit import fold_groups, search
@@ -22,6 +23,15 @@ def test_near_duplicates_share_a_group_and_the_others_keep_theirs() -> None:
     assert groups[3] == groups[-3] == groups[-2] and groups[50] == groups[-1]
     assert len(set(groups)) == len(data.groups)
     assert fold_groups(data.groups, data.targets, search(data.features)) == list(data.groups)
+
+
+@pytest.mark.parametrize("name", ["", "zz"])
+def test_what_is_old_keeps_its_group_whatever_the_new_is_called(name: str) -> None:
+    """Else a new near-duplicate would move old rows into the frozen holdout, or out of it."""
+    data = clean()
+    spoilt = data.add(data.features[[3]] + 0.005, [0], [name])
+    groups = fold_groups(spoilt.groups, spoilt.targets, search(spoilt.features))
+    assert groups == [*data.groups, data.groups[3]]
 
 
 def test_a_group_of_equal_texts_is_never_taken_apart() -> None:

@@ -39,6 +39,8 @@ def components(rows: int, pairs: Ints) -> Ints:
 def fold_groups(groups: Sequence[str], targets: Ints, near: Neighbours) -> list[str]:
     """The groups with near-duplicates joined, so that no fold is judged on what it was trained on.
 
+    Rows are from old to new, and what is joined bears the name of its oldest: a new near-duplicate goes to the side of
+    the frozen holdout where the old one is, not the other way.
     Left apart, for the audit to report, are those whose joining would leave a label too few groups to be in every
     fold, or make one group of more than a fold's share of the rows.
     """
@@ -48,8 +50,9 @@ def fold_groups(groups: Sequence[str], targets: Ints, near: Neighbours) -> list[
     apart = heavy[joined] | _starved(group_of_row, joined, targets)[targets]
     split = np.zeros(len(names), np.bool_)
     split[joined[apart]] = True  # all of a component or nothing, also where it spans two labels
-    final = np.where(split[joined], group_of_row, joined)
-    return [str(name) for name in names[final]]
+    _, oldest, final = np.unique(np.where(split[joined], group_of_row, joined), return_index=True, return_inverse=True)
+    rows: list[int] = oldest[final].tolist()
+    return [groups[row] for row in rows]
 
 
 def _starved(before: Ints, after: Ints, targets: Ints) -> NDArray[np.bool_]:
