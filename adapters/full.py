@@ -32,7 +32,7 @@ class FullMethod:
         return "full"
 
     def assess(self, profile: Profile, budget: Budget) -> Verdict:
-        numbers = TYPICAL_BLOCKS * 12 * profile.dim**2 + EMBEDDINGS * profile.dim
+        numbers = TYPICAL_BLOCKS * 12 * profile.width**2 + EMBEDDINGS * profile.width
         return assess_deep(
             self.name, profile, budget, FEWEST_PER_LABEL, self.epochs, TYPICAL_BLOCKS, numbers, weights_too=True
         )

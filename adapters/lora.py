@@ -47,7 +47,7 @@ class LoraMethod:
 
     def assess(self, profile: Profile, budget: Budget) -> Verdict:
         trained = min(self.blocks or TYPICAL_BLOCKS, TYPICAL_BLOCKS)
-        numbers = trained * 18 * profile.dim * self.rank  # in and out of six modules, two of them four dim wide
+        numbers = trained * 18 * profile.width * self.rank  # in and out of six modules, two of them four dim wide
         return assess_deep(
             self.name, profile, budget, FEWEST_PER_LABEL, self.epochs, trained, numbers, weights_too=False
         )

@@ -37,7 +37,7 @@ class PartialMethod:
 
     def assess(self, profile: Profile, budget: Budget) -> Verdict:
         trained = min(self.blocks, TYPICAL_BLOCKS)
-        numbers = trained * 12 * profile.dim**2
+        numbers = trained * 12 * profile.width**2
         return assess_deep(
             self.name, profile, budget, FEWEST_PER_LABEL, self.epochs, trained, numbers, weights_too=True
         )

@@ -49,6 +49,7 @@ def _described(by: Caller, name: str) -> dict[str, Any]:
         "modality": source.modality,
         "languages": list(source.languages),
         "dim": source.dim,
+        "feature_dim": source.feature_dim,
         "licence": source.licence,
         "max_tokens": source.max_tokens,
         "sha256": space.backbone_sha256 if space is not None else source.expected_sha256,

@@ -203,7 +203,10 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class FeatureSpace:
-    """Identity of the vectors a backbone yields. Vectors of two spaces never mix (I8)."""
+    """Identity of the vectors a backbone yields. Vectors of two spaces never mix (I8).
+
+    `dim` numbers are of `parts` pooled vectors, as wide as the network each.
+    """
 
     backbone: str
     backbone_sha256: str
@@ -211,6 +214,7 @@ class FeatureSpace:
     pooling: str
     precision: str
     dim: int
+    parts: int = 1
 
     @cached_property
     def id(self) -> str:
@@ -360,16 +364,22 @@ class Profile:
     labels: int
     min_per_label: int
     max_per_label: int
-    dim: int
+    dim: int  # of a feature
     median_per_label: float = 0.0
     imbalance: float = 1.0  # the commonest label's samples by the rarest's, of which at least one is counted
     declared: int = 0
     named: bool = False
     mean_tokens: float | None = None  # of a sample; None where nothing was counted or measured, as in what follows
     max_tokens: int | None = None
+    parts: int = 1  # vectors of the network's own width that a feature is joined from
     closeness: Closeness | None = None
     rates: Rates | None = None
     device: str = "cpu"
+
+    @property
+    def width(self) -> int:
+        """Numbers a token, in the network."""
+        return self.dim // self.parts
 
 
 @dataclass(frozen=True, slots=True)

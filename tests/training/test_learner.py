@@ -42,7 +42,7 @@ def rows(backbone: TrainableBackbone) -> list[Ints]:
 
 def head() -> Head:
     random = np.random.default_rng(0)
-    return Head(random.standard_normal((3, 32)).astype(np.float32), np.zeros(3, np.float32), 1.0, ("x", "y", "z"))
+    return Head(random.standard_normal((3, 64)).astype(np.float32), np.zeros(3, np.float32), 1.0, ("x", "y", "z"))
 
 
 def learner(

@@ -60,6 +60,7 @@ def _key(source: Source, weights_sha256: str) -> str:
         "weights": weights_sha256,
         "config": sha256(source.config),
         "pooling": source.pooling,
+        "middle": source.middle,
         "normalise": source.normalise,
         "max_tokens": source.max_tokens,
         "opset": OPSET,

@@ -4,10 +4,10 @@ from typing import Final
 
 INPUT_IDS: Final = "input_ids"  # (batch, tokens) int64
 ATTENTION_MASK: Final = "attention_mask"  # (batch, tokens) int64, 1 where a token is
-FEATURES: Final = "features"  # (batch, dim) float32
+FEATURES: Final = "features"  # (batch, feature_dim) float32
 
 OPSET: Final = 18  # what torch's exporter writes of itself: no version conversion between the two
-RECIPE: Final = 1  # raise it whenever graph.py would compile the same folder to another file
+RECIPE: Final = 2  # raise it whenever graph.py would compile the same folder to another file
 
 SLOTS: Final = "slots"  # (groups,) int64: the bank graph's; see bank_graph.py
 

@@ -42,9 +42,10 @@ class TextBackbone:
             backbone=source.name,
             backbone_sha256=weights_sha256,
             preprocessing=_digest(definition, source),
-            pooling=f"{source.pooling}+l2" if source.normalise else source.pooling,
+            pooling=_pooling(source),
             precision=precision,
-            dim=source.dim,
+            dim=source.feature_dim,
+            parts=source.parts,
         )
 
     def at(self, precision: str) -> TextBackbone:
@@ -73,6 +74,11 @@ class TextBackbone:
         texts = [self._source.prefix + unicodedata.normalize("NFC", content) for content in contents]
         encodings = self._tokenizer.encode_batch_fast(texts)
         return [Prepared(np.array(found.ids, dtype=np.int64), bool(found.overflowing)) for found in encodings]
+
+
+def _pooling(source: Source) -> str:
+    joined = "" if source.middle is None else f"+mean of block {source.middle}"
+    return f"{source.pooling}{joined}{'+l2' if source.normalise else ''}"
 
 
 def pad(rows: Sequence[NDArray[np.int64]]) -> Padded:

@@ -206,7 +206,8 @@ class Phases:
 
     def _profile(self, rows: Sequence[LabelledSample]) -> Profile:
         counts = Counter(row.label for row in rows)
-        profile = profile_of(counts, self._backbone.space.dim, named_labels(self._project))
+        space = self._backbone.space
+        profile = profile_of(counts, space.dim, named_labels(self._project), space.parts)
         return (
             profile if self._tools.rates is None else replace(profile, rates=self._tools.rates(self._project.backbone))
         )

@@ -55,7 +55,7 @@ class FastLane:
         """
         wish = Wish.read(request)
         space = self._tools.embedder.backbone(backbone).space
-        profile = profile_of(counts, space.dim, () if project is None else named_labels(project))
+        profile = profile_of(counts, space.dim, () if project is None else named_labels(project), space.parts)
         if self._tools.rates is not None:
             profile = replace(profile, rates=self._tools.rates(backbone))
         if project is not None:

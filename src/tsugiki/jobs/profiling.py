@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 COUNTED_ROWS = 200  # of which tokens are counted: their mean is known to a few per cent, in some 10 ms
 
 
-def profile_of(counts: Mapping[str, int], dim: int, declared: Collection[str] = ()) -> Profile:
+def profile_of(counts: Mapping[str, int], dim: int, declared: Collection[str] = (), parts: int = 1) -> Profile:
     """`{"billing": 12, "delivery": 8}` -> 20 samples, 2 labels, 8 to 12 a label; `declared` ones count without any."""
     all_counts = {**dict.fromkeys(declared, 0), **counts}
     sizes = list(all_counts.values())
@@ -28,6 +28,7 @@ def profile_of(counts: Mapping[str, int], dim: int, declared: Collection[str] = 
         min_per_label=min(sizes, default=0),
         max_per_label=max(sizes, default=0),
         dim=dim,
+        parts=parts,
         median_per_label=float(median(sizes)) if sizes else 0.0,
         imbalance=max(sizes, default=0) / max(min(sizes, default=0), 1),
         declared=len(declared),

@@ -75,7 +75,7 @@ class TrainableBackbone:
     def _run(
         self, engine: Engine, rows: Sequence[Ints], adapters: Adapters | None, check: Callable[[], None]
     ) -> Floats:
-        features = np.empty((len(rows), self._loaded.source.dim), np.float32)
+        features = np.empty((len(rows), self._loaded.source.feature_dim), np.float32)
         for part in _passes(rows, engine.pass_tokens):
             check()
             features[part] = engine.run([rows[row] for row in part], adapters)

@@ -87,7 +87,7 @@ def assess_deep(
     weights_too: bool,
 ) -> Verdict:
     """The verdict on a method that trains `numbers` in `trained` blocks for `epochs`, from sizes alone."""
-    size = Size(profile.samples * TYPICAL_TOKENS, profile.dim, TYPICAL_BLOCKS, trained, weights_too)
+    size = Size(profile.samples * TYPICAL_TOKENS, profile.width, TYPICAL_BLOCKS, trained, weights_too)
     one_s = epochs * epoch_seconds(size) + features_seconds(size)
     seconds = one_s * min(TRAININGS, max(LEAST_TRAININGS, int(ENOUGH_SECONDS / one_s)))
     if budget.seconds is not None:

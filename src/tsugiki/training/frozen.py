@@ -20,11 +20,15 @@ if TYPE_CHECKING:
 
 
 class Below:
-    """What enters block `first` for each row: (all tokens of all rows, dim), one row of zeros behind it for padding."""
+    """What enters block `first` for each row: (all tokens of all rows, dim), one row of zeros behind it for padding.
 
-    def __init__(self, hidden: torch.Tensor, lengths: Sequence[int], first: int) -> None:
+    `lower` (rows, dim) is their part of the features, None where they have none.
+    """
+
+    def __init__(self, hidden: torch.Tensor, lower: torch.Tensor | None, lengths: Sequence[int], first: int) -> None:
         self.first = first
         self._hidden = hidden
+        self._lower = lower
         self._starts = np.concatenate([[0], np.cumsum(lengths)])
 
     def batch(self, rows: Ints) -> torch.Tensor:
@@ -33,6 +37,10 @@ class Below:
         places = np.arange(int(lengths.max()))[None, :]
         index = np.where(places < lengths[:, None], self._starts[rows][:, None] + places, self._starts[-1])
         return self._hidden[torch.from_numpy(index).to(self._hidden.device)]
+
+    def batch_lower(self, rows: Ints) -> torch.Tensor | None:
+        """(rows, dim) of the features, as `lower` of the network wants it."""
+        return None if self._lower is None else self._lower[torch.from_numpy(rows).to(self._lower.device)]
 
 
 class Replay(torch.nn.Module):
@@ -58,6 +66,8 @@ def compute_below(
     if first == 0 or (total + 1) * dim * weight.element_size() > MOST_KEPT_BYTES:
         return None
     kept = torch.zeros((total + 1, dim), dtype=weight.dtype, device=weight.device)
+    middle: Any = network.middle  # Any: torch takes it for a tensor or a module
+    lower = torch.zeros((len(rows), dim), device=weight.device) if middle is not None and middle <= first else None
     starts = np.concatenate([[0], np.cumsum(lengths)])
     seen: list[torch.Tensor] = []
 
@@ -70,13 +80,16 @@ def compute_below(
             for part in length_batches(lengths, np.random.default_rng(0)):
                 check()
                 padded = pad([rows[row] for row in part])
-                network(torch.from_numpy(padded.ids).to(weight.device), torch.from_numpy(padded.mask).to(weight.device))
+                ids, mask = (torch.from_numpy(side).to(weight.device) for side in (padded.ids, padded.mask))
+                features = network(ids, mask)
+                if lower is not None:
+                    lower[torch.from_numpy(part)] = features[:, dim:]
                 hidden = seen.pop()
                 for place, row in enumerate(part.tolist()):
                     kept[starts[row] : starts[row + 1]] = hidden[place, : lengths[row]]
     finally:
         hook.remove()
-    return Below(kept, lengths, first)
+    return Below(kept, lower, lengths, first)
 
 
 def replay_below(network: torch.nn.Module, first: int) -> Replay:

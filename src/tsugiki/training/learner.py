@@ -13,7 +13,7 @@ import torch
 
 from tsugiki.backbones.text import pad
 from tsugiki.training.frozen import Below, replay_below
-from tsugiki.training.network import Attached
+from tsugiki.training.network import LOWER, Attached
 
 if TYPE_CHECKING:
     from tsugiki.domain import Floats, Head, Ints
@@ -128,6 +128,7 @@ class Learner:
         ids, mask = (torch.from_numpy(part).to(self._where) for part in (padded.ids, padded.mask))
         if self._below is not None and self._replay is not None:
             self._replay.hidden = self._below.batch(batch)
+            setattr(self._network, LOWER, self._below.batch_lower(batch))
         features = self._network(ids, mask)
         return torch.nn.functional.linear(features, self._weight, self._bias)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tsugiki.errors import Unavailable
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tsugiki.domain import Delta, Floats
 
 ENCODER = "encoder"  # the submodule that deltas speak of; see ports.Trainable
+LOWER = "lower"  # its attribute for the features that blocks below would yield; see features_module
 POOLER = "pooler."  # BERT's classification layer, which no feature is made from
 
 
@@ -58,6 +59,12 @@ def blocks_of(encoder: torch.nn.Module) -> torch.nn.ModuleList:
         fix="use method head with this backbone",
         code="backbone_unsupported",
     )
+
+
+def width_of(encoder: torch.nn.Module) -> int:
+    """Numbers a token, between its blocks."""
+    config: Any = encoder.config  # Any: transformers' own, of whatever network
+    return int(config.hidden_size)
 
 
 def name_of(encoder: torch.nn.Module, module: torch.nn.Module) -> str:

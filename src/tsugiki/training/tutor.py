@@ -15,7 +15,7 @@ from tsugiki.training.costs import ENGINE_S, Size, epoch_seconds, features_secon
 from tsugiki.training.effort import LAST_TOLERANCE, USUAL_STRENGTH
 from tsugiki.training.lbfgs import minimise
 from tsugiki.training.loop import Course, Lessons, train
-from tsugiki.training.network import ENCODER, Attach, Attached, blocks_of, compute_type, device
+from tsugiki.training.network import ENCODER, Attach, Attached, blocks_of, compute_type, device, width_of
 from tsugiki.training.rotation import principal_axes
 from tsugiki.training.softmax import pose, starting_weights
 
@@ -64,9 +64,10 @@ class Tutor:
         self._where = device()
         self._kind = compute_type(self._where)
         network, attached = self._fresh(0)
-        blocks = len(blocks_of(network.get_submodule(ENCODER)))
+        encoder = network.get_submodule(ENCODER)
+        blocks = len(blocks_of(encoder))
         tokens = sum(len(row) for row in data.rows)
-        self._size = Size(tokens, data.features.shape[1], blocks, blocks - attached.first_block, recipe.weights_too)
+        self._size = Size(tokens, width_of(encoder), blocks, blocks - attached.first_block, recipe.weights_too)
         check()
         unchanged = backbone.network().to(self._where, self._kind)
         self._below = compute_below(unchanged, data.rows, self._size.dim, attached.first_block, check)
