@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from service.launch import serving
-from tests.bench import adapting, audit, gate, memory, quality, scope, truth, workers
+from service.launch import Running, serving
+from tests.bench import adapting, audit, gate, ladder, memory, quality, scope, truth, workers
 from tests.bench.figures import Figure, report
 from tests.bench.process import become_served
 
-PARTS = ("adapting", "quality", "scope", "audit", "workers", "memory", "truth", "gate")
+THROUGH_SERVICE: Mapping[str, Callable[[Running], list[Figure]]] = {
+    "adapting": adapting.measure,
+    "quality": quality.measure,
+    "scope": scope.measure,
+    "audit": audit.measure,
+    "ladder": ladder.measure,
+}
+IN_HOME: Mapping[str, Callable[[Path], list[Figure]]] = {"workers": workers.measure, "memory": memory.measure}
+ALONE: Mapping[str, Callable[[], list[Figure]]] = {"truth": truth.measure, "gate": gate.measure}
+PARTS = (*THROUGH_SERVICE, *IN_HOME, *ALONE)
 
 
 def main() -> None:
@@ -23,23 +33,14 @@ def main() -> None:
     figures: list[Figure] = []
     with tempfile.TemporaryDirectory(prefix="tsugiki-bench-") as folder:
         home = Path(folder)
-        with serving(home) as running:
-            if "adapting" in wanted:
-                figures += adapting.measure(running)
-            if "quality" in wanted:
-                figures += quality.measure(running)
-            if "scope" in wanted:
-                figures += scope.measure(running)
-            if "audit" in wanted:
-                figures += audit.measure(running)
-        if "workers" in wanted:
-            figures += workers.measure(home)
-        if "memory" in wanted:
-            figures += memory.measure(home)
-        if "truth" in wanted:
-            figures += truth.measure()
-        if "gate" in wanted:
-            figures += gate.measure()
+        if not set(wanted).isdisjoint(THROUGH_SERVICE):
+            with serving(home) as running:
+                for name in [name for name in THROUGH_SERVICE if name in wanted]:
+                    figures += THROUGH_SERVICE[name](running)
+        for name in [name for name in IN_HOME if name in wanted]:
+            figures += IN_HOME[name](home)
+        for name in [name for name in ALONE if name in wanted]:
+            figures += ALONE[name]()
     report(figures, Path("bench-results") / "bench.json")
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from service.launch import Running
 from tests.bench.figures import Figure
+from tests.bench.scores import matthews
 from tests.bench.sets import Row, read
 from tsugiki.client import Client, Prediction
 
@@ -82,11 +83,6 @@ def _auroc(inside: Sequence[Prediction], outside: Sequence[Prediction]) -> float
 
 
 def _matthews(answers: Sequence[Prediction], truth: Sequence[str], foreign: int) -> float:
-    """Of all labels, foreign being one (Gorodkin 2004)."""
+    """Of all labels, foreign being one."""
     given = [OUT if one.label is None else one.label for one in answers]
-    labels = {label: number for number, label in enumerate(sorted({*truth, *given, OUT}))}
-    table = np.zeros((len(labels), len(labels)))
-    np.add.at(table, ([labels[one] for one in [*truth, *[OUT] * foreign]], [labels[one] for one in given]), 1)
-    rows, was, said, right = table.sum(), table.sum(axis=1), table.sum(axis=0), np.trace(table)
-    spread = (rows**2 - said @ said) * (rows**2 - was @ was)
-    return float((right * rows - was @ said) / spread**0.5) if spread > 0 else 0.0
+    return matthews(given, [*truth, *[OUT] * foreign])

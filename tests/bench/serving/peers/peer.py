@@ -59,17 +59,20 @@ class Peer:
 
     def install(self, environments: Path) -> Path:
         """The environment's python; made once, and anew when the requirements change. Raises PeerFailed."""
-        if self.requirements is None:
-            return Path(sys.executable)
-        folder = environments / Path(self.requirements).stem
-        wanted = (HERE / self.requirements).read_text()
-        stamp = folder / "installed.txt"
-        python = folder / "bin" / "python"
-        if not stamp.exists() or stamp.read_text() != wanted:
-            _run([sys.executable, "-m", "venv", "--clear", str(folder)])
-            _run([str(python), "-m", "pip", "install", "--quiet", "-r", str(HERE / self.requirements)])
-            stamp.write_text(wanted)
-        return python
+        return Path(sys.executable) if self.requirements is None else install(HERE / self.requirements, environments)
+
+
+def install(requirements: Path, environments: Path) -> Path:
+    """The python of an environment with them; made once, and anew when they change. Raises PeerFailed."""
+    folder = environments / requirements.stem
+    wanted = requirements.read_text()
+    stamp = folder / "installed.txt"
+    python = folder / "bin" / "python"
+    if not stamp.exists() or stamp.read_text() != wanted:
+        run([sys.executable, "-m", "venv", "--clear", str(folder)], INSTALL_S)
+        run([str(python), "-m", "pip", "install", "--quiet", "-r", str(requirements)], INSTALL_S)
+        stamp.write_text(wanted)
+    return python
 
 
 @contextmanager
@@ -102,10 +105,11 @@ def _wait(peer: Peer, process: subprocess.Popen[bytes], port: int, log: Path) ->
     raise PeerFailed(f"did not start: {_reason(log.read_text(errors='replace'))}")
 
 
-def _run(command: Sequence[str]) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_S, check=False)
+def run(command: Sequence[str], seconds: float) -> None:
+    """To its end. Raises PeerFailed, TimeoutExpired."""
+    done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
     if done.returncode:
-        raise PeerFailed(f"did not install: {_reason(done.stderr or done.stdout)}")
+        raise PeerFailed(f"{Path(command[0]).name} failed: {_reason(done.stderr or done.stdout)}")
 
 
 def _reason(log: str) -> str:
