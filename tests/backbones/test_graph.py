@@ -1,3 +1,6 @@
+# pyright: reportUnknownMemberType=false
+# torch and transformers leave some of their types unknown.
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -40,3 +43,21 @@ def test_row_does_not_feel_the_padding_beside_it(session: Session, tiny: Loaded)
 def test_different_texts_have_different_features(session: Session, tiny: Loaded) -> None:
     features = run(session, tiny, TEXTS)
     assert np.max(features @ features.T - 2 * np.eye(len(TEXTS))) < 0.99
+
+
+def test_a_feature_is_what_the_last_block_yields_and_beside_it_what_the_middle_one_does(
+    session: Session, tiny: Loaded
+) -> None:
+    """By transformers' own forward, one row at a time."""
+    import torch
+    from transformers import BertModel
+
+    encoder = BertModel.from_pretrained(tiny.source.folder, add_pooling_layer=False).eval()
+    for text in TEXTS:
+        [prepared] = tiny.backbone.prepare([text])
+        with torch.no_grad():
+            states = encoder(torch.from_numpy(prepared.ids)[None], output_hidden_states=True).hidden_states
+        assert states is not None and len(states) == 3, "what enters the two blocks, and what leaves them"
+        last, middle = (torch.nn.functional.normalize(states[place][0].mean(dim=0), dim=0).numpy() for place in (2, 1))
+        wanted = np.concatenate([last, middle]) / np.sqrt(2)
+        np.testing.assert_allclose(run(session, tiny, [text])[0], wanted, atol=1e-5)

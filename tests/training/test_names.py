@@ -9,7 +9,7 @@ from tests.training.drawing import WHOLE, draw, draw_names, fit
 from tsugiki.training import Effort, FittedHead
 from tsugiki.training.blending import blend
 from tsugiki.training.effort import FINE, plan_effort
-from tsugiki.training.examples import NAME_WEIGHT, Examples
+from tsugiki.training.examples import NAME_WEIGHT, NAME_WEIGHTS, Examples
 
 NOISE = 0.35
 ONE_FOLD = Effort(every_fold=False, strengths=FINE, seconds=0.0)
@@ -63,7 +63,7 @@ def test_a_block_hears_names_if_they_serve_the_others(
 ) -> None:
     """Losses of three blocks at one temperature; without names each loses 2."""
     examples = Examples(np.zeros((4, 2), np.float32), np.array([0, 0, 1, 1]), 2, np.zeros((2, 2), np.float32))
-    tables = {0.0: np.full((1, 3), 2.0), NAME_WEIGHT: np.array([named])}
+    tables = {weight: np.full((1, 3), 2.0 + weight) for weight in NAME_WEIGHTS} | {NAME_WEIGHT: np.array([named])}
     found = blend(examples, 3, lambda weight: tables[weight])
     assert (found.whole, found.blocks) == (whole, blocks)
     assert found.weights == tuple(sorted({whole, *blocks}))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tsugiki.domain import MIN_PER_LABEL
-from tsugiki.training.examples import NAME_WEIGHT
+from tsugiki.training.examples import NAME_WEIGHT, NAME_WEIGHTS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -49,10 +49,10 @@ def blend(examples: Examples, blocks: int, losses_at: Callable[[float], NDArray[
         return Blend(0.0, (0.0,) * blocks)
     if np.bincount(examples.targets, minlength=examples.classes).min() == 0:
         return Blend(NAME_WEIGHT, (NAME_WEIGHT,) * blocks)
-    without, with_names = losses_at(0.0), losses_at(NAME_WEIGHT)
+    tables = {weight: losses_at(weight) for weight in NAME_WEIGHTS}
 
-    def better(table: NDArray[np.float64], other: NDArray[np.float64]) -> float:
-        return NAME_WEIGHT if table.sum(axis=1).min() < other.sum(axis=1).min() else 0.0
+    def best(kept: NDArray[np.intp]) -> float:
+        return min(tables, key=lambda weight: tables[weight][:, kept].sum(axis=1).min())
 
-    others = [(np.delete(with_names, b, axis=1), np.delete(without, b, axis=1)) for b in range(blocks)]
-    return Blend(better(with_names, without), tuple(better(*pair) for pair in others))
+    every = np.arange(blocks)
+    return Blend(best(every), tuple(best(np.delete(every, block)) for block in range(blocks)))
