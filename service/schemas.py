@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 import orjson
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from service.tuning import tuning_told
 from tsugiki.domain import ROW_FINDINGS, FixAction, MethodName, Modality, Promotion, RowFinding, Scope, Task
 
 
@@ -127,14 +128,10 @@ class BudgetIn(Wire):
     seconds: float = Field(gt=0, le=86_400)
 
 
-class Hyperparameters(Wire):
-    seed: int = Field(0, ge=0, lt=2**32)
-
-
 class AdaptationIn(Wire):
     method: MethodWish = "auto"
     budget: BudgetIn | None = None
-    hyperparameters: Hyperparameters | None = None
+    hyperparameters: Annotated[dict[str, Any], Field(max_length=32, description=tuning_told())] | None = None
     promote: Promotion = "gate"
     dry_run: bool = False
     wait_seconds: Wait = 0

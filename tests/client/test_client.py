@@ -121,7 +121,8 @@ def test_validation_alone_stores_nothing(client: Client) -> None:
 
 
 def test_adaptations_are_followed_to_their_end(client: Client, adapted: Adapted) -> None:
-    done = client.adaptations.wait(client.adaptations.start(adapted.project, promote="never"))
+    begun = client.adaptations.start(adapted.project, method="head", hyperparameters={"l2": 0.5}, promote="never")
+    done = client.adaptations.wait(begun)
     assert (done.status, done.promoted) == ("succeeded", False)
     assert done.id in [adaptation.id for adaptation in client.adaptations.list(adapted.project)]
     assert "phase" in {event["type"] for event in client.adaptations.events(done)}
@@ -131,6 +132,10 @@ def test_adaptations_are_followed_to_their_end(client: Client, adapted: Adapted)
 def test_a_plan_says_what_would_run_and_trains_nothing(client: Client, adapted: Adapted) -> None:
     before = len(list(client.adaptations.list(adapted.project)))
     assert client.adaptations.plan(adapted.project)["chosen"] == "head"
+    chosen = client.adaptations.plan(adapted.project, method="head", hyperparameters={"l2": 0.5, "seed": 1})
+    assert chosen["chosen"] == "head"
+    with pytest.raises(TsugikiProblem, match="hyperparameter_invalid"):
+        client.adaptations.plan(adapted.project, method="head", hyperparameters={"rank": 4})
     assert len(list(client.adaptations.list(adapted.project))) == before
 
 

@@ -34,7 +34,7 @@ DIE = "die"  # a file in a home that names a step, before or after which the tra
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """The head under a deep one's name, fitted for real once its home has no file `hold`.
+    """The head, with its hyperparameters, under a deep one's name, fitted for real once its home has no file `hold`.
 
     It counts its fits in the file `fitted`, and meets a lack of memory while there is a file `lacking`.
     """

@@ -20,7 +20,7 @@ from tests.faults.several import soon
 from tests.jobs.deep import FITTED, HOLD, LACKING, core_with_trainer, methods
 from tests.jobs.working import SOON_S, adapt, ask, live, project, samples
 from tsugiki.backbones import Loaded
-from tsugiki.domain import Adaptation, Budget, MethodName, Plan, Profile, Project
+from tsugiki.domain import Adaptation, Budget, Json, MethodName, Plan, Profile, Project
 from tsugiki.errors import Invalid, NotFound
 from tsugiki.jobs.adapting import Stores, Tools
 from tsugiki.jobs.deep_lane import DEEP, Untrained
@@ -67,8 +67,8 @@ def ambitious(core: Core) -> FastLane:
     """A fast lane whose plans name what should be tried next."""
     shallow = methods(core.settings.root)
 
-    def planned(profile: Profile, budget: Budget, wanted: MethodName | Literal["auto"]) -> Plan:
-        return replace(plan(shallow, profile, budget, wanted), next="lora")
+    def planned(profile: Profile, budget: Budget, wanted: MethodName | Literal["auto"], given: Json) -> Plan:
+        return replace(plan(shallow, profile, budget, wanted, given), next="lora")
 
     stores = Stores(
         core.adaptations, core.samples, Features(core.database), core.registry, partial(core.database.ids.new, "snp")
