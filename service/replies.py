@@ -215,14 +215,16 @@ def plan(item: Plan) -> Object:
     return asdict(item)
 
 
-def adaptation(item: Adaptation, queue_position: int | None = None) -> AdaptationReply:
+def adaptation(
+    item: Adaptation, queue_position: int | None = None, eta_seconds: float | None = None
+) -> AdaptationReply:
     return {
         "object": "adaptation",
         "id": item.id,
         "project": item.project_id,
         "status": item.status,
         "phase": item.phase,
-        "progress": {"fraction": item.fraction, "eta_seconds": None, "queue_position": queue_position},
+        "progress": {"fraction": item.fraction, "eta_seconds": eta_seconds, "queue_position": queue_position},
         "plan": item.plan,
         "gate": item.gate,
         "version": item.version,

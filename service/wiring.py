@@ -9,6 +9,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
@@ -24,12 +25,13 @@ from service.streams import Streams
 from service.supervision import end
 from tsugiki.data.audit import confident
 from tsugiki.domain import Modality, Rates
-from tsugiki.errors import Invalid, TsugikiError
+from tsugiki.errors import Invalid, OutOfMemory, TsugikiError
 from tsugiki.export.bundle import build
 from tsugiki.jobs.adapting import Tools
 from tsugiki.jobs.deep_lane import DEEP, DeepLane, Untrained
 from tsugiki.jobs.exporting import Exporting, ExportStores
 from tsugiki.jobs.fast_lane import FastLane
+from tsugiki.jobs.memory import OOM_COUNTERS
 from tsugiki.jobs.staging import clear_work
 from tsugiki.jobs.taking_up import TakingUp
 from tsugiki.jobs.upkeep import Upkeep
@@ -47,6 +49,7 @@ from tsugiki.storage.changes import Change, Changes, Watcher
 from tsugiki.storage.database import Database
 from tsugiki.storage.exports import Exports
 from tsugiki.storage.idempotency import Idempotency
+from tsugiki.storage.presence import TRAINER as TRAINER_OWNER
 from tsugiki.storage.presence import Presence
 from tsugiki.storage.projects import Projects
 from tsugiki.storage.registry import Registry
@@ -57,6 +60,7 @@ log = logging.getLogger("tsugiki")
 
 BOOTSTRAP_KEY_FILE = "bootstrap-key"
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 2.0, 60.0  # between attempts to load the default backbone
+KILLED_FOR_MEMORY = {"text": "the trainer was ended: memory had run out", "code": OutOfMemory.code}
 STAGING = "staging"  # exports being made; empty between them
 
 
@@ -143,11 +147,12 @@ def wire(
     methods: Sequence[Method] = METHODS,
     trainer: Sequence[str] = TRAINER,
     environment: Mapping[str, str] = os.environ,
+    oom_counters: Sequence[Path] = OOM_COUNTERS,
 ) -> Core:
     """Build the core, take up what ended processes left, and start loading the default backbone.
 
     `trainer` is the command of the process that trains by the deep ones of `methods`, and runs in `environment`,
-    where it reads the same settings.
+    where it reads the same settings; `oom_counters` tell when the kernel ended it for its memory.
     """
     # The engine has its own threads; a solver that took all cores as well would stall every prediction.
     threadpool_limits(1)
@@ -231,7 +236,14 @@ def wire(
         fast_lane=fast_lane,
         deep_lane=deep_lane,
         streams=Streams(),
-        keeper=Keeper(root / WORKERS / "keeper", settings.trainer_threads, trainer, environment)
+        keeper=Keeper(
+            root / WORKERS / "keeper",
+            settings.trainer_threads,
+            trainer,
+            environment,
+            partial(parts.adaptations.tell_running, TRAINER_OWNER, KILLED_FOR_MEMORY),
+            oom_counters,
+        )
         if settings.trainer
         else None,
         exporting=exporting,

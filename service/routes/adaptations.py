@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Request
@@ -11,6 +12,7 @@ from fastapi.responses import Response, StreamingResponse
 from service import replies, verbs
 from service.edge import Adapting, After, Caller, Limit, Predicting, Reply, StrictRoute, documented
 from service.events import stream
+from service.following import followed
 from service.intake import quota_left
 from service.replies import AdaptationReply, ListReply
 from service.schemas import AdaptationIn
@@ -33,20 +35,19 @@ async def start(by: Adapting, p: str, wish: AdaptationIn) -> Reply:
     if wish.dry_run:
         return Reply(_dry(project, plan))
     adaptation = await verbs.adapting(by.core, project, wish, plan, by.once)
-    return Reply(replies.adaptation(adaptation), 200 if adaptation.status in ENDED else 202)
+    told = await asyncio.to_thread(followed, by.core, adaptation)
+    return Reply(told, 200 if adaptation.status in ENDED else 202)
 
 
 @router.get("/projects/{p}/adaptations", responses=documented(ListReply, 404))
 def list_adaptations(by: Predicting, p: str, after: After = None, limit: Limit = 100) -> Reply:
     """The project's adaptations, oldest first."""
-    return Reply(replies.page(by.core.adaptations.list(by.project(p).id, after, limit), replies.adaptation))
+    return Reply(replies.page(by.core.adaptations.list(by.project(p).id, after, limit), partial(followed, by.core)))
 
 
 @router.get("/adaptations/{a}", responses=documented(AdaptationReply, 404))
 def get(by: Predicting, a: str) -> Reply:
-    adaptation = _found(by, a)
-    ahead = by.core.adaptations.ahead(adaptation) if adaptation.status == "queued" else None
-    return Reply(replies.adaptation(adaptation, ahead))
+    return Reply(followed(by.core, _found(by, a)))
 
 
 @router.post("/adaptations/{a}/cancel", responses=documented(AdaptationReply, 404, 507))

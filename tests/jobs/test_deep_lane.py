@@ -150,14 +150,16 @@ def test_nothing_of_a_project_reappears_that_is_erased_while_it_is_trained(core:
     assert not [path for path in files if job.id.encode() in path.read_bytes() and path.name != "trainer.db"]
 
 
-def test_a_lack_of_memory_fails_the_job_as_such_after_its_attempts(core: Core) -> None:
+@pytest.mark.parametrize("whose", ["numpy", "torch"])
+def test_a_lack_of_memory_fails_the_job_as_such_after_its_attempts(core: Core, whose: str) -> None:
     lacking = core.settings.root / LACKING
-    lacking.touch()
+    lacking.write_text(whose)
     made = taught(core)
     done = ended(core, made, train(core, made))
     lacking.unlink()
     assert (done.status, done.attempts) == ("failed", 3)
     assert done.error is not None and done.error["code"] == "out_of_memory" and done.error["fix"]
+    assert "lora needs about " in done.error["detail"] and " MiB are free now" in done.error["detail"]
     assert ended(core, made, train(core, made)).status == "succeeded"
 
 
