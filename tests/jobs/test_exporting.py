@@ -105,14 +105,6 @@ def test_without_samples_what_answers_by_names_is_compared_on_them(core: Core) -
     assert refused.error is not None and refused.error["code"] == "parity_missed"
 
 
-def test_what_has_learned_from_samples_that_are_gone_is_not_certified_on_names(core: Core) -> None:
-    of = adapted(core, "emptied")
-    for sample in core.samples.list(of.id).data:
-        core.samples.delete(of.id, sample.id)
-    refused = export(core, of, core.exporting)
-    assert refused.error is not None and refused.error["fix"] == "add samples"
-
-
 def test_an_export_made_before_is_found_again_by_its_precision(core: Core) -> None:
     of = adapted(core, "again")
     done = export(core, of, core.exporting)

@@ -67,7 +67,8 @@ def build(
 
     `reference` (texts, classes) holds the service's own probabilities, columns in the order of `graft.head.labels`, and
     of a head with a scope the margins behind them. Scores under `abstain_below` answer `abstain`. `facts` go into the
-    manifest as they are, and `over`, what the texts are, into the certificate. `check` is called between the steps, and raises to stop the work.
+    manifest as they are, and `over`, what the texts are, into the certificate. `check` is called between the steps, and
+    raises to stop the work.
     Raises ParityMissed, WrongFeatureSpace; then no zip is left. Takes some three times the model's size in memory.
     """
     space = loaded.backbone.space.id

@@ -1,0 +1,46 @@
+"""Exports."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from typing_extensions import TypedDict
+
+from service.errors import job_problem
+
+from .lists import Object, moment
+
+if TYPE_CHECKING:
+    from tsugiki.domain import Export
+
+
+class ExportReply(TypedDict):
+    object: Literal["export"]
+    id: str
+    version: int
+    format: Literal["onnx"]
+    precision: str
+    status: str
+    bytes: int | None
+    sha256: str | None
+    parity: Object | None
+    latency: Object | None
+    error: Object | None
+    created_at: str
+
+
+def export(item: Export) -> ExportReply:
+    return {
+        "object": "export",
+        "id": item.id,
+        "version": item.version,
+        "format": "onnx",
+        "precision": item.precision,
+        "status": item.status,
+        "bytes": item.bytes,
+        "sha256": item.sha256,
+        "parity": item.parity,
+        "latency": item.latency,
+        "error": None if item.error is None else job_problem(item.error),
+        "created_at": moment(item.created_at),
+    }
