@@ -1,6 +1,7 @@
 """What replies look like on the wire: one type and one function per object of the API, one file per resource."""
 
-from .adaptations import AdaptationReply, adaptation, event, plan
+from .adaptations import AdaptationReply, EventsReply, adaptation, event, plan
+from .audits import AuditReply, FixBatchReply
 from .exports import ExportReply, export
 from .lists import ListReply, Object, ProblemReply, page, whole
 from .predictions import PredictionList, prediction, predictions
@@ -11,6 +12,9 @@ from .versions import AliasReply, VersionReply, alias, alias_move, version
 __all__ = [
     "AdaptationReply",
     "AliasReply",
+    "AuditReply",
+    "FixBatchReply",
+    "EventsReply",
     "ExportReply",
     "KeyReply",
     "ListReply",

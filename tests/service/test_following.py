@@ -40,7 +40,7 @@ def test_the_time_left_is_told_from_the_plan_on_and_never_below_nothing(core: Co
     assert eta_seconds(core, now(core, made, job)) is None, "no plan yet"
     core.adaptations.report(job.id, attempt, "plan", 0.4, plan(1_000.0))
     first = followed(core, now(core, made, job))["progress"]["eta_seconds"]
-    assert 900.0 < first <= 1_000.0
+    assert first is not None and 900.0 < first <= 1_000.0
     core.adaptations.report(job.id, attempt, "train", 0.5)
     assert 900.0 < (eta_seconds(core, now(core, made, job)) or 0.0) <= 1_000.0
     core.adaptations.report(job.id, attempt, "evaluate", 0.9, plan(0.0))

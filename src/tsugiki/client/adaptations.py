@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -11,6 +12,8 @@ from tsugiki.client.replies import Adaptation, Project
 from tsugiki.client.transport import Json, Transport, segment
 from tsugiki.client.waiting import until_finished
 
+NOTHING_MORE = 204  # of a stream that goes on after its end
+DATA = "data: "
 Value = str | float | bool | None  # of a hyperparameter; an int is a float here
 
 
@@ -63,6 +66,22 @@ class Adaptations:
     def events(self, adaptation: str | Adaptation) -> list[Json]:
         """What happened so far: phases, metrics, messages, in order."""
         return self.transport.get(f"{_path(adaptation)}/events")["data"]
+
+    def follow(self, adaptation: str | Adaptation, *, after: int = 0) -> Iterator[Json]:
+        """Each event with an id above `after` as it comes, until the adaptation has ended.
+
+        httpx.TransportError where the stream breaks: `after` the last id that came, it goes on.
+        """
+        path = f"{_path(adaptation)}/events"
+        while True:
+            with self.transport.stream(path, "text/event-stream", str(after)) as reply:
+                if reply.status_code == NOTHING_MORE:
+                    return
+                for line in reply.iter_lines():
+                    if line.startswith(DATA):
+                        event: Json = json.loads(line.removeprefix(DATA))
+                        after = event["id"]
+                        yield event
 
 
 def _path(adaptation: str | Adaptation) -> str:
