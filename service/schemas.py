@@ -73,7 +73,7 @@ class PolicyIn(Wire):
     quarantine: list[RowFinding] = Field(
         default_factory=list[RowFinding],
         max_length=len(ROW_FINDINGS),
-        description="codes of an audit's findings: samples found so, the surest first, a fifth of a label's at most, are "
+        description="codes of an audit's findings: samples found so (the surest, a fifth of a label's at most) are "
         "not trained on from then on, until somebody relabels or keeps them",
     )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from adapters import METHODS
 from adapters.selection import plan
 from service.auth import Doorkeeper
 from service.board import Board
+from service.bootstrap import bootstrap
 from service.clerks import Clerks
 from service.keeping import TRAINER, Keeper
 from service.parts import WORKERS, engines_of, open_parts, serve_backbones, weight_of
@@ -54,11 +54,10 @@ from tsugiki.storage.presence import Presence
 from tsugiki.storage.projects import Projects
 from tsugiki.storage.registry import Registry
 from tsugiki.storage.samples import Samples
-from tsugiki.storage.tenants import Tenants, new_secret
+from tsugiki.storage.tenants import Tenants
 
 log = logging.getLogger("tsugiki")
 
-BOOTSTRAP_KEY_FILE = "bootstrap-key"
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 2.0, 60.0  # between attempts to load the default backbone
 KILLED_FOR_MEMORY = {"text": "the trainer was ended: memory had run out", "code": OutOfMemory.code}
 STAGING = "staging"  # exports being made; empty between them
@@ -256,7 +255,7 @@ def wire(
         draining=threading.Event(),
     )
     with presence.turn():
-        _bootstrap(core)
+        bootstrap(settings, tenants)
     threading.Thread(target=_warm, args=(core,), name="warm-up", daemon=True).start()
     return core
 
@@ -265,25 +264,6 @@ def _rates(backbones: ServedBackbones, threads: int, name: str) -> Rates:
     """As measured here for training on `threads` threads, once it was."""
     served = backbones.get(name)
     return read_rates(rates_file(served.loaded, served.engine.name, threads))
-
-
-def _bootstrap(core: Core) -> None:
-    """Tenant `default` with an admin key, in an empty store only; taken up again if a former start died half-way."""
-    tenants = core.tenants.list(limit=1).data
-    if tenants and core.tenants.keys(tenants[0].id):
-        return
-    tenant = tenants[0] if tenants else core.tenants.create("default", operator=True)
-    given = core.settings.bootstrap_key
-    if given is not None:
-        core.tenants.issue_key(tenant.id, "bootstrap", ["admin"], secret=given.get_secret_value())
-        return
-    secret = new_secret()
-    path = core.settings.root / BOOTSTRAP_KEY_FILE
-    # Written before it works: a key that works and was never told would lock the operator out.
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(secret + "\n")
-    core.tenants.issue_key(tenant.id, "bootstrap", ["admin"], secret=secret)
-    sys.stderr.write(f"tsugiki: first start, the admin key is {secret} (also in {path})\n")
 
 
 def _warm(core: Core) -> None:
