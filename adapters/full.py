@@ -3,29 +3,30 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
 
 from tsugiki.domain import Budget, Fitted, MethodName, Profile, TrainingSet, Verdict, WeightsDelta
 from tsugiki.ports import Backbone, Progress
 from tsugiki.training.costs import EMBEDDINGS, TYPICAL_BLOCKS, assess_deep
-from tsugiki.training.degenerate import refuse
+from tsugiki.training.hyperparameters import decay, epochs, rate, smoothing
 
 if TYPE_CHECKING:
     import torch
 
     from tsugiki.training.network import Attached
 
-FEWEST_PER_LABEL = 8  # of millions of numbers fewer samples tell nothing
-
 
 @dataclass(frozen=True, slots=True)
 class FullMethod:
-    epochs: float = 3.0
-    rate: float = 1e-4
-    head_rate: float = 1e-3
-    decay: float = 0.01
-    smoothing: float = 0.0
+    fewest_per_label: ClassVar[int] = 8  # of millions of numbers fewer samples tell nothing
+    weights_too: ClassVar[bool] = True
+
+    epochs: float = epochs(3.0)
+    learning_rate: float = rate(1e-4, "of every weight")
+    head_learning_rate: float = rate(1e-3, "of the head")
+    weight_decay: float = decay(0.01)
+    label_smoothing: float = smoothing(0.0)
 
     @property
     def name(self) -> MethodName:
@@ -33,22 +34,15 @@ class FullMethod:
 
     def assess(self, profile: Profile, budget: Budget) -> Verdict:
         numbers = TYPICAL_BLOCKS * 12 * profile.width**2 + EMBEDDINGS * profile.width
-        return assess_deep(
-            self.name, profile, budget, FEWEST_PER_LABEL, self.epochs, TYPICAL_BLOCKS, numbers, weights_too=True
-        )
+        return assess_deep(self, profile, budget, TYPICAL_BLOCKS, numbers)
 
     def fit(self, backbone: Backbone, data: TrainingSet, budget: Budget, progress: Progress) -> Fitted:
         from tsugiki.training.deep import fit_deep
-        from tsugiki.training.tutor import Recipe
 
-        refuse(backbone, data, FEWEST_PER_LABEL)
-        recipe = Recipe(
-            self.attach, self.epochs, self.smoothing, self.head_rate, weights_too=True, details=asdict(self)
-        )
-        return fit_deep(self.name, backbone, data, budget, progress, recipe)
+        return fit_deep(self, backbone, data, budget, progress)
 
     def attach(self, encoder: torch.nn.Module) -> Attached:
         """All of it in two groups."""
         from tsugiki.training.network import Attached, used_parameters, weight_groups
 
-        return Attached(weight_groups(used_parameters(encoder), self.rate, self.decay), 0, WeightsDelta)
+        return Attached(weight_groups(used_parameters(encoder), self.learning_rate, self.weight_decay), 0, WeightsDelta)

@@ -9,17 +9,30 @@ from tsugiki.ports import Backbone, Progress
 from tsugiki.training.blending import hears_names
 from tsugiki.training.degenerate import refuse, skip_reason
 from tsugiki.training.effort import estimate_peak_bytes, plan_effort
+from tsugiki.training.hyperparameters import number, used
+
+LEAST_L2, MOST_L2 = 1e-6, 1e4  # three orders beyond the strengths that are tried
 
 
 @dataclass(frozen=True, slots=True)
 class HeadMethod:
+    l2: float | None = number(
+        None,
+        "L2 strength on features of mean square norm 1",
+        least=LEAST_L2,
+        most=MOST_L2,
+        null="whichever served held-out samples best",
+    )
+
     @property
     def name(self) -> MethodName:
         return "head"
 
     def assess(self, profile: Profile, budget: Budget) -> Verdict:
         named = hears_names(profile.samples, profile.labels, profile.min_per_label)
-        effort = plan_effort(profile.samples, profile.dim, profile.labels, budget.seconds, named=named)
+        effort = plan_effort(
+            profile.samples, profile.dim, profile.labels, budget.seconds, named=named, strength=self.l2
+        )
         peak_bytes = estimate_peak_bytes(profile.samples, profile.dim, profile.labels, effort)
         return Verdict(self.name, effort.seconds, peak_bytes, skip_reason(profile, named=profile.named))
 
@@ -30,7 +43,8 @@ class HeadMethod:
 
         refuse(backbone, data, named=data.names is not None)
         rows, dim = len(data.features), data.features.shape[1]
-        effort = plan_effort(rows, dim, len(data.labels), budget.seconds, named=data.names is not None)
+        named = data.names is not None
+        effort = plan_effort(rows, dim, len(data.labels), budget.seconds, named=named, strength=self.l2)
         found = fit_head(
             data.features,
             data.targets,
@@ -43,6 +57,7 @@ class HeadMethod:
         )
         progress.metric("held_out_log_loss", min(found.losses))
         details = {
+            **used(self),
             "strength": found.strength,
             "name_weight": found.name_weight,
             "steps": found.steps,

@@ -5,13 +5,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from tsugiki.domain import Budget, Fitted, LoraDelta, LoraPair, MethodName, Profile, TrainingSet, Verdict
 from tsugiki.ports import Backbone, Progress
 from tsugiki.training.costs import TYPICAL_BLOCKS, assess_deep
-from tsugiki.training.degenerate import refuse
+from tsugiki.training.hyperparameters import MOST_BLOCKS, choice, epochs, rate, smoothing, whole
 
 if TYPE_CHECKING:
     import torch
@@ -19,48 +19,44 @@ if TYPE_CHECKING:
     from tsugiki.domain import Floats
     from tsugiki.training.network import Attached
 
-FEWEST_PER_LABEL = 4  # to train on three where one is held out
+MOST_RANK = 64  # twice the largest bucket of the bank (runtime/loras.py); beyond, weights themselves are cheaper
 ADAPTER = "default"  # peft's own name for the first one
 A, B = f".lora_A.{ADAPTER}.weight", f".lora_B.{ADAPTER}.weight"
 
-Modules = Literal["attention", "all"]
+Targets = Literal["attention", "all"]
 
 
 @dataclass(frozen=True, slots=True)
 class LoraMethod:
-    """Matrices of `rank` on the attention's or all linear modules of the top `blocks` (None: of all)."""
+    """Matrices of `rank` on the attention's or all linear modules of the `top_blocks` (None: of all)."""
+
+    fewest_per_label: ClassVar[int] = 4  # to train on three where one is held out
+    weights_too: ClassVar[bool] = False
 
     # Three of MiniLM's six blocks, seven epochs of 770 samples (10 a class, banking77): 87.9 % of 1,000 validation
     # rows, the frozen head 86.7. A rate of 5e-3 was at 87.5 after five; all blocks were not compared, a step takes
     # three times as long there.
-    rank: int = 16
-    blocks: int | None = 3
-    modules: Modules = "all"
-    epochs: float = 8.0
-    rate: float = 2e-3
-    head_rate: float = 2e-3
-    smoothing: float = 0.05
+    rank: int = whole(16, "rank of the matrices; their scale is 1", least=1, most=MOST_RANK)
+    top_blocks: int | None = whole(3, "how many blocks, from the top", least=1, most=MOST_BLOCKS, null="all")
+    targets: Targets = choice("all", "which linear modules of a block get matrices", get_args(Targets))
+    epochs: float = epochs(8.0)
+    learning_rate: float = rate(2e-3, "of the matrices")
+    head_learning_rate: float = rate(2e-3, "of the head beside them")
+    label_smoothing: float = smoothing(0.05)
 
     @property
     def name(self) -> MethodName:
         return "lora"
 
     def assess(self, profile: Profile, budget: Budget) -> Verdict:
-        trained = min(self.blocks or TYPICAL_BLOCKS, TYPICAL_BLOCKS)
+        trained = min(self.top_blocks or TYPICAL_BLOCKS, TYPICAL_BLOCKS)
         numbers = trained * 18 * profile.width * self.rank  # in and out of six modules, two of them four dim wide
-        return assess_deep(
-            self.name, profile, budget, FEWEST_PER_LABEL, self.epochs, trained, numbers, weights_too=False
-        )
+        return assess_deep(self, profile, budget, trained, numbers)
 
     def fit(self, backbone: Backbone, data: TrainingSet, budget: Budget, progress: Progress) -> Fitted:
         from tsugiki.training.deep import fit_deep
-        from tsugiki.training.tutor import Recipe
 
-        refuse(backbone, data, FEWEST_PER_LABEL)
-        recipe = Recipe(
-            self.attach, self.epochs, self.smoothing, self.head_rate, weights_too=False, details=asdict(self)
-        )
-        return fit_deep(self.name, backbone, data, budget, progress, recipe)
+        return fit_deep(self, backbone, data, budget, progress)
 
     def attach(self, encoder: torch.nn.Module) -> Attached:
         """Matrices that add nothing yet, beside the modules."""
@@ -69,14 +65,14 @@ class LoraMethod:
         from tsugiki.training.network import Attached, Group, blocks_of
 
         blocks = blocks_of(encoder)
-        first = max(0, len(blocks) - (self.blocks or len(blocks)))
+        first = max(0, len(blocks) - (self.top_blocks or len(blocks)))
         targets = self._targets(encoder, blocks[first:])
         config = LoraConfig(r=self.rank, lora_alpha=self.rank, target_modules=targets, bias="none")
         inject_adapter_in_model(config, encoder, ADAPTER)
         for name in targets:
             _quicken(encoder.get_submodule(name))
         matrices = {name: p for name, p in encoder.named_parameters() if name.endswith((A, B))}
-        return Attached((Group(matrices, self.rate, 0.0),), first, _as_delta)
+        return Attached((Group(matrices, self.learning_rate, 0.0),), first, _as_delta)
 
     def _targets(self, encoder: torch.nn.Module, blocks: torch.nn.ModuleList) -> list[str]:
         import torch
@@ -87,7 +83,7 @@ class LoraMethod:
             for name, module in encoder.named_modules()
             if isinstance(module, torch.nn.Linear)
             and id(module) in inside
-            and (self.modules == "all" or "attention" in name.split("."))
+            and (self.targets == "all" or "attention" in name.split("."))
         ]
 
 

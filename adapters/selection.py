@@ -6,7 +6,7 @@ the head's own held-out answers tell how much is left to gain.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Literal, NamedTuple
 
@@ -24,6 +24,7 @@ from tsugiki.domain import (
 )
 from tsugiki.errors import Invalid, Issue
 from tsugiki.ports import Method
+from tsugiki.training.hyperparameters import check, tuned
 
 Wanted = MethodName | Literal["auto"]
 
@@ -31,12 +32,23 @@ FAST: tuple[MethodName, ...] = ("zero_shot", "head")  # within a request; the be
 USUAL_DEEP_S = 3_600.0  # what a deeper method may take where no budget is given: nobody waits for it
 
 
-def plan(methods: Sequence[Method], profile: Profile, budget: Budget, wanted: Wanted) -> Plan:
+def plan(
+    methods: Sequence[Method],
+    profile: Profile,
+    budget: Budget,
+    wanted: Wanted,
+    hyperparameters: Mapping[str, object] | None = None,
+) -> Plan:
     """The wanted method, or by "auto" the best of the fast ones that may run. Raises Invalid if none can.
 
-    `methods` are from cheap to dear; the plan's candidates are all of them.
+    `methods` are from cheap to dear; the plan's candidates are all of them. `hyperparameters` are of the wanted one:
+    Invalid `hyperparameter_invalid` where it has no such, or where it is not known which one will run.
     """
-    verdicts = tuple(_expected(method.assess(profile, budget), profile) for method in methods)
+    given = hyperparameters or {}
+    if wanted == "auto":
+        check(given, {}, 'method "auto", which takes only what every method does,')
+    meant = [tuned(method, given) if method.name == wanted else method for method in methods]
+    verdicts = tuple(_expected(method.assess(profile, budget), profile) for method in meant)
     if wanted != "auto":
         chosen = _wanted(wanted, verdicts, profile)
         return Plan(chosen.method, _reasons(chosen, "asked for", profile, budget), profile, verdicts)

@@ -19,6 +19,7 @@ STATUS: dict[type[errors.TsugikiError], int] = {
     errors.Overloaded: 429,
     errors.Cancelled: 409,
     errors.Unavailable: 503,
+    errors.OutOfMemory: 503,
     errors.ArtifactCorrupt: 503,
     errors.WrongFeatureSpace: 409,
     errors.ParityMissed: 409,

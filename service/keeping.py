@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from tsugiki.errors import TsugikiError
+from tsugiki.jobs.memory import OOM_COUNTERS, oom_kills
 from tsugiki.storage.presence import lock
 
 log = logging.getLogger("tsugiki")
@@ -25,11 +28,22 @@ TRAINER = (sys.executable, "-m", "service.trainer")
 class Keeper:
     """A thread that has one trainer running; of the workers of a home, the one that holds the lock `one` does.
 
-    A trainer ends by itself soon after the process that started it: nobody would stop it otherwise.
+    A trainer ends by itself soon after the process that started it: nobody would stop it otherwise. `on_oom` is called
+    after each that the kernel ended for its memory, as the `oom_counters` tell, before the next is started.
     """
 
-    def __init__(self, one: Path, threads: int, command: Sequence[str], environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        one: Path,
+        threads: int,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        on_oom: Callable[[], None] = lambda: None,
+        oom_counters: Sequence[Path] = OOM_COUNTERS,
+    ) -> None:
         self._one = one
+        self._on_oom = on_oom
+        self._oom_counters = oom_counters
         self._command = (*command, str(os.getpid()))
         # The worker's own libraries are held to one thread each; these are another process's.
         self._environment = {**environment, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
@@ -76,7 +90,7 @@ class Keeper:
         """Until closed. Raises OSError."""
         pause_s = FIRST_PAUSE_S
         while (process := self._start()) is not None:
-            started = time.monotonic()
+            started, killed = time.monotonic(), oom_kills(self._oom_counters)
             status = process.wait()
             with self._turn:
                 self._process = None
@@ -84,9 +98,18 @@ class Keeper:
                 return
             if time.monotonic() - started > STEADY_S:
                 pause_s = FIRST_PAUSE_S
+            if status == -signal.SIGKILL and oom_kills(self._oom_counters) > killed:
+                self._tell_oom()
             log.warning("the trainer ended with status %d: another is started in %g s", status, pause_s)
             self._closed.wait(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    def _tell_oom(self) -> None:
+        log.warning("the kernel ended the trainer: memory had run out")
+        try:
+            self._on_oom()
+        except TsugikiError as error:  # then its jobs fail for another reason, if they do
+            log.warning("the jobs of the trainer cannot be told of it: %s", error.detail)
 
     def _start(self) -> subprocess.Popen[bytes] | None:
         with self._turn:

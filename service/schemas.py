@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 import orjson
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from service.tuning import tuning_told
 from tsugiki.domain import ROW_FINDINGS, FixAction, MethodName, Modality, Promotion, RowFinding, Scope, Task
 
 
@@ -72,7 +73,8 @@ class PolicyIn(Wire):
     quarantine: list[RowFinding] = Field(
         default_factory=list[RowFinding],
         max_length=len(ROW_FINDINGS),
-        description="findings of an audit whose samples are not trained on until somebody has looked at them",
+        description="codes of an audit's findings: samples found so (the surest, a fifth of a label's at most) are "
+        "not trained on from then on, until somebody relabels or keeps them",
     )
 
 
@@ -127,14 +129,10 @@ class BudgetIn(Wire):
     seconds: float = Field(gt=0, le=86_400)
 
 
-class Hyperparameters(Wire):
-    seed: int = Field(0, ge=0, lt=2**32)
-
-
 class AdaptationIn(Wire):
     method: MethodWish = "auto"
     budget: BudgetIn | None = None
-    hyperparameters: Hyperparameters | None = None
+    hyperparameters: Annotated[dict[str, Any], Field(max_length=32, description=tuning_told())] | None = None
     promote: Promotion = "gate"
     dry_run: bool = False
     wait_seconds: Wait = 0

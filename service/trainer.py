@@ -31,7 +31,7 @@ from tsugiki.ports import Method
 from tsugiki.runtime.engines.making import Cores
 from tsugiki.runtime.engines.rates import ensure_rates
 from tsugiki.runtime.trainable import TrainableBackbone
-from tsugiki.storage.database import Database
+from tsugiki.storage.database import FILE_NAME, Database
 from tsugiki.storage.presence import TRAINER, one_at_a_time
 from tsugiki.storage.unfinished import Unfinished
 
@@ -116,7 +116,17 @@ class Trainables:
 def main() -> None:
     if len(sys.argv) > 1:
         end_with(int(sys.argv[1]))
-    train(read_settings())
+    settings = read_settings()
+    _refuse_unmade(settings.root)
+    train(settings)
+
+
+def _refuse_unmade(home: Path) -> None:
+    """The service makes a home, the trainer only works in it. Raises SystemExit, status 2, where there is none."""
+    if not (home / FILE_NAME).exists():
+        told = f"tsugiki: TSUGIKI_HOME={home} has no database: start the service on it first (python -m service), "
+        sys.stderr.write(f"{told}which starts a trainer by itself; or name the home of one that runs\n")
+        raise SystemExit(2)
 
 
 def _give_way() -> None:

@@ -16,6 +16,7 @@ from service import replies
 from service.auth import require
 from service.edge import PROBLEM, invalid
 from service.errors import problem, retry_after, status_of
+from service.following import followed
 from service.intake import batch_reply, check_samples, quota_left
 from service.schemas import AdaptationIn, AdaptIn, PredictVerb
 from service.strict_json import read_json
@@ -57,7 +58,7 @@ async def adapt(core: Core, principal: Principal, wish: AdaptIn, once: Once | No
     return {
         "project": replies.project(taken.project),
         "samples": taken.batch,
-        "adaptation": replies.adaptation(adaptation),
+        "adaptation": await asyncio.to_thread(followed, core, adaptation),
     }
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
@@ -16,6 +16,7 @@ from adapters import METHODS
 from adapters.selection import plan
 from service.auth import Doorkeeper
 from service.board import Board
+from service.bootstrap import bootstrap
 from service.clerks import Clerks
 from service.keeping import TRAINER, Keeper
 from service.parts import WORKERS, engines_of, open_parts, serve_backbones, weight_of
@@ -24,12 +25,13 @@ from service.streams import Streams
 from service.supervision import end
 from tsugiki.data.audit import confident
 from tsugiki.domain import Modality, Rates
-from tsugiki.errors import Invalid, TsugikiError
+from tsugiki.errors import Invalid, OutOfMemory, TsugikiError
 from tsugiki.export.bundle import build
 from tsugiki.jobs.adapting import Tools
 from tsugiki.jobs.deep_lane import DEEP, DeepLane, Untrained
 from tsugiki.jobs.exporting import Exporting, ExportStores
 from tsugiki.jobs.fast_lane import FastLane
+from tsugiki.jobs.memory import OOM_COUNTERS
 from tsugiki.jobs.staging import clear_work
 from tsugiki.jobs.taking_up import TakingUp
 from tsugiki.jobs.upkeep import Upkeep
@@ -47,16 +49,17 @@ from tsugiki.storage.changes import Change, Changes, Watcher
 from tsugiki.storage.database import Database
 from tsugiki.storage.exports import Exports
 from tsugiki.storage.idempotency import Idempotency
+from tsugiki.storage.presence import TRAINER as TRAINER_OWNER
 from tsugiki.storage.presence import Presence
 from tsugiki.storage.projects import Projects
 from tsugiki.storage.registry import Registry
 from tsugiki.storage.samples import Samples
-from tsugiki.storage.tenants import Tenants, new_secret
+from tsugiki.storage.tenants import Tenants
 
 log = logging.getLogger("tsugiki")
 
-BOOTSTRAP_KEY_FILE = "bootstrap-key"
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 2.0, 60.0  # between attempts to load the default backbone
+KILLED_FOR_MEMORY = {"text": "the trainer was ended: memory had run out", "code": OutOfMemory.code}
 STAGING = "staging"  # exports being made; empty between them
 
 
@@ -143,11 +146,12 @@ def wire(
     methods: Sequence[Method] = METHODS,
     trainer: Sequence[str] = TRAINER,
     environment: Mapping[str, str] = os.environ,
+    oom_counters: Sequence[Path] = OOM_COUNTERS,
 ) -> Core:
     """Build the core, take up what ended processes left, and start loading the default backbone.
 
     `trainer` is the command of the process that trains by the deep ones of `methods`, and runs in `environment`,
-    where it reads the same settings.
+    where it reads the same settings; `oom_counters` tell when the kernel ended it for its memory.
     """
     # The engine has its own threads; a solver that took all cores as well would stall every prediction.
     threadpool_limits(1)
@@ -231,7 +235,14 @@ def wire(
         fast_lane=fast_lane,
         deep_lane=deep_lane,
         streams=Streams(),
-        keeper=Keeper(root / WORKERS / "keeper", settings.trainer_threads, trainer, environment)
+        keeper=Keeper(
+            root / WORKERS / "keeper",
+            settings.trainer_threads,
+            trainer,
+            environment,
+            partial(parts.adaptations.tell_running, TRAINER_OWNER, KILLED_FOR_MEMORY),
+            oom_counters,
+        )
         if settings.trainer
         else None,
         exporting=exporting,
@@ -244,7 +255,7 @@ def wire(
         draining=threading.Event(),
     )
     with presence.turn():
-        _bootstrap(core)
+        bootstrap(settings, tenants)
     threading.Thread(target=_warm, args=(core,), name="warm-up", daemon=True).start()
     return core
 
@@ -253,25 +264,6 @@ def _rates(backbones: ServedBackbones, threads: int, name: str) -> Rates:
     """As measured here for training on `threads` threads, once it was."""
     served = backbones.get(name)
     return read_rates(rates_file(served.loaded, served.engine.name, threads))
-
-
-def _bootstrap(core: Core) -> None:
-    """Tenant `default` with an admin key, in an empty store only; taken up again if a former start died half-way."""
-    tenants = core.tenants.list(limit=1).data
-    if tenants and core.tenants.keys(tenants[0].id):
-        return
-    tenant = tenants[0] if tenants else core.tenants.create("default", operator=True)
-    given = core.settings.bootstrap_key
-    if given is not None:
-        core.tenants.issue_key(tenant.id, "bootstrap", ["admin"], secret=given.get_secret_value())
-        return
-    secret = new_secret()
-    path = core.settings.root / BOOTSTRAP_KEY_FILE
-    # Written before it works: a key that works and was never told would lock the operator out.
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(secret + "\n")
-    core.tenants.issue_key(tenant.id, "bootstrap", ["admin"], secret=secret)
-    sys.stderr.write(f"tsugiki: first start, the admin key is {secret} (also in {path})\n")
 
 
 def _warm(core: Core) -> None:

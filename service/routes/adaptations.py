@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Request
@@ -11,8 +12,9 @@ from fastapi.responses import Response, StreamingResponse
 from service import replies, verbs
 from service.edge import Adapting, After, Caller, Limit, Predicting, Reply, StrictRoute, documented
 from service.events import stream
+from service.following import followed
 from service.intake import quota_left
-from service.replies import AdaptationReply, ListReply
+from service.replies import AdaptationReply, EventsReply, ListReply
 from service.schemas import AdaptationIn
 from service.verbs import ENDED
 from tsugiki.domain import Adaptation, Plan, Project
@@ -28,25 +30,29 @@ MAX_EVENTS = 2**31  # no adaptation has as many; every database can compare numb
     responses={**documented(AdaptationReply, 404, 409, 413, 415, 507), 202: {"model": AdaptationReply}},
 )
 async def start(by: Adapting, p: str, wish: AdaptationIn) -> Reply:
-    """Adapt the project to its labelled samples. 200 if it ended within `wait_seconds`, else 202."""
+    """Adapt the project to its labelled samples. 200 if it ended within `wait_seconds`, else 202.
+
+    `hyperparameters` are those of the method asked for; one that it does not have, or out of its range, is refused
+    (`hyperparameter_invalid`), also by a `dry_run`. What was used is in the version's `lineage.details` and its card.
+    By `auto`, a deeper method that may pay is queued behind as an adaptation of its own, which `follows` this one.
+    """
     project, plan = await asyncio.to_thread(_planned, by, p, wish)
     if wish.dry_run:
         return Reply(_dry(project, plan))
     adaptation = await verbs.adapting(by.core, project, wish, plan, by.once)
-    return Reply(replies.adaptation(adaptation), 200 if adaptation.status in ENDED else 202)
+    told = await asyncio.to_thread(followed, by.core, adaptation)
+    return Reply(told, 200 if adaptation.status in ENDED else 202)
 
 
 @router.get("/projects/{p}/adaptations", responses=documented(ListReply, 404))
 def list_adaptations(by: Predicting, p: str, after: After = None, limit: Limit = 100) -> Reply:
     """The project's adaptations, oldest first."""
-    return Reply(replies.page(by.core.adaptations.list(by.project(p).id, after, limit), replies.adaptation))
+    return Reply(replies.page(by.core.adaptations.list(by.project(p).id, after, limit), partial(followed, by.core)))
 
 
 @router.get("/adaptations/{a}", responses=documented(AdaptationReply, 404))
 def get(by: Predicting, a: str) -> Reply:
-    adaptation = _found(by, a)
-    ahead = by.core.adaptations.ahead(adaptation) if adaptation.status == "queued" else None
-    return Reply(replies.adaptation(adaptation, ahead))
+    return Reply(followed(by.core, _found(by, a)))
 
 
 @router.post("/adaptations/{a}/cancel", responses=documented(AdaptationReply, 404, 507))
@@ -59,14 +65,16 @@ def cancel(by: Adapting, a: str) -> Reply:
 
 @router.get(
     "/adaptations/{a}/events",
-    responses={**documented(ListReply, 404), 204: {"description": "No more will come"}},
+    responses={**documented(EventsReply, 404), 204: {"description": "No more will come"}},
 )
 def events(
     by: Predicting, a: str, request: Request, last_event_id: Annotated[str | None, Header(max_length=20)] = None
 ) -> Any:  # a Reply, or events as text/event-stream
-    """What happened so far, as a list; or as text/event-stream from `Last-Event-ID` on, until the adaptation ends.
+    """What happened so far, as a list; or as text/event-stream (by `Accept`) until the adaptation ends.
 
-    204 tells a stream that goes on after its end that there is nothing more to come.
+    Each event of the stream has an `id`, the `event` type (`phase`, `metric`, `message`) and, as `data`, the object of
+    the list. `Last-Event-ID` (which browsers send by themselves) goes on after that id; 204 then tells that there
+    is nothing more to come. A comment keeps a silent stream open. 429 beyond a tenant's number of open streams.
     """
     adaptation = _found(by, a)
     seen = last_event_id or "0"

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Path, Query, Request
 
 from service.edge import Annotating, Predicting, Reply, StrictRoute, answer_problem, documented
 from service.errors import problem
+from service.replies import AuditReply, FixBatchReply
 from service.schemas import FixesIn, FixIn
 from tsugiki.data.text import RowRefused, clean_label
 from tsugiki.domain import ROW_FINDINGS, Fix, Json
@@ -20,9 +21,16 @@ router = APIRouter(prefix="/v1/projects/{p}", route_class=StrictRoute, tags=["au
 Number = Annotated[int, Path(ge=1, lt=2**31)]
 
 
-@router.get("/versions/{v}/audit", responses=documented(dict[str, Any], 404))
+@router.get("/versions/{v}/audit", responses=documented(AuditReply, 404))
 def audit(by: Predicting, p: str, v: Number, code: Annotated[str | None, Query(max_length=64)] = None) -> Reply:
-    """What was found in the snapshot's samples, with evidence, and where each finding stands now; `code` filters."""
+    """What was found in the snapshot's samples, with evidence, and where each finding stands now; `code` filters.
+
+    Codes about samples: `duplicate_exact`, `duplicate_near`, `duplicate_across_folds`, `duplicate_conflicting_label`,
+    `duplicate_near_conflicting_label`, `label_suspect`, `outlier`, `input_too_short`, `input_truncated`; about labels:
+    `label_rare`, `label_thin`. An audit changes nothing, but where the project's `policy.quarantine` names a code:
+    samples found so are set aside with the version's publication (a fifth of a label's at most, the surest first), and
+    trained on again once they are relabelled or kept.
+    """
     project = by.project(p)
     version = by.core.registry.get(project.id, v)
     stored: Json = by.core.registry.evaluation(version)["audit"]
@@ -34,11 +42,14 @@ def audit(by: Predicting, p: str, v: Number, code: Annotated[str | None, Query(m
     return Reply({"object": "audit", "version": version.number, **found, "data": data})
 
 
-@router.post("/audit/fixes", responses=documented(dict[str, Any], 404, 413, 415, 507))
+@router.post("/audit/fixes", responses=documented(FixBatchReply, 404, 413, 415, 507))
 def fix(by: Annotating, p: str, wish: FixesIn, request: Request) -> Any:  # a Reply or a problem
     """Relabel, drop or keep samples, each wholly or not at all; to say a thing twice changes nothing.
 
-    What is kept is not reported again while its label stays. 422 where every row is rejected.
+    `relabel` needs `label`; `drop` deletes; `keep` says that a sample is right as it is, for `codes` or for all: it is
+    not reported again while its label stays, and leaves quarantine. With `expected_label` a row is rejected
+    (`label_changed`) where the sample has another label by now. A rejected row changes nothing, and the others are
+    applied; 422, with the same rows, where every one is rejected.
     """
     project = by.project(p)
     rows = [_checked(index, row) for index, row in enumerate(wish.fixes)]

@@ -11,6 +11,7 @@ TsugikiError
 ├── UnsupportedType           a content type this resource does not read
 ├── Overloaded                a bounded queue is full; try again after `retry_after_s`
 ├── Unavailable               not ready, or a store is away; try again after `retry_after_s`
+├── OutOfMemory               there was no memory for the work; another time, or for less of it, there may be
 ├── StorageFull               the disk has no room; reads and predictions go on
 ├── Cancelled                 the caller or an operator stopped the work
 ├── ArtifactCorrupt           stored bytes are not what was published
@@ -104,6 +105,10 @@ class Unavailable(TsugikiError):
 
 class StorageFull(TsugikiError):
     code: ClassVar[str] = "storage_full"
+
+
+class OutOfMemory(TsugikiError):
+    code: ClassVar[str] = "out_of_memory"
 
 
 class Cancelled(TsugikiError):

@@ -36,16 +36,16 @@ LONGEST_GAP_S = 2.0  # between two checks, though one network is read or compile
 TOLERANCE = 1e-5  # design, I2
 METHODS: dict[str, Method] = {
     "head": HeadMethod(),
-    "lora": LoraMethod(epochs=4, rank=4, blocks=None),
-    "lora of the top block": LoraMethod(epochs=4, rank=4, blocks=1, modules="attention"),
-    "partial": PartialMethod(epochs=4, blocks=1),
+    "lora": LoraMethod(epochs=4, rank=4, top_blocks=None),
+    "lora of the top block": LoraMethod(epochs=4, rank=4, top_blocks=1, targets="attention"),
+    "partial": PartialMethod(epochs=4, top_blocks=1),
     "full": FullMethod(epochs=4),
 }
 SLOW = 1e-5  # rates by which the loss falls for longer than any budget here
 ENDLESS: dict[str, Method] = {
-    "lora": LoraMethod(epochs=10_000, rate=SLOW, head_rate=SLOW),
-    "partial": PartialMethod(epochs=10_000, rate=SLOW, head_rate=SLOW),
-    "full": FullMethod(epochs=10_000, rate=SLOW, head_rate=SLOW),
+    "lora": LoraMethod(epochs=10_000, learning_rate=SLOW, head_learning_rate=SLOW),
+    "partial": PartialMethod(epochs=10_000, learning_rate=SLOW, head_learning_rate=SLOW),
+    "full": FullMethod(epochs=10_000, learning_rate=SLOW, head_learning_rate=SLOW),
 }
 Fit = Callable[[Method], Fitted]
 

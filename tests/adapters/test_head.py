@@ -51,6 +51,17 @@ def test_a_graft_carries_a_head_in_the_order_of_the_labels(tiny: Loaded, data: T
     assert {phase for phase, _ in told.phases} == {"train", "calibrate"}
 
 
+def test_a_given_strength_is_the_only_one_tried_and_cheaper(tiny: Loaded, data: TrainingSet) -> None:
+    free, fixed = HeadMethod(), HeadMethod(l2=2.0)
+    told = fixed.fit(tiny.backbone, data, Budget(), Told([])).graft
+    assert (told.details["l2"], told.details["strength"]) == (2.0, 2.0)
+    assert [step["strength"] for step in told.details["path"]] == [2.0]
+    stronger = HeadMethod(l2=20.0).fit(tiny.backbone, data, Budget(), Told([])).graft
+    assert np.abs(stronger.head.weight).max() < np.abs(told.head.weight).max()
+    large = replace(PROFILE, samples=10_000, labels=100)
+    assert fixed.assess(large, Budget()).seconds < free.assess(large, Budget()).seconds
+
+
 def test_cancelling_stops_the_fit(tiny: Loaded, data: TrainingSet) -> None:
     with pytest.raises(Cancelled):
         HeadMethod().fit(tiny.backbone, data, Budget(), Told([], patience=5))

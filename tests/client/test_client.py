@@ -77,6 +77,7 @@ def test_a_bad_input_fails_alone(client: Client, adapted: Adapted) -> None:
     good, bad = client.predict(adapted.project, ["pay the bill", " "])
     assert good.label == "billing"
     assert bad.problem is not None and bad.problem.code == "input_empty"
+    assert good.familiarity == good.raw.get("familiarity") and bad.familiarity is None
 
 
 def test_a_refusal_says_what_and_where(client: Client, adapted: Adapted) -> None:
@@ -121,16 +122,31 @@ def test_validation_alone_stores_nothing(client: Client) -> None:
 
 
 def test_adaptations_are_followed_to_their_end(client: Client, adapted: Adapted) -> None:
-    done = client.adaptations.wait(client.adaptations.start(adapted.project, promote="never"))
+    begun = client.adaptations.start(adapted.project, method="head", hyperparameters={"l2": 0.5}, promote="never")
+    done = client.adaptations.wait(begun)
     assert (done.status, done.promoted) == ("succeeded", False)
     assert done.id in [adaptation.id for adaptation in client.adaptations.list(adapted.project)]
     assert "phase" in {event["type"] for event in client.adaptations.events(done)}
     assert client.versions.get(adapted.project, done.version or 0).method == "head"
 
 
+def test_events_are_followed_from_the_first_to_the_last(client: Client, adapted: Adapted) -> None:
+    begun = client.adaptations.start(adapted.project, promote="never")
+    told = list(client.adaptations.follow(begun))
+    assert told == client.adaptations.events(begun)
+    assert told[-1]["data"]["phase"] == "promote"
+    assert list(client.adaptations.follow(begun, after=told[2]["id"])) == told[3:]
+    done = client.adaptations.get(begun)
+    assert (done.status, done.follows, done.eta_s) == ("succeeded", None, None)
+
+
 def test_a_plan_says_what_would_run_and_trains_nothing(client: Client, adapted: Adapted) -> None:
     before = len(list(client.adaptations.list(adapted.project)))
     assert client.adaptations.plan(adapted.project)["chosen"] == "head"
+    chosen = client.adaptations.plan(adapted.project, method="head", hyperparameters={"l2": 0.5, "seed": 1})
+    assert chosen["chosen"] == "head"
+    with pytest.raises(TsugikiProblem, match="hyperparameter_invalid"):
+        client.adaptations.plan(adapted.project, method="head", hyperparameters={"rank": 4})
     assert len(list(client.adaptations.list(adapted.project))) == before
 
 

@@ -16,7 +16,7 @@ from service.launch import Running, serving
 from service.trainer import NICE
 from service.wiring import Core
 from tests.faults.several import soon, workers
-from tests.jobs.deep import DIE, FITTED, HOLD, core_with_trainer
+from tests.jobs.deep import DIE, FITTED, HOLD, OOM, core_with_trainer
 from tests.jobs.working import live, project, samples
 from tsugiki.backbones import Loaded
 from tsugiki.domain import Adaptation
@@ -81,6 +81,23 @@ def test_a_job_that_kills_each_trainer_is_given_up(core: Core) -> None:
     assert done.error is not None and done.error["code"] == "attempts_exhausted"
     assert core.registry.list(job.project_id).data == ()
     after = train(core, "after-poison")
+    assert soon(lambda: now(core, after).status == "succeeded", RESUMED_S)
+
+
+def test_a_job_whose_trainers_the_kernel_ends_for_their_memory_fails_as_such(core: Core) -> None:
+    counter, die = core.settings.root / OOM, core.settings.root / DIE
+    counter.write_text("oom_kill 4\n")
+    die.write_text("train before always")
+    job = train(core, "greedy")
+    assert soon(lambda: now(core, job).status == "failed", 2 * RESUMED_S)
+    die.unlink()
+    counter.unlink()
+    done = now(core, job)
+    assert done.error is not None and (done.error["code"], done.attempts) == ("out_of_memory", 4)
+    assert "lora needs about " in done.error["detail"] and done.error["fix"]
+    messages = [event.data for event in core.adaptations.events(job.id) if event.type == "message"]
+    assert [message["code"] for message in messages] == ["out_of_memory"] * 3
+    after = train(core, "after-greedy")
     assert soon(lambda: now(core, after).status == "succeeded", RESUMED_S)
 
 

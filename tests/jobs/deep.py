@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import sys
 import threading
@@ -12,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from adapters import METHODS
 from adapters.head import HeadMethod
@@ -29,14 +32,16 @@ COMMAND = (sys.executable, "-m", "tests.jobs.deep")
 KEY = "tsk_of-the-trainer-tests"
 LOOK_S = 0.01
 HOLD, LACKING, FITTED = "hold", "lacking", "fitted"  # files in a home: see `Held`
+OOM = "oom"  # a file in a home that counts what the kernel ended for its memory, where that is told
 DIE = "die"  # a file in a home that names a step, before or after which the trainer is killed; see `dying`
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """The head under a deep one's name, fitted for real once its home has no file `hold`.
+    """The head, with its hyperparameters, under a deep one's name, fitted for real once its home has no file `hold`.
 
-    It counts its fits in the file `fitted`, and meets a lack of memory while there is a file `lacking`.
+    It counts its fits in the file `fitted`, and meets a lack of memory while there is a file `lacking`, which
+    says whose: numpy's or torch's.
     """
 
     home: Path
@@ -53,8 +58,8 @@ class Held:
         while (self.home / HOLD).exists():
             progress.check()
             never.wait(LOOK_S)
-        if (self.home / LACKING).exists():
-            raise MemoryError
+        if (lacking := self.home / LACKING).exists():
+            _lack(lacking.read_text())
         with (self.home / FITTED).open("a") as file:
             file.write("x")
         found = self.method.fit(backbone, data, budget, progress)
@@ -78,7 +83,7 @@ def core_with_trainer(home: Path, backbone: Path, **settings: object) -> Generat
         **settings,
     }
     made = Settings(**values, bootstrap_key=KEY)  # pyright: ignore[reportArgumentType]  # as text
-    core = wire(made, methods(home), COMMAND, environment_of(made))
+    core = wire(made, methods(home), COMMAND, environment_of(made), [home / OOM])
     try:
         yield core
     finally:
@@ -108,12 +113,30 @@ def dying(home: Path) -> Callable[[Step], Step]:
     return around
 
 
+def _lack(whose: str) -> None:
+    """Ask for more than the process may have, by a limit of its own as a container's would be."""
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+    import torch  # before: its libraries need room too
+
+    taken = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    resource.setrlimit(resource.RLIMIT_AS, (taken + (64 << 20), limits[1]))
+    try:
+        if whose == "torch":
+            torch.ones(1 << 30)
+        else:
+            np.ones(1 << 30)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limits)
+
+
 def _die(home: Path, here: str) -> None:
     wanted = home / DIE
     point = wanted.read_text() if wanted.exists() else ""
     if point == here:
         wanted.unlink()
     if point in (here, f"{here} always"):
+        if (counter := home / OOM).exists():  # as the kernel does when it is the one who kills
+            counter.write_text(f"oom_kill {int(counter.read_text().split()[1]) + 1}\n")
         os.kill(os.getpid(), signal.SIGKILL)
 
 

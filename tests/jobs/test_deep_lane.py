@@ -20,7 +20,7 @@ from tests.faults.several import soon
 from tests.jobs.deep import FITTED, HOLD, LACKING, core_with_trainer, methods
 from tests.jobs.working import SOON_S, adapt, ask, live, project, samples
 from tsugiki.backbones import Loaded
-from tsugiki.domain import Adaptation, Budget, MethodName, Plan, Profile, Project
+from tsugiki.domain import Adaptation, Budget, Json, MethodName, Plan, Profile, Project
 from tsugiki.errors import Invalid, NotFound
 from tsugiki.jobs.adapting import Stores, Tools
 from tsugiki.jobs.deep_lane import DEEP, Untrained
@@ -67,8 +67,8 @@ def ambitious(core: Core) -> FastLane:
     """A fast lane whose plans name what should be tried next."""
     shallow = methods(core.settings.root)
 
-    def planned(profile: Profile, budget: Budget, wanted: MethodName | Literal["auto"]) -> Plan:
-        return replace(plan(shallow, profile, budget, wanted), next="lora")
+    def planned(profile: Profile, budget: Budget, wanted: MethodName | Literal["auto"], given: Json) -> Plan:
+        return replace(plan(shallow, profile, budget, wanted, given), next="lora")
 
     stores = Stores(
         core.adaptations, core.samples, Features(core.database), core.registry, partial(core.database.ids.new, "snp")
@@ -147,17 +147,21 @@ def test_nothing_of_a_project_reappears_that_is_erased_while_it_is_trained(core:
         now(core, made, job)
     files = [path for path in core.settings.root.rglob("*") if path.is_file()]
     assert not [path for path in files if made.id in str(path)]
-    assert not [path for path in files if job.id.encode() in path.read_bytes() and path.name != "trainer.db"]
+    assert not [
+        path for path in files if job.id.encode() in path.read_bytes() and not path.name.startswith("trainer.db")
+    ]
 
 
-def test_a_lack_of_memory_fails_the_job_as_such_after_its_attempts(core: Core) -> None:
+@pytest.mark.parametrize("whose", ["numpy", "torch"])
+def test_a_lack_of_memory_fails_the_job_as_such_after_its_attempts(core: Core, whose: str) -> None:
     lacking = core.settings.root / LACKING
-    lacking.touch()
+    lacking.write_text(whose)
     made = taught(core)
     done = ended(core, made, train(core, made))
     lacking.unlink()
     assert (done.status, done.attempts) == ("failed", 3)
     assert done.error is not None and done.error["code"] == "out_of_memory" and done.error["fix"]
+    assert "lora needs about " in done.error["detail"] and " MiB are free now" in done.error["detail"]
     assert ended(core, made, train(core, made)).status == "succeeded"
 
 

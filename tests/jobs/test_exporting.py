@@ -18,7 +18,7 @@ import pytest
 from service.wiring import Core
 from tests.jobs.working import SOON_S, adapt, core_at, project, samples
 from tsugiki.backbones import Loaded
-from tsugiki.domain import Export, Precision, Project, Version
+from tsugiki.domain import Export, Label, Precision, Project, Version
 from tsugiki.errors import NotFound, Unavailable
 from tsugiki.export import build
 from tsugiki.jobs.exporting import PARITY_ROWS, Answers, Exporting, ExportStores
@@ -73,7 +73,7 @@ def test_an_export_is_delivered_with_its_parity(core: Core, made: Project) -> No
     assert (done.status, done.error) == ("succeeded", None)
     assert done.parity is not None
     assert done.parity["rows"] == 2 * 24, "each sample, and its beginning"
-    assert done.parity["reference"] == "service"
+    assert (done.parity["reference"], done.parity["over"]) == ("service", "samples")
     assert done.parity["max_abs_diff"] <= 1e-4
     zipped = content(core, done)
     assert len(zipped) == done.bytes
@@ -83,6 +83,26 @@ def test_an_export_is_delivered_with_its_parity(core: Core, made: Project) -> No
     assert manifest["version"]["digest"] == core.registry.get(made.id, 1).digest
     assert manifest["parity"] == done.parity
     assert list((core.settings.root / "staging").iterdir()) == []
+
+
+def test_without_samples_what_answers_by_names_is_compared_on_them(core: Core) -> None:
+    tenant = core.tenants.list().data[0].id
+    labels = [Label("billing", "refund money, charge on my card"), Label("late_parcel")]
+    of = core.projects.create(tenant, "only-named", "text", "single_label", "tiny", labels=labels)
+    assert adapt(core, core.fast_lane, of).status == "succeeded"
+    done = export(core, of, core.exporting)
+    assert (done.status, done.error) == ("succeeded", None)
+    assert done.parity is not None and (done.parity["over"], done.parity["rows"]) == ("labels", 2 * 3)
+    with zipfile.ZipFile(io.BytesIO(content(core, done))) as archive:
+        assert json.loads(archive.read("manifest.json"))["parity"] == done.parity
+
+    def other_answers(asked: Project, version: Version, texts: Sequence[str]) -> Floats:
+        return np.roll(core.predictor.probabilities(asked, version, texts), 1, axis=1)
+
+    broken = exporting(core, other_answers)
+    refused = export(core, of, broken)
+    broken.close()
+    assert refused.error is not None and refused.error["code"] == "parity_missed"
 
 
 def test_an_export_made_before_is_found_again_by_its_precision(core: Core) -> None:

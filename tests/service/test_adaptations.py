@@ -57,11 +57,34 @@ def test_a_dry_run_plans_and_leaves_nothing(http: httpx.Client, support: str) ->
         ({"budget": {"seconds": 0}}, "invalid"),
         ({"wait_seconds": 61}, "invalid"),
         ({"promote": "maybe"}, "invalid"),
-        ({"hyperparameters": {"learning_rate": 1}}, "invalid"),
+        ({"hyperparameters": {"learning_rate": 1}}, "hyperparameter_invalid"),
+        ({"hyperparameters": {"seed": -1}}, "hyperparameter_invalid"),
+        ({"hyperparameters": []}, "invalid"),
+        ({"method": "head", "hyperparameters": {"l2": 0}}, "hyperparameter_invalid"),
+        ({"method": "lora", "hyperparameters": {"rank": 8.0}}, "hyperparameter_invalid"),
     ],
 )
 def test_what_cannot_run_is_refused_at_once(http: httpx.Client, support: str, wish: Object, code: str) -> None:
     refused(http.post(f"{support}/adaptations", json=wish), 422, code)
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_refused_hyperparameter_is_named_with_what_it_may_be(http: httpx.Client, support: str, dry_run: bool) -> None:
+    wish = {"method": "partial", "hyperparameters": {"epochs": 0, "rank": 4}, "dry_run": dry_run}
+    found = refused(http.post(f"{support}/adaptations", json=wish), 422, "hyperparameter_invalid")
+    assert [place["pointer"] for place in found["errors"]] == ["/hyperparameters/epochs", "/hyperparameters/rank"]
+    assert found["errors"][0]["detail"] == "0 was given, expected a number from 0.1 to 200"
+    assert "top_blocks" in found["errors"][1]["fix"]
+
+
+def test_hyperparameters_are_used_and_told(http: httpx.Client, support: str) -> None:
+    wish = {"method": "head", "hyperparameters": {"l2": 3, "seed": 7}, "promote": "never", "wait_seconds": 60}
+    done = good(http.post(f"{support}/adaptations", json=wish))
+    assert done["status"] == "succeeded"
+    version = f"{support}/versions/{done['version']}"
+    details = good(http.get(version))["lineage"]["details"]
+    assert (details["l2"], details["strength"], len(details["path"])) == (3, 3, 1)
+    assert "l2 3" in http.get(f"{version}/card").text
 
 
 def test_too_few_samples_are_refused_with_what_is_missing(http: httpx.Client) -> None:

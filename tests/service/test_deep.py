@@ -45,6 +45,14 @@ def test_one_that_ends_within_the_wait_is_served_by_the_next_prediction(http: ht
         assert (told["version"], told["method"]) == (number, "lora")
 
 
+def test_hyperparameters_reach_the_trainer(http: httpx.Client) -> None:
+    wish = {"method": "lora", "promote": "never", "wait_seconds": 60, "hyperparameters": {"l2": 5, "seed": 3}}
+    done = good(http.post("/v1/projects/support/adaptations", json=wish))
+    assert done["status"] == "succeeded"
+    details = good(http.get(f"/v1/projects/support/versions/{done['version']}"))["lineage"]["details"]
+    assert (details["l2"], details["strength"]) == (5, 5)
+
+
 def test_one_that_trains_is_told_of_called_off_and_its_stream_ends(http: httpx.Client, home: Path) -> None:
     (home / HOLD).touch()
     begun = good(

@@ -7,8 +7,10 @@ import re
 import httpx
 import pytest
 
+from adapters import METHODS
 from service.routes import ROUTERS
 from tests.service.asking import Tenant, good, refused
+from tsugiki.training.hyperparameters import offered
 
 # Written from the interface's page, not from the code: what is promised must be there.
 PROMISED = """
@@ -48,6 +50,17 @@ GET /livez
 GET /readyz
 GET /metrics
 """
+DOCUMENTED = {
+    "ProgressReply": ("eta_seconds", "queue_position"),
+    "AdaptationReply": ("follows",),
+    "EventReply": ("id", "data"),
+    "PredictionReply": ("familiarity",),
+    "FindingReply": ("evidence", "state", "actions", "suggested_label"),
+    "FixReply": ("status", "error"),
+    "AuditReply": ("summary", "neighbours"),
+    "ParityReply": ("over",),
+    "PolicyIn": ("quarantine",),
+}
 UNGUARDED = ("/livez", "/readyz", "/metrics")
 
 
@@ -117,3 +130,14 @@ def test_the_docs_load_nothing_from_elsewhere(http: httpx.Client) -> None:
 def test_paths_left_free_for_other_protocols_are_not_found(http: httpx.Client) -> None:
     for path in ("/hf/models/x", "/v2/health/ready", "/v1/embeddings", "/v1/models", "/label-studio/x/health"):
         refused(http.get(path), 404, "not_found")
+
+
+def test_what_an_adaptation_may_be_given_and_tells_is_documented(http: httpx.Client) -> None:
+    schemas = good(http.get("/openapi.json"))["components"]["schemas"]
+    told = schemas["AdaptationIn"]["properties"]["hyperparameters"]["anyOf"][0]["description"]
+    for method in METHODS:
+        for name, one in offered(method).items():
+            assert f"- `{method.name}`: `{name}`, {one.meaning} ({one.possible}; " in told
+    for name, fields in DOCUMENTED.items():
+        properties = schemas[name]["properties"]
+        assert all(properties[field].get("description") for field in fields), name

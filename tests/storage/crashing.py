@@ -17,7 +17,9 @@ from sqlalchemy import Connection, Engine, event
 
 from tests.storage.making import new_version, open_stores
 from tsugiki.domain import LIVE
+from tsugiki.errors import Issue
 from tsugiki.storage.blobs import Blobs
+from tsugiki.storage.fixes import Aside, quarantine
 from tsugiki.storage.presence import ALONE
 from tsugiki.storage.registry import Registry
 
@@ -68,7 +70,15 @@ def work(home: Path, action: str, step: Callable[[], None]) -> None:
     (job,) = stores.adaptations.take_over({ALONE})
     new = new_version(project, stores.database.ids.new("snp"), fill=2)
     gate = {"reason": "better"}
-    version = registry.publish(project.id, new, job.id, job.attempts, LIVE, 1, gate, {}, job.id)
+    (suspect,) = stores.samples.list(project.id).data
+    aside = Aside({suspect.id: Issue("label_suspect", "/label", "suspect", "look")}, {suspect.id: "no"})
+    apart = action == "publish_quarantine_apart"
+    version = registry.publish(
+        project.id, new, job.id, job.attempts, LIVE, 1, gate, {}, job.id, aside=None if apart else aside
+    )
+    if apart:  # the fault that must be found: what belongs to the version comes after it
+        with stores.database.write() as session:
+            quarantine(session, project.id, aside)
     (home / "acknowledged").write_text(str(version.number))
     step()
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from tests.storage.making import Stores, open_stores
+from tests.storage.making import Stores, open_stores, sample
 from tsugiki.domain import LIVE
 from tsugiki.errors import ArtifactCorrupt, NotFound
 from tsugiki.storage.blobs import Blobs
@@ -29,8 +29,9 @@ class Crash:
 
 @pytest.fixture
 def home(stores: Stores) -> Path:
-    """A project with version 1 live and one adaptation running."""
+    """A project with version 1 live, one adaptation running, and a sample that is set aside with version 2."""
     project = stores.project()
+    stores.samples.add(project.id, [sample("a", "no")])
     stores.publish(project)
     stores.adaptations.start(stores.adaptations.create(project.id, {}).id)
     stores.database.close()
@@ -55,6 +56,11 @@ def test_a_publish_killed_at_any_step_is_whole_or_absent_and_can_be_repeated(hom
             assert (job.attempts, attempt, len(versions)) == (1, 2, 1)
         assert crash.after.publish(project, expected=len(versions)).number == len(versions) + 1
     assert seen == {1, 2}
+
+
+def test_a_quarantine_apart_from_its_version_is_found_out_by_the_same_test(home: Path, copies: Path) -> None:
+    found = [fault for crash in crashes(home, copies, "publish_quarantine_apart") for fault in faults(crash)]
+    assert set(found) == {"the version is out and its quarantine is not"}
 
 
 def test_rows_before_blobs_are_found_out_by_the_same_test(home: Path, copies: Path) -> None:
@@ -110,6 +116,11 @@ def faults(crash: Crash) -> list[str]:
         alias = crash.after.registry.alias(project.id, LIVE)
         if alias is None or alias.version != max(numbers):
             found.append("the alias is not at the newest version")
+        aside = [row.id for row in crash.after.samples.list(project.id).data if row.status == "quarantined"]
+        if 2 in numbers and not aside:
+            found.append("the version is out and its quarantine is not")
+        if 2 not in numbers and aside:
+            found.append("there is a quarantine without its version")
         ended = [job.version for job in crash.after.adaptations.list(project.id).data if job.status == "succeeded"]
         if sorted(str(version) for version in ended) != sorted(map(str, numbers)):
             found.append("adaptations and versions disagree")

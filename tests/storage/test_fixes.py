@@ -6,6 +6,7 @@ from tests.storage.making import Stores, sample
 from tsugiki.domain import Fix
 from tsugiki.errors import Issue, StorageFull
 from tsugiki.storage import fixes
+from tsugiki.storage.fixes import Aside
 
 SUSPECT = Issue("label_suspect", "/label", "Fits are sure of another label.", "Look at it.", ())
 
@@ -15,13 +16,19 @@ def made(stores: Stores, *texts: str) -> tuple[str, list[str]]:
     return project.id, [row.id or "" for row in stores.samples.add(project.id, [sample(text, "x") for text in texts])]
 
 
+def quarantine(stores: Stores, project: str, *samples: str) -> int:
+    """How many of them, of label x, were set aside."""
+    with stores.database.write() as session:
+        return fixes.quarantine(session, project, Aside(dict.fromkeys(samples, SUSPECT), dict.fromkeys(samples, "x")))
+
+
 def test_quarantine_sets_aside_until_somebody_relabels(stores: Stores) -> None:
     project, (one, two) = made(stores, "a", "b")
-    assert stores.samples.quarantine(project, {one: SUSPECT}, {one: "x"}) == 1
+    assert quarantine(stores, project, one) == 1
     assert [row.id for row in stores.samples.labelled(project)] == [two]
     found = stores.samples.get(project, one)
     assert (found.status, found.issues) == ("quarantined", (SUSPECT,))
-    assert stores.samples.quarantine(project, {one: SUSPECT}, {one: "x"}) == 0
+    assert quarantine(stores, project, one) == 0
     stores.samples.set_label(project, one, "y")
     found = stores.samples.get(project, one)
     assert (found.status, found.issues, found.label) == ("accepted", (), "y")
@@ -32,15 +39,14 @@ def test_quarantine_leaves_alone_what_changed_since_the_audit(stores: Stores) ->
     stores.samples.delete(project, gone)
     stores.samples.set_label(project, moved, "y")
     stores.samples.fix(project, [Fix(kept, "keep", codes=("label_suspect",))], "key")
-    found = dict.fromkeys([gone, moved, kept], SUSPECT)
-    assert stores.samples.quarantine(project, found, dict.fromkeys(found, "x")) == 0
+    assert quarantine(stores, project, gone, moved, kept) == 0
     assert {row.id for row in stores.samples.labelled(project)} == {moved, kept}
 
 
 def test_a_contradiction_survives_the_end_of_the_quarantine(stores: Stores) -> None:
     project, (one,) = made(stores, "a")
     (other,) = stores.samples.add(project, [sample("a", "y")])
-    stores.samples.quarantine(project, {one: SUSPECT}, {one: "x"})
+    quarantine(stores, project, one)
     stores.samples.fix(project, [Fix(one, "keep")], "key")
     found = stores.samples.get(project, one)
     assert [(issue.code, issue.evidence) for issue in found.issues] == [("duplicate_conflicting_label", (other.id,))]

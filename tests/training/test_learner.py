@@ -76,7 +76,7 @@ def test_one_operation_does_what_a_linear_module_and_its_matrices_do() -> None:
     assert all(torch.allclose(a, b) for a, b in zip(found, wanted, strict=True))
 
 
-@pytest.mark.parametrize("attach", [LoraMethod(blocks=1).attach, PartialMethod(blocks=1).attach])
+@pytest.mark.parametrize("attach", [LoraMethod(top_blocks=1).attach, PartialMethod(top_blocks=1).attach])
 def test_blocks_computed_once_change_no_step(backbone: TrainableBackbone, rows: list[Ints], attach: Attach) -> None:
     plain = learner(backbone, rows, attach)
     cached = learner(backbone, rows, attach, cached=True)
@@ -88,7 +88,7 @@ def test_blocks_computed_once_change_no_step(backbone: TrainableBackbone, rows: 
 
 
 def test_lower_blocks_stay_as_they_are(backbone: TrainableBackbone, rows: list[Ints]) -> None:
-    values = learner(backbone, rows, PartialMethod(blocks=1).attach).values()
+    values = learner(backbone, rows, PartialMethod(top_blocks=1).attach).values()
     assert all(name.startswith("encoder.layer.1.") for name in values)
     assert len(values) == 16
 
@@ -96,8 +96,8 @@ def test_lower_blocks_stay_as_they_are(backbone: TrainableBackbone, rows: list[I
 def test_shorter_numbers_learn_about_the_same_and_keep_what_no_step_moved(
     backbone: TrainableBackbone, rows: list[Ints]
 ) -> None:
-    exact = learner(backbone, rows, PartialMethod(blocks=1).attach)
-    short = learner(backbone, rows, PartialMethod(blocks=1).attach, kind=torch.bfloat16)
+    exact = learner(backbone, rows, PartialMethod(top_blocks=1).attach)
+    short = learner(backbone, rows, PartialMethod(top_blocks=1).attach, kind=torch.bfloat16)
     assert all((a == b).all() for a, b in zip(exact.values().values(), short.values().values(), strict=True))
     batch, targets = np.arange(20), np.arange(20) % 3
     losses = [(exact.step(batch, targets, 1.0), short.step(batch, targets, 1.0)) for _ in range(10)]
@@ -139,7 +139,7 @@ def test_lora_begins_as_the_unchanged_network(backbone: TrainableBackbone, rows:
 
 def test_attention_alone_leaves_the_other_modules(backbone: TrainableBackbone) -> None:
     encoder = backbone.network().get_submodule(ENCODER)
-    names = LoraMethod(modules="attention", blocks=1).attach(encoder).groups[0].parameters
+    names = LoraMethod(targets="attention", top_blocks=1).attach(encoder).groups[0].parameters
     assert {name.split(".lora_")[0] for name in names} == {
         f"encoder.layer.1.attention.{part}" for part in ("self.query", "self.key", "self.value", "output.dense")
     }

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,6 +11,10 @@ from tsugiki.client.projects import path_of
 from tsugiki.client.replies import Adaptation, Project
 from tsugiki.client.transport import Json, Transport, segment
 from tsugiki.client.waiting import until_finished
+
+NOTHING_MORE = 204  # of a stream that goes on after its end
+DATA = "data: "
+Value = str | float | bool | None  # of a hyperparameter; an int is a float here
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,19 +27,27 @@ class Adaptations:
         *,
         method: str = "auto",
         budget_s: float | None = None,
-        seed: int | None = None,
+        hyperparameters: Mapping[str, Value] | None = None,
         promote: Literal["gate", "always", "never"] = "gate",
         wait_seconds: float = 0,
     ) -> Adaptation:
-        """Adapts to the project's samples as they are now, and waits up to `wait_seconds` (0..60) for the version."""
-        body: Json = {"method": method, "promote": promote, "wait_seconds": wait_seconds, **_budget(budget_s)}
-        if seed is not None:
-            body["hyperparameters"] = {"seed": seed}
+        """Adapts to the project's samples as they are now, and waits up to `wait_seconds` (0..60) for the version.
+
+        `hyperparameters` are the method's, such as `{"rank": 8}` of lora; every method, and `auto`, takes a `seed`.
+        """
+        body: Json = {"promote": promote, "wait_seconds": wait_seconds, **_wish(method, budget_s, hyperparameters)}
         return Adaptation.of(self.transport.post(f"{path_of(project)}/adaptations", body, wait_s=wait_seconds))
 
-    def plan(self, project: str | Project, *, method: str = "auto", budget_s: float | None = None) -> Json:
+    def plan(
+        self,
+        project: str | Project,
+        *,
+        method: str = "auto",
+        budget_s: float | None = None,
+        hyperparameters: Mapping[str, Value] | None = None,
+    ) -> Json:
         """What `start` would do now: the method chosen, why, and what the others would cost. Trains nothing."""
-        body: Json = {"method": method, "dry_run": True, **_budget(budget_s)}
+        body: Json = {"dry_run": True, **_wish(method, budget_s, hyperparameters)}
         return self.transport.post(f"{path_of(project)}/adaptations", body)["plan"]
 
     def get(self, adaptation: str | Adaptation) -> Adaptation:
@@ -54,10 +67,27 @@ class Adaptations:
         """What happened so far: phases, metrics, messages, in order."""
         return self.transport.get(f"{_path(adaptation)}/events")["data"]
 
+    def follow(self, adaptation: str | Adaptation, *, after: int = 0) -> Iterator[Json]:
+        """Each event with an id above `after` as it comes, until the adaptation has ended.
+
+        httpx.TransportError where the stream breaks: `after` the last id that came, it goes on.
+        """
+        path = f"{_path(adaptation)}/events"
+        while True:
+            with self.transport.stream(path, "text/event-stream", str(after)) as reply:
+                if reply.status_code == NOTHING_MORE:
+                    return
+                for line in reply.iter_lines():
+                    if line.startswith(DATA):
+                        event: Json = json.loads(line.removeprefix(DATA))
+                        after = event["id"]
+                        yield event
+
 
 def _path(adaptation: str | Adaptation) -> str:
     return f"/v1/adaptations/{segment(adaptation.id if isinstance(adaptation, Adaptation) else adaptation)}"
 
 
-def _budget(budget_s: float | None) -> Json:
-    return {} if budget_s is None else {"budget": {"seconds": budget_s}}
+def _wish(method: str, budget_s: float | None, hyperparameters: Mapping[str, Value] | None) -> Json:
+    budget: Json = {} if budget_s is None else {"budget": {"seconds": budget_s}}
+    return {"method": method, **budget, **({"hyperparameters": dict(hyperparameters)} if hyperparameters else {})}

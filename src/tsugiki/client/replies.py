@@ -90,6 +90,16 @@ class Adaptation:
         return self.status in FINAL
 
     @property
+    def follows(self) -> str | None:
+        """The adaptation by `auto` that this one goes on from, by a deeper method."""
+        return self.raw.get("follows")
+
+    @property
+    def eta_s(self) -> float | None:
+        """While it trains, how long it will still take by the plan's estimate; else None."""
+        return self.raw["progress"].get("eta_seconds")
+
+    @property
     def promoted(self) -> bool:
         """Whether the gate let the version go live."""
         return bool(self.gate and self.gate["promoted"])
@@ -139,6 +149,11 @@ class Prediction:
             problem=_problem(raw),
             raw=raw,
         )
+
+    @property
+    def familiarity(self) -> float | None:
+        """Below 0 where the input is out of the version's scope; None where the version has none."""
+        return self.raw.get("familiarity")
 
 
 @dataclass(frozen=True, slots=True)

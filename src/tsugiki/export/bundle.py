@@ -8,7 +8,7 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
@@ -21,7 +21,7 @@ from tsugiki.backbones.replaced import change
 from tsugiki.domain import Graft, Json, Precision
 from tsugiki.errors import ParityMissed, WrongFeatureSpace
 from tsugiki.export import onnx
-from tsugiki.export.parity import Parity, certify
+from tsugiki.export.parity import Over, Parity, certify
 from tsugiki.export.quantise import quantise
 from tsugiki.export.standalone import FORMAT, Classifier
 
@@ -61,12 +61,14 @@ def build(
     reference: Floats,
     check: Callable[[], None] = lambda: None,
     abstain_below: float | None = None,
+    over: Over = "samples",
 ) -> Bundle:
     """Writes the zip of a graft to `destination`, which the caller renames to where it is to be found.
 
     `reference` (texts, classes) holds the service's own probabilities, columns in the order of `graft.head.labels`, and
     of a head with a scope the margins behind them. Scores under `abstain_below` answer `abstain`. `facts` go into the
-    manifest as they are. `check` is called between the steps, and raises to stop the work.
+    manifest as they are, and `over`, what the texts are, into the certificate. `check` is called between the steps, and
+    raises to stop the work.
     Raises ParityMissed, WrongFeatureSpace; then no zip is left. Takes some three times the model's size in memory.
     """
     space = loaded.backbone.space.id
@@ -81,13 +83,9 @@ def build(
         if tuple(classifier.labels) != graft.head.labels:
             raise ParityMissed("the export's labels are not the version's; this is a bug")
         check()
-        parity = certify(
-            classifier.probabilities(texts),
-            reference,
-            precision,
-            loaded.backbone.space.precision,
-            classes=len(classifier.labels),
-        )
+        found = classifier.probabilities(texts)
+        served_in, classes = loaded.backbone.space.precision, len(classifier.labels)
+        parity = replace(certify(found, reference, precision, served_in, classes=classes), over=over)
         check()
         latency = _latency(classifier, texts)
         check()

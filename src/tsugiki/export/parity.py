@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, Literal, assert_never
 
 import numpy as np
 
@@ -22,15 +22,21 @@ CLEAR_MARGIN = 1e-3  # two labels closer than this are a tie: which one comes fi
 ROUNDED_DIFF = ROUNDED_MARGIN = 0.05
 MIN_AGREEMENT = 0.97  # int8: three rows in a hundred may change their label; more is another classifier
 
+Over = Literal["samples", "labels"]
+
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """`max_abs_diff` is over probabilities and margins, `label_agreement` the share of rows with the same answer."""
+    """`max_abs_diff` is over probabilities and margins, `label_agreement` the share of rows with the same answer.
+
+    `over` says what the rows are: samples and their beginnings, or, where there are none, what the labels are called.
+    """
 
     rows: int
     max_abs_diff: float
     label_agreement: float
     reference: str = "service"
+    over: Over = "samples"
 
 
 def certify(

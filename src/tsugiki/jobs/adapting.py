@@ -18,6 +18,7 @@ from tsugiki.jobs.deep_lane import DEEP
 from tsugiki.jobs.naming import Names
 from tsugiki.jobs.profiling import named_labels, profile_of, with_closeness, with_lengths
 from tsugiki.training.blending import hears_names
+from tsugiki.training.hyperparameters import tuned
 
 if TYPE_CHECKING:
     from tsugiki.data.audit import Neighbours
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 EMBED_ROWS = 256  # some tens of passes: a second of work between two looks at whether to stop, and all a crash loses
 
-Planner = Callable[[Profile, Budget, "MethodName | Literal['auto']"], "Plan"]
+Planner = Callable[[Profile, Budget, "MethodName | Literal['auto']", "Json"], "Plan"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +53,18 @@ class Wish:
     method: MethodName | Literal["auto"]
     promote: Promotion
     budget: Budget
-    seed: int
+    hyperparameters: Json
 
     @staticmethod
     def read(request: Json) -> Wish:
         budget: Json = request.get("budget") or {}
-        hyperparameters: Json = request.get("hyperparameters") or {}
         return Wish(
-            request["method"], request["promote"], Budget(budget.get("seconds")), int(hyperparameters.get("seed", 0))
+            request["method"], request["promote"], Budget(budget.get("seconds")), request.get("hyperparameters") or {}
         )
+
+    @property
+    def seed(self) -> int:
+        return int(self.hyperparameters.get("seed", 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +162,10 @@ class Phases:
     def train(self, method: MethodName, data: TrainingSet) -> Fitted:
         self._progress.phase("train", 0.0)
         with self._watch.measure("fit_ms"):
-            return self._tools.methods[method].fit(self._backbone, data, self._left(), self._progress)
+            chosen = self._tools.methods[method]
+            if method == self._wish.method:  # else nothing but the seed was given
+                chosen = tuned(chosen, self._wish.hyperparameters)
+            return chosen.fit(self._backbone, data, self._left(), self._progress)
 
     def findings(self, rows: Sequence[LabelledSample], snapshot: Snapshot, near: Neighbours, fitted: Fitted) -> Json:
         """The rest of the audit, which hears what the held-out answers say; `rows` and `near` are the snapshot's."""
@@ -213,7 +220,7 @@ class Phases:
         )
 
     def _planned(self, profile: Profile) -> Plan:
-        return self._tools.plan(profile, self._wish.budget, self._wish.method)
+        return self._tools.plan(profile, self._wish.budget, self._wish.method, self._wish.hyperparameters)
 
     def _left(self) -> Budget:
         """What embedding has left of it: perhaps nothing, and then a method does the least it can."""

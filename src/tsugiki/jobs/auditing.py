@@ -10,6 +10,7 @@ import numpy as np
 from tsugiki.data.audit import Lengths, Material, audit, search
 from tsugiki.domain import MIN_PER_LABEL
 from tsugiki.errors import Issue
+from tsugiki.storage.fixes import Aside
 
 if TYPE_CHECKING:
     from tsugiki.data.audit import Neighbours
@@ -42,10 +43,10 @@ def report(
     return audit(Material(snapshot, groups, near, lengths, fitted.held_out), samples.kept(snapshot.project_id))
 
 
-def quarantine(samples: Samples, project: Project, snapshot: Snapshot, found: Json) -> int:
-    """Set aside what the policy says, from the next adaptation on; how many samples that were."""
+def aside(project: Project, snapshot: Snapshot, found: Json) -> Aside | None:
+    """What the policy says is not to be trained on from the next adaptation on."""
     if not project.policy.quarantine:
-        return 0
+        return None
     sizes = np.bincount(np.array(snapshot.targets), minlength=len(snapshot.labels))
     room = {
         label: min(int(size * QUARANTINE_PART), int(size) - MIN_PER_LABEL)
@@ -61,7 +62,7 @@ def quarantine(samples: Samples, project: Project, snapshot: Snapshot, found: Js
         evidence = tuple(finding["evidence"])
         issues[sample] = Issue(finding["code"], finding["pointer"], finding["detail"], finding["fix"], evidence)
         labels[sample] = label
-    return samples.quarantine(project.id, issues, labels) if issues else 0
+    return Aside(issues, labels) if issues else None
 
 
 def _lengths(rows: Sequence[LabelledSample], backbone: Backbone, progress: JobProgress) -> Lengths:

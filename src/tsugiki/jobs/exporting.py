@@ -7,9 +7,11 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
+from tsugiki.data.labels import texts_of
 from tsugiki.data.text import beginning
+from tsugiki.domain import Label
 from tsugiki.errors import Conflict, NotFound, StorageFull, TsugikiError, Unavailable
 from tsugiki.evaluation.abstention import abstain_below
 from tsugiki.jobs.attempts import MAX_ATTEMPTS, PAUSES_S, TROUBLE, Stopped, stopped
@@ -62,6 +64,7 @@ class Build(Protocol):
         reference: Floats,
         check: Callable[[], None],
         abstain_below: float | None,
+        over: Literal["samples", "labels"],
     ) -> Built: ...
 
 
@@ -155,9 +158,9 @@ class Exporting:
         stores = self._stores
         version = stores.registry.get(project.id, export.version)
         samples = [row.content for row in stores.samples.labelled(project.id)]
-        if not samples:
+        if not samples and version.method != "zero_shot":
             raise Conflict("the project has no samples to compare the export with the service on", fix="add samples")
-        texts = _compared(samples)
+        texts = _compared(samples or _spoken(project, version))
         answers = self._answers(project, version, texts)
         self._check()
         facts: Json = {"number": version.number, "digest": version.digest, "created_at": version.created_at.isoformat()}
@@ -174,6 +177,7 @@ class Exporting:
             answers,
             self._check,
             below,
+            "samples" if samples else "labels",
         )
         sha256 = stores.blobs.put_file(project.id, zipped)
         stores.exports.finish(export.id, built.bytes, sha256, built.certificate, built.latency)
@@ -193,6 +197,12 @@ class Exporting:
             self._stores.blobs.delete_owner(project.id)
         except Conflict:
             log.info("export %s had ended already", export.id)
+
+
+def _spoken(project: Project, version: Version) -> list[str]:
+    """What the labels are called and said to be: all there is to ask where nobody gave a sample."""
+    declared = {label.name: label for label in project.labels}
+    return [text for name in version.labels for text in texts_of(declared.get(name, Label(name)))]
 
 
 def _compared(samples: Sequence[str]) -> list[str]:

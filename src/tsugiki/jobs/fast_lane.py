@@ -61,7 +61,7 @@ class FastLane:
         if project is not None:
             known = remembered(self._stores.adaptations.last_plan(project.id))
             profile = replace(profile, closeness=known)
-        return self._tools.plan(profile, wish.budget, wish.method)
+        return self._tools.plan(profile, wish.budget, wish.method, wish.hyperparameters)
 
     def admit(self, tenant_id: str) -> None:
         """To be asked before an adaptation is recorded. Raises Overloaded."""

@@ -6,8 +6,9 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from tsugiki.errors import Cancelled, Conflict, NotFound, StorageFull, TsugikiError, Unavailable
-from tsugiki.jobs.attempts import MAX_ATTEMPTS, PAUSES_S, TROUBLE, Stopped, told
+from tsugiki.errors import Cancelled, Conflict, NotFound, OutOfMemory, StorageFull, TsugikiError, Unavailable
+from tsugiki.jobs.attempts import MAX_ATTEMPTS, PAUSES_S, TROUBLE, Stopped, out_of_memory, told
+from tsugiki.jobs.memory import free_bytes
 from tsugiki.jobs.progress import JobProgress
 from tsugiki.jobs.recorder import Recorder
 
@@ -47,6 +48,8 @@ class Ledger:
             attempt = self._recorder.insist(lambda: self._adaptations.start(adaptation.id))
             if attempt > MAX_ATTEMPTS:
                 error = TsugikiError(f"the job ended its process {MAX_ATTEMPTS} times", code="attempts_exhausted")
+                if self._adaptations.last_message(adaptation.id).get("code") == OutOfMemory.code:
+                    error = self._out_of_memory(adaptation)
                 self._fail(adaptation, attempt, error, {})
                 return None
         except (Conflict, NotFound):
@@ -75,8 +78,13 @@ class Ledger:
             log.error("adaptation %s failed", adaptation.id, exc_info=error)
             name = type(error).__name__
             cause = TsugikiError(f"the adaptation failed ({name}); the service's log has the reason")
+        if isinstance(cause, OutOfMemory):
+            cause = self._out_of_memory(adaptation)
         self._fail(adaptation, attempt, cause, timings)
         return None
+
+    def _out_of_memory(self, adaptation: Adaptation) -> OutOfMemory:
+        return out_of_memory(self._recorder.insist(lambda: self._adaptations.plan(adaptation.id)), free_bytes())
 
     def _put_back(self, adaptation: Adaptation, attempt: int, why: str, *, counted: bool) -> float | None:
         """The pause before the next attempt, None if the job has ended meanwhile."""

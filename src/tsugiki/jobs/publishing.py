@@ -16,7 +16,7 @@ from tsugiki.evaluation.pairing import History, pair
 from tsugiki.evaluation.report import evaluate
 from tsugiki.evaluation.unmeasured import unmeasured
 from tsugiki.jobs.adapting import Wish
-from tsugiki.jobs.auditing import quarantine
+from tsugiki.jobs.auditing import aside
 
 if TYPE_CHECKING:
     from tsugiki.domain import Adaptation, Fitted, Json, MethodName, Project, Snapshot, Version
@@ -37,7 +37,7 @@ class Worth:
 
 
 class Publishing:
-    """Sets aside, once a version is out, what the project's policy says of the audit's findings."""
+    """Sets aside, with a version's publication, what the project's policy says of the audit's findings."""
 
     def __init__(
         self, stores: Stores, project: Project, adaptation: Adaptation, progress: JobProgress, watch: Stopwatch
@@ -81,9 +81,7 @@ class Publishing:
         Ask the gate and publish; again when the alias moved in between, for the gate compared with another.
         """
         groups = {row.id: row.group for row in rows}
-        version = self._insist(lambda: self._publish_once(snapshot, groups, fitted, worth, follow_up))
-        quarantine(self._samples, self._project, snapshot, worth.audit)
-        return version
+        return self._insist(lambda: self._publish_once(snapshot, groups, fitted, worth, follow_up))
 
     def _insist(self, publish: Callable[[], Version]) -> Version:
         for _ in range(GATE_ATTEMPTS - 1):
@@ -130,6 +128,7 @@ class Publishing:
                 timings=self._watch.timings,
                 actor=self._adaptation.id,
                 follow_up=follow_up,
+                aside=aside(self._project, snapshot, worth.audit),
             )
 
     def _gate(

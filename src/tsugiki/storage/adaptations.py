@@ -27,6 +27,8 @@ from tsugiki.storage.pages import Page, cut, one_more
 from tsugiki.storage.presence import ALONE, TRAINER
 from tsugiki.storage.tables import AdaptationRow, EventRow, ProjectRow
 
+TRAINING: tuple[Phase, ...] = ("plan", "train")  # a plan is told last thing before training, in its process or before
+
 
 class Adaptations:
     """`Registry.publish` is the other writer: it alone makes an adaptation `succeeded`.
@@ -80,6 +82,11 @@ class Adaptations:
         )
         with self._database.read() as session:
             return session.scalar(ended.order_by(AdaptationRow.id.desc()).limit(1))
+
+    def plan(self, adaptation_id: str) -> Json | None:
+        """None before there is one, or once the adaptation is gone."""
+        with self._database.read() as session:
+            return session.scalar(select(AdaptationRow.plan).where(AdaptationRow.id == adaptation_id))
 
     def ahead(self, adaptation: Adaptation) -> int:
         """How many jobs of the same tenant are before it, the running one included."""
@@ -195,6 +202,28 @@ class Adaptations:
                 raise NotFound(f"There is no adaptation {adaptation_id!r}.")
             row = append(session, self._database, adaptation_id, type, data)
         return read_event(row)
+
+    def tell_running(self, owner: int, data: Json) -> None:
+        """A message event for each that process `owner` runs."""
+        mine = select(AdaptationRow.id).where(AdaptationRow.status == "running", AdaptationRow.owner == owner)
+        with self._database.write() as session:
+            for adaptation_id in session.scalars(mine).all():
+                append(session, self._database, adaptation_id, "message", data)
+
+    def last_message(self, adaptation_id: str) -> Json:
+        """Empty where there was none."""
+        told = select(EventRow.data).where(EventRow.adaptation_id == adaptation_id, EventRow.type == "message")
+        with self._database.read() as session:
+            return session.scalar(told.order_by(EventRow.seq.desc()).limit(1)) or {}
+
+    def training_began(self, adaptation_id: str) -> datetime | None:
+        """When its present attempt began what its plan estimates; None before that."""
+        for event in reversed(self.events(adaptation_id)):
+            if event.type == "phase" and event.data["phase"] in TRAINING:
+                return event.at
+            if "attempt" in event.data:
+                break
+        return None
 
     def events(self, adaptation_id: str, after_seq: int = 0) -> list[Event]:
         query = select(EventRow).where(EventRow.adaptation_id == adaptation_id, EventRow.seq > after_seq)

@@ -38,6 +38,14 @@ class Standing:
     kept: frozenset[str] = field(default_factory=frozenset[str])
 
 
+@dataclass(frozen=True, slots=True)
+class Aside:
+    """Samples to be set aside, by id: what an audit found of each, and the label that it saw."""
+
+    issues: Mapping[str, Issue]
+    labels: Mapping[str, str]
+
+
 def apply(session: Session, project_id: str, fix: Fix, actor: str, now: datetime) -> Fixed:
     """Wholly or not at all; a fix that is done already changes nothing."""
     try:
@@ -73,15 +81,15 @@ def remove(session: Session, row: SampleRow) -> None:
     save(session, contradictions(twins_of(session, row.project_id, [row.content_sha]).get(row.content_sha, [])))
 
 
-def quarantine(session: Session, project_id: str, found: Mapping[str, Issue], labels: Mapping[str, str]) -> int:
-    """Set these samples aside, each with the issue that says why; how many that were.
+def quarantine(session: Session, project_id: str, found: Aside) -> int:
+    """Not trained on from now on, until somebody has looked; how many samples that were.
 
-    Left alone are those that are gone, were relabelled since the audit (`labels` are what it saw), or kept.
+    Left alone are those that are gone, were relabelled since the audit, or kept.
     """
     count = 0
-    for row, review in _reviewed(session, project_id, found):
-        issue = found[row.id]
-        if row.status != "accepted" or row.label != labels[row.id] or issue.code in _kept(row, review):
+    for row, review in _reviewed(session, project_id, found.issues):
+        issue = found.issues[row.id]
+        if row.status != "accepted" or row.label != found.labels[row.id] or issue.code in _kept(row, review):
             continue
         row.status, row.issues = "quarantined", [*row.issues, asdict(issue)]
         count += 1

@@ -16,6 +16,7 @@ from tsugiki.storage.aliases import UNSET, Expected, history, move, previous, re
 from tsugiki.storage.blobs import Blobs
 from tsugiki.storage.changes import note
 from tsugiki.storage.database import Database
+from tsugiki.storage.fixes import Aside, quarantine
 from tsugiki.storage.pages import Page, cut, one_more
 from tsugiki.storage.presence import TRAINER
 from tsugiki.storage.projects import found_project, read_project
@@ -49,11 +50,13 @@ class Registry:
         timings: Json,
         actor: str,
         follow_up: Json | None = None,
+        aside: Aside | None = None,
     ) -> Version:
         """Make a version of `new`, move alias `promote_to` (if any) to it, and end the adaptation: all or nothing.
 
         `follow_up` is the request of another adaptation that goes on from here, queued for the trainer by the same
-        transaction; one of the project that waits already is cancelled, for it would do the same.
+        transaction; one of the project that waits already is cancelled, for it would do the same. What is `aside` is
+        not trained on from then on.
         `expected` is the version the gate compared with, None if nothing was live. Raises Conflict `fenced` when
         this attempt may no longer write (cancelled, overtaken, project erased) and `alias_moved` when the alias
         is not at `expected` any more. Objects before pointers: a crash leaves blobs without a row, never a row
@@ -83,6 +86,8 @@ class Registry:
                 adaptation.status, adaptation.phase, adaptation.fraction = "succeeded", "promote", 1.0
                 adaptation.version, adaptation.gate, adaptation.timings = number, gate, timings
                 adaptation.finished_at, adaptation.staged = now, None
+                if aside is not None:
+                    quarantine(session, project_id, aside)
                 if follow_up is not None:
                     _follow(self._database, session, project_id, {**follow_up, FOLLOWS: adaptation_id})
         except Conflict:

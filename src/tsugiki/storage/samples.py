@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from sqlalchemy import String, cast, func, insert, select
 from sqlalchemy.orm import Session
 
 from tsugiki.domain import MAX_SAMPLES, Fix, Json, NewSample, Sample
-from tsugiki.errors import Issue, NotFound, TooLarge
+from tsugiki.errors import NotFound, TooLarge
 from tsugiki.storage import fixes
 from tsugiki.storage.database import Database
 from tsugiki.storage.duplicates import Settlement, Stored, settle
@@ -105,11 +105,6 @@ class Samples:
         with self._database.write() as session:
             now = self._database.now()
             return [fixes.apply(session, project_id, one, actor, now) for one in wanted]
-
-    def quarantine(self, project_id: str, found: Mapping[str, Issue], labels: Mapping[str, str]) -> int:
-        """Not trained on from now on, until somebody has looked; says how many. `labels` are those the audit saw."""
-        with self._database.write() as session:
-            return fixes.quarantine(session, project_id, found, labels)
 
     def standings(self, project_id: str, sample_ids: Collection[str]) -> dict[str, Standing]:
         """How those samples are now that are still there, by id."""

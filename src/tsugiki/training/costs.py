@@ -14,7 +14,8 @@ from tsugiki.training.batches import BATCH_TOKENS
 from tsugiki.training.degenerate import skip_reason
 
 if TYPE_CHECKING:
-    from tsugiki.domain import Budget, MethodName, Profile
+    from tsugiki.domain import Budget, Profile
+    from tsugiki.training.recipe import Recipe
 
 # Measured with MiniLM (dim 384, 6 blocks), texts of 16 tokens in batches of 32 alike in length, two threads of a shared
 # server with AVX-512 BF16: LoRA on all linear layers 158 to 175 samples/s, everything trained 140 to 176.
@@ -75,24 +76,14 @@ def peak_bytes(size: Size, trained_numbers: int) -> int:
     return 3 * network + OPTIMISER_BYTES * trained_numbers + activations + below
 
 
-def assess_deep(
-    method: MethodName,
-    profile: Profile,
-    budget: Budget,
-    per_label: int,
-    epochs: float,
-    trained: int,
-    numbers: int,
-    *,
-    weights_too: bool,
-) -> Verdict:
-    """The verdict on a method that trains `numbers` in `trained` blocks for `epochs`, from sizes alone."""
-    size = Size(profile.samples * TYPICAL_TOKENS, profile.width, TYPICAL_BLOCKS, trained, weights_too)
-    one_s = epochs * epoch_seconds(size) + features_seconds(size)
+def assess_deep(recipe: Recipe, profile: Profile, budget: Budget, trained: int, numbers: int) -> Verdict:
+    """The verdict on a method that trains `numbers` in `trained` blocks, from sizes alone."""
+    size = Size(profile.samples * TYPICAL_TOKENS, profile.width, TYPICAL_BLOCKS, trained, recipe.weights_too)
+    one_s = recipe.epochs * epoch_seconds(size) + features_seconds(size)
     seconds = one_s * min(TRAININGS, max(LEAST_TRAININGS, int(ENOUGH_SECONDS / one_s)))
     if budget.seconds is not None:
         seconds = min(seconds, max(budget.seconds, LEAST_SECONDS))
-    skipped = skip_reason(profile, per_label)
+    skipped = skip_reason(profile, recipe.fewest_per_label)
     if skipped is None and budget.seconds is not None and budget.seconds < (least := LEAST_PART * one_s + ENGINE_S):
         skipped = f"a budget of {budget.seconds:g} s, of at least {least:.0f} s needed"
-    return Verdict(method, seconds, peak_bytes(size, numbers), skipped)
+    return Verdict(recipe.name, seconds, peak_bytes(size, numbers), skipped)

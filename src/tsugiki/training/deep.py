@@ -12,30 +12,31 @@ from tsugiki.errors import Invalid, Unavailable
 from tsugiki.ports import Trainable
 from tsugiki.training.costs import ENOUGH_SECONDS
 from tsugiki.training.deadline import Deadline
+from tsugiki.training.degenerate import refuse
 from tsugiki.training.effort import plan_effort
 from tsugiki.training.fit import Seen, fit_changed_head
+from tsugiki.training.hyperparameters import used
 from tsugiki.training.rounds import PILOT_SHARE, Part, choose_proof, pilot, proofs
 from tsugiki.training.tutor import Taught, Tutor
 
 if TYPE_CHECKING:
-    from tsugiki.domain import Budget, Delta, Floats, Json, MethodName, TrainingSet
+    from tsugiki.domain import Budget, Delta, Floats, Json, TrainingSet
     from tsugiki.ports import Backbone, Progress
     from tsugiki.training.loop import Course
-    from tsugiki.training.tutor import Recipe
+    from tsugiki.training.recipe import Recipe
 
 HEAD_SHARE = 0.05  # of the time, kept free for the head at the end; it is planned to fit into what is left then
 UNEVEN = 1.2  # times a training's time before the next one is started: on shared cores no two take the same
 
 
-def fit_deep(
-    name: MethodName, backbone: Backbone, data: TrainingSet, budget: Budget, progress: Progress, recipe: Recipe
-) -> Fitted:
-    """What `Method.fit` promises, for a method that trains the network. `data` was found to be learnable.
+def fit_deep(recipe: Recipe, backbone: Backbone, data: TrainingSet, budget: Budget, progress: Progress) -> Fitted:
+    """What `Method.fit` promises, for a method that trains the network by its `recipe`.
 
     The budget is kept: what is not done in time is left out, the proof on further folds first, then the training on all
     samples, then steps of the training itself. Raises Unavailable where the backbone cannot be trained, Invalid
     (`training_diverged`).
     """
+    refuse(backbone, data, recipe.fewest_per_label)
     if not isinstance(backbone, Trainable):
         raise Unavailable(
             f"backbone {backbone.name} cannot be trained in this process",
@@ -57,7 +58,7 @@ def fit_deep(
     )
     progress.metric("held_out_log_loss", min(fitted.losses))
     details: Json = {
-        **recipe.details,
+        **used(recipe),
         "seed": data.seed,
         "proof": proof,
         "trainings": work.done,
@@ -67,7 +68,7 @@ def fit_deep(
         "strength": fitted.strength,
     }
     head = Head(fitted.weight, fitted.bias, fitted.temperature, data.labels)
-    return Fitted(Graft(name, data.feature_space, head, details, found.delta), fitted.held_out)
+    return Fitted(Graft(recipe.name, data.feature_space, head, details, found.delta), fitted.held_out)
 
 
 @dataclass(frozen=True, slots=True)

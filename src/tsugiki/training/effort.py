@@ -31,20 +31,23 @@ class Effort:
     seconds: float
 
 
-def plan_effort(rows: int, dim: int, classes: int, budget_s: float | None, *, named: bool = False) -> Effort:
+def plan_effort(
+    rows: int, dim: int, classes: int, budget_s: float | None, *, named: bool = False, strength: float | None = None
+) -> Effort:
     """The most thorough effort that an estimate puts within `budget_s` (None: ENOUGH_SECONDS), else the least one.
 
-    `named`: the classes' names are fitted on too.
+    `named`: the classes' names are fitted on too. `strength`: the only one to be tried, None for a choice of them.
     """
     allowed = ENOUGH_SECONDS if budget_s is None else budget_s
+    fine, coarse = (FINE, COARSE) if strength is None else ((strength,), (strength,))
     candidates = (
-        _estimate(rows, dim, classes, every_fold=True, strengths=FINE, named=named),
-        _estimate(rows, dim, classes, every_fold=False, strengths=FINE, named=named),
+        _estimate(rows, dim, classes, every_fold=True, strengths=fine, named=named),
+        _estimate(rows, dim, classes, every_fold=False, strengths=fine, named=named),
     )
     for effort in candidates:
         if effort.seconds <= allowed:
             return effort
-    return _estimate(rows, dim, classes, every_fold=False, strengths=COARSE, named=named)
+    return _estimate(rows, dim, classes, every_fold=False, strengths=coarse, named=named)
 
 
 def estimate_peak_bytes(rows: int, dim: int, classes: int, effort: Effort) -> int:

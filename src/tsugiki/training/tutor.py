@@ -15,33 +15,22 @@ from tsugiki.training.costs import ENGINE_S, Size, epoch_seconds, features_secon
 from tsugiki.training.effort import LAST_TOLERANCE, USUAL_STRENGTH
 from tsugiki.training.lbfgs import minimise
 from tsugiki.training.loop import Course, Lessons, train
-from tsugiki.training.network import ENCODER, Attach, Attached, blocks_of, compute_type, device, width_of
+from tsugiki.training.network import ENCODER, Attached, blocks_of, compute_type, device, width_of
 from tsugiki.training.rotation import principal_axes
 from tsugiki.training.softmax import pose, starting_weights
 
 if TYPE_CHECKING:
     import torch
 
-    from tsugiki.domain import Delta, Floats, Ints, Json, TrainingSet
+    from tsugiki.domain import Delta, Floats, Ints, TrainingSet
     from tsugiki.ports import Trainable
     from tsugiki.training.deadline import Clock, Deadline
+    from tsugiki.training.recipe import Recipe
     from tsugiki.training.rounds import Part
 
 IMBALANCED = 2.0  # the largest class over the smallest, from where on classes are weighted
 PACED_ROWS = 64  # some passes of the serving engine
 LIGHTEST, HEAVIEST = 0.25, 4.0  # of a weight: a class of a hundredth must not outshout the others by a hundred
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """How a method trains: what it attaches, for how long, and what it tells of itself in the graft."""
-
-    attach: Attach
-    epochs: float
-    smoothing: float
-    head_rate: float
-    weights_too: bool  # whether weights themselves get gradients, not matrices beside them
-    details: Json
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +83,9 @@ class Tutor:
         data, recipe = self._data, self._recipe
         network, attached = self._fresh(data.seed)
         head = self._first_head(part.train)
-        aim = Aim(recipe.smoothing, class_weights(data.targets[part.train], len(data.labels)), recipe.head_rate)
+        aim = Aim(
+            recipe.label_smoothing, class_weights(data.targets[part.train], len(data.labels)), recipe.head_learning_rate
+        )
         self._check()
         learner = Learner(network, attached, data.rows, self._below, head, aim, self._where, self._kind)
         lessons = Lessons(data.rows, data.targets, part.train, part.watched, len(data.labels))

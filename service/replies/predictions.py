@@ -1,0 +1,82 @@
+"""Predictions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal, NotRequired
+
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from service.errors import problem
+from tsugiki.errors import TsugikiError
+
+from .lists import Object
+
+if TYPE_CHECKING:
+    from tsugiki.domain import Prediction
+    from tsugiki.runtime.predictor import Answered
+
+
+class ScoreReply(TypedDict):
+    label: str
+    score: float
+
+
+class PredictionReply(TypedDict):
+    """One row; a bad one has `index` and `error`, a problem, and nothing else."""
+
+    index: int
+    outcome: NotRequired[Literal["label", "abstain", "out_of_scope"]]
+    label: NotRequired[Annotated[str | None, Field(description="null unless the outcome is `label`")]]
+    score: NotRequired[Annotated[float, Field(description="of the best label, calibrated")]]
+    scores: NotRequired[Annotated[list[ScoreReply], Field(description="`top_k`, the best first")]]
+    truncated: NotRequired[Annotated[bool, Field(description="the input was longer than the network reads")]]
+    familiarity: NotRequired[
+        Annotated[
+            float,
+            Field(
+                description="how much nearer the input is to the samples than the version's scope ends: below 0 it "
+                "is out of it (`out_of_scope`); absent where the version has no scope"
+            ),
+        ]
+    ]
+    error: NotRequired[Object]
+
+
+class PredictionList(TypedDict):
+    object: Literal["prediction.list"]
+    project: str
+    version: int
+    alias: str | None
+    method: str
+    data: list[PredictionReply]
+    usage: Object
+
+
+def predictions(answered: Answered, top_k: int) -> PredictionList:
+    target = answered.target
+    return {
+        "object": "prediction.list",
+        "project": target.project.name,
+        "version": target.version.number,
+        "alias": target.alias,
+        "method": target.version.method,
+        "data": [prediction(index, row, top_k) for index, row in enumerate(answered.rows)],
+        "usage": {"inputs": len(answered.rows), "tokens": answered.tokens},
+    }
+
+
+def prediction(index: int, row: Prediction | TsugikiError, top_k: int) -> PredictionReply:
+    if isinstance(row, TsugikiError):
+        return {"index": index, "error": problem(row)}
+    told: PredictionReply = {
+        "index": index,
+        "outcome": row.outcome,
+        "label": row.label,
+        "score": row.score,
+        "scores": [{"label": label, "score": score} for label, score in row.scores[:top_k]],
+        "truncated": row.truncated,
+    }
+    if row.familiarity is not None:
+        told["familiarity"] = row.familiarity
+    return told

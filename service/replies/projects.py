@@ -1,0 +1,79 @@
+"""Projects and samples."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Literal
+
+from typing_extensions import TypedDict
+
+from .lists import Object, moment
+
+if TYPE_CHECKING:
+    from tsugiki.domain import Project, Sample
+    from tsugiki.errors import Issue
+
+
+class ProjectReply(TypedDict):
+    object: Literal["project"]
+    id: str
+    name: str
+    modality: str
+    task: str
+    backbone: str
+    labels: list[Object]
+    policy: Object
+    created_at: str
+
+
+class SampleReply(TypedDict):
+    object: Literal["sample"]
+    id: str
+    input: str
+    label: str | None
+    external_id: str | None
+    source: str | None
+    metadata: Object
+    status: str
+    issues: list[Object]
+    created_at: str
+
+
+def project(item: Project) -> ProjectReply:
+    precision = item.policy.abstain_precision
+    return {
+        "object": "project",
+        "id": item.id,
+        "name": item.name,
+        "modality": item.modality,
+        "task": item.task,
+        "backbone": item.backbone,
+        "labels": [asdict(label) for label in item.labels],
+        "policy": {
+            "adapt": item.policy.adapt,
+            "promote": item.policy.promote,
+            "abstain": None if precision is None else {"target_precision": precision},
+            "capture": item.policy.capture,
+            "quarantine": list(item.policy.quarantine),
+        },
+        "created_at": moment(item.created_at),
+    }
+
+
+def sample(item: Sample) -> SampleReply:
+    return {
+        "object": "sample",
+        "id": item.id,
+        "input": item.content,
+        "label": item.label,
+        "external_id": item.external_id,
+        "source": item.source,
+        "metadata": item.metadata,
+        "status": item.status,
+        "issues": [issue(found) for found in item.issues],
+        "created_at": moment(item.created_at),
+    }
+
+
+def issue(item: Issue) -> Object:
+    return {key: value for key, value in asdict(item).items() if value}
