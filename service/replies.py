@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from typing_extensions import TypedDict
 
 from service.errors import job_problem, problem
-from tsugiki.domain import Prediction
+from tsugiki.domain import Prediction, told_labels
 from tsugiki.errors import Issue, TsugikiError
 from tsugiki.storage.registry import FOLLOWS
 
@@ -67,7 +67,11 @@ class ProjectReply(TypedDict):
     created_at: str
 
 
-class SampleReply(TypedDict):
+class SampleLabels(TypedDict, total=False):
+    labels: list[str]  # of a multi_label project
+
+
+class SampleReply(SampleLabels):
     object: Literal["sample"]
     id: str
     input: str
@@ -193,11 +197,15 @@ def project(item: Project) -> ProjectReply:
 
 
 def sample(item: Sample) -> SampleReply:
+    """`labels` of a set besides `label`, which is then the only one or null."""
+    labels = None if item.label is None else told_labels(item.label)
+    several: SampleLabels = {"labels": list(labels)} if labels is not None and labels != (item.label,) else {}
     return {
         "object": "sample",
         "id": item.id,
         "input": item.content,
-        "label": item.label,
+        "label": labels[0] if labels is not None and len(labels) == 1 else None,
+        **several,
         "external_id": item.external_id,
         "source": item.source,
         "metadata": item.metadata,
@@ -282,6 +290,7 @@ def prediction(index: int, row: Prediction | TsugikiError, top_k: int) -> Object
         "index": index,
         "outcome": row.outcome,
         "label": row.label,
+        **({} if row.labels is None else {"labels": list(row.labels)}),
         "score": row.score,
         "scores": [{"label": label, "score": score} for label, score in row.scores[:top_k]],
         "truncated": row.truncated,

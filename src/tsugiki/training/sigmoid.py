@@ -64,8 +64,9 @@ def curvature(problem: Problem, weights: Floats, strength: float) -> Floats:
 def sigmoid(scores: Floats) -> Floats:
     """1 / (1 + exp(-scores)), without the exponential of a large number."""
     small = np.exp(-np.abs(scores))
-    found: Floats = np.where(scores >= 0, np.float32(1), small) / (1 + small)
-    return found
+    small /= np.float32(1) + small
+    np.subtract(np.float32(1), small, out=small, where=scores >= 0)
+    return small
 
 
 def losses_of(scores: Floats, truth: Floats) -> Floats:
