@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ROWS = 64
-COMBINATIONS = ((), (0,), (1,), (0, 1), (2,), (0, 2), (1, 2), (0, 1, 2))
+COMBINATIONS: tuple[tuple[int, ...], ...] = ((), (0,), (1,), (0, 1), (2,), (0, 2), (1, 2), (0, 1, 2))
 LEARNERS: dict[str, Method] = {"head": HeadMethod(), "lora": LoraMethod(epochs=4, rank=4, blocks=None)}
 
 
@@ -40,7 +40,9 @@ def data(backbone: TrainableBackbone) -> TrainingSet:
     targets = random.permutation(np.arange(ROWS) % len(COMBINATIONS))
     texts: list[str] = []
     for target in targets.tolist():
-        own = [word for topic in COMBINATIONS[target] for word in random.choice(topics[topic], 3)]
+        own: list[str] = []
+        for topic in COMBINATIONS[target]:
+            own += random.choice(topics[topic], 3).tolist()
         texts.append(" ".join(random.permutation([*random.choice(FILLING.split(), 3), *own]).tolist()))
     rows = [row.ids for row in backbone.prepare(texts)]
     return TrainingSet(

@@ -1,3 +1,5 @@
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# scikit-learn leaves some arguments untyped.
 """Measures of sets of labels beside scikit-learn's, and the gate that compares two versions by them."""
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ def test_the_measures_are_scikit_learns() -> None:
     assert held.answers is not None
     report = evaluate_sets(held, truth, LABELS, np.full(3, 0.5, np.float32), 0)
     for name, average in (("micro_f1", "micro"), ("macro_f1", "macro"), ("example_f1", "samples")):
-        theirs = f1_score(truth, held.answers, average=average, zero_division=1.0)
+        theirs = f1_score(truth, held.answers, average=average, zero_division=1.0)  # pyright: ignore[reportArgumentType]
         assert report[name]["value"] == pytest.approx(theirs, abs=1e-6)
         low, high = report[name]["ci95"]
         assert low <= report[name]["value"] <= high

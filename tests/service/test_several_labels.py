@@ -64,7 +64,8 @@ def test_the_same_said_otherwise_is_the_same(http: httpx.Client, path: str) -> N
     one = {"input": samples()[1]["input"], "label": "billing"}
     reply = good(http.post(f"{path}/samples", params={"validate_only": True}, json={"samples": [given, again, one]}))
     assert [row["status"] for row in reply["data"]] == ["duplicate"] * 3
-    other = good(http.post(f"{path}/samples", params={"validate_only": True}, json={"samples": [one | {"label": []}]}))
+    bare: Object = {"input": one["input"], "label": []}
+    other = good(http.post(f"{path}/samples", params={"validate_only": True}, json={"samples": [bare]}))
     assert other["data"][0]["issues"][0]["code"] == "duplicate_conflicting_label"
 
 
@@ -72,7 +73,11 @@ def test_both_fields_at_once_and_several_in_a_single_label_project_are_refused(h
     both = {"input": "pay", "label": "billing", "labels": ["billing"]}
     assert refused(http.post(f"{path}/samples", json={"samples": [both]}), 422)["code"] == "labels_twice"
     good(http.post("/v1/projects", json={"name": "single"}))
-    rows = [{"input": "pay", "labels": ["a", "b"]}, {"input": "late", "labels": []}, {"input": "lost", "labels": ["a"]}]
+    rows: list[Object] = [
+        {"input": "pay", "labels": ["a", "b"]},
+        {"input": "late", "labels": []},
+        {"input": "lost", "labels": ["a"]},
+    ]
     reply = good(http.post("/v1/projects/single/samples", json={"samples": rows}))
     assert [row["status"] for row in reply["data"]] == ["rejected", "rejected", "accepted"]
     assert reply["data"][0]["issues"][0]["code"] == "labels_several"
@@ -110,7 +115,7 @@ def test_the_evaluation_has_every_measure_with_its_interval(http: httpx.Client, 
 def test_relabelling_takes_sets_and_the_audit_tells_of_them(http: httpx.Client, tenant: Tenant) -> None:
     good(http.post("/v1/projects", json={"name": "wrong", "task": "multi_label"}))
     given = samples(160, seed=3)
-    flipped = given[7] | {"labels": []}
+    flipped: Object = {**given[7], "labels": []}
     tenant.adapt("wrong", [*given[:7], flipped, *given[8:]])
     base = "/v1/projects/wrong"
     found = good(http.get(f"{base}/versions/1/audit", params={"code": "label_suspect"}))["data"]
@@ -120,7 +125,7 @@ def test_relabelling_takes_sets_and_the_audit_tells_of_them(http: httpx.Client, 
     assert mine["labels"] == []
     assert mine["suggested_labels"]
     assert mine["state"] == "open"
-    row = {"sample": wrong["id"], "action": "relabel", "labels": given[7]["labels"], "expected_labels": []}
+    row: Object = {"sample": wrong["id"], "action": "relabel", "labels": given[7]["labels"], "expected_labels": []}
     assert good(http.post(f"{base}/audit/fixes", json={"fixes": [row]}))["applied"] == 1
     assert good(http.get(f"{base}/samples/{wrong['id']}"))["labels"] == sorted(given[7]["labels"])
     again = good(http.get(f"{base}/versions/1/audit", params={"code": "label_suspect"}))["data"]

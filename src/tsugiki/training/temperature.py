@@ -61,7 +61,7 @@ def refine(losses: Sequence[float], best: int) -> float:
 
 
 def _each_tempered(scores: Floats, truth: Floats, doubt: float) -> Floats:
-    expected: Floats = truth + np.float32(doubt) * (np.float32(1) - np.float32(2) * truth)
+    expected = (truth + np.float32(doubt) * (1 - 2 * truth)).astype(np.float32)
     each = (losses_of(scores * np.float32(1.0 / temperature), expected).sum(axis=0) for temperature in TEMPERATURES)
     return np.stack(list(each))
 
