@@ -39,10 +39,10 @@ def data(backbone: TrainableBackbone) -> TrainingSet:
     topics = [words.split() for words in TOPICS.values()]
     targets = random.permutation(np.arange(ROWS) % len(COMBINATIONS))
     texts: list[str] = []
-    for target in targets.tolist():
+    for target in targets:
         own: list[str] = []
-        for topic in COMBINATIONS[target]:
-            own += random.choice(topics[topic], 3).tolist()
+        for place in COMBINATIONS[int(target)]:
+            own += random.choice(topics[place], 3).tolist()
         texts.append(" ".join(random.permutation([*random.choice(FILLING.split(), 3), *own]).tolist()))
     rows = [row.ids for row in backbone.prepare(texts)]
     return TrainingSet(

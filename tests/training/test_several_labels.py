@@ -111,11 +111,11 @@ def test_a_threshold_has_the_best_f1_there_is_up_to_its_prior() -> None:
         assert f1(float(unshrunk)) == pytest.approx(max(map(f1, scores.tolist())), abs=1e-6)
 
 
-def test_few_positives_keep_the_threshold_near_one_half() -> None:
+def test_few_positives_keep_the_threshold_half_way_to_one_half() -> None:
     truth = np.zeros((50, 1), np.bool_)
-    truth[:2] = True
+    truth[: int(PRIOR_POSITIVES)] = True
     chances = np.linspace(0.99, 0.01, 50, dtype=np.float32)[:, None]
-    assert abs(float(choose_thresholds(chances, truth)[0]) - EVEN) < 0.1
+    assert choose_thresholds(chances, truth)[0] == pytest.approx((0.96 + EVEN) / 2, abs=0.01)
 
 
 def test_no_row_is_answered_by_a_threshold_that_it_helped_to_choose() -> None:

@@ -94,7 +94,7 @@ class SetChange(NamedTuple):
 
     @property
     def ci95(self) -> Interval:
-        """By the rows' own spread; with few rows that is too narrow, and FEWEST_ROWS refuses nothing by it."""
+        """By the rows' own spread, which says nothing with fewer than FEWEST_ROWS of them."""
         if self.rows < FEWEST_ROWS:
             return Interval(-1.0, 1.0)
         half = Z95 * float(self.differences.std(ddof=1)) / self.rows**0.5
