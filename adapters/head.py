@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tsugiki.domain import Budget, Fitted, Graft, Head, MethodName, Profile, TrainingSet, Verdict
+from tsugiki.domain import Budget, Fitted, MethodName, Profile, TrainingSet, Verdict
 from tsugiki.ports import Backbone, Progress
 from tsugiki.training.blending import hears_names
 from tsugiki.training.degenerate import refuse, skip_reason
 from tsugiki.training.effort import estimate_peak_bytes, plan_effort
 from tsugiki.training.hyperparameters import number, used
+from tsugiki.training.losses import truths_of
 
 LEAST_L2, MOST_L2 = 1e-6, 1e4  # three orders beyond the strengths that are tried
 
@@ -29,7 +30,7 @@ class HeadMethod:
         return "head"
 
     def assess(self, profile: Profile, budget: Budget) -> Verdict:
-        named = hears_names(profile.samples, profile.labels, profile.min_per_label)
+        named = profile.task == "single_label" and hears_names(profile.samples, profile.labels, profile.min_per_label)
         effort = plan_effort(
             profile.samples, profile.dim, profile.labels, budget.seconds, named=named, strength=self.l2
         )
@@ -40,6 +41,7 @@ class HeadMethod:
         """Deterministic for given data, folds and threads: nothing is drawn, so `data.seed` is not used."""
         from tsugiki.evaluation import find_scope
         from tsugiki.training import fit_head
+        from tsugiki.training.fitted import fitted_of
 
         refuse(backbone, data, named=data.names is not None)
         rows, dim = len(data.features), data.features.shape[1]
@@ -54,6 +56,7 @@ class HeadMethod:
             progress.phase,
             progress.check,
             data.names,
+            truths_of(data),
         )
         progress.metric("held_out_log_loss", min(found.losses))
         details = {
@@ -64,6 +67,7 @@ class HeadMethod:
             "every_fold": effort.every_fold,
             "path": [{"strength": s, "loss": loss} for s, loss in zip(effort.strengths, found.losses, strict=False)],
         }
-        scope = find_scope(data.features, data.targets, data.folds, found.held_out)
-        head = Head(found.weight, found.bias, found.temperature, data.labels, scope)
-        return Fitted(Graft(self.name, data.feature_space, head, details), found.held_out)
+        scope = None
+        if data.combinations is None:
+            scope = find_scope(data.features, data.targets, data.folds, found.held_out)
+        return fitted_of(self.name, data, found, details, scope=scope)

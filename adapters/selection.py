@@ -29,6 +29,7 @@ from tsugiki.training.hyperparameters import check, tuned
 Wanted = MethodName | Literal["auto"]
 
 FAST: tuple[MethodName, ...] = ("zero_shot", "head")  # within a request; the better one last
+SEVERAL: tuple[MethodName, ...] = ("head", "lora")  # can learn more than one label a sample
 USUAL_DEEP_S = 3_600.0  # what a deeper method may take where no budget is given: nobody waits for it
 
 
@@ -48,7 +49,7 @@ def plan(
     if wanted == "auto":
         check(given, {}, 'method "auto", which takes only what every method does,')
     meant = [tuned(method, given) if method.name == wanted else method for method in methods]
-    verdicts = tuple(_expected(method.assess(profile, budget), profile) for method in meant)
+    verdicts = tuple(_expected(_assessed(method, profile, budget), profile) for method in meant)
     if wanted != "auto":
         chosen = _wanted(wanted, verdicts, profile)
         return Plan(chosen.method, _reasons(chosen, "asked for", profile, budget), profile, verdicts)
@@ -71,10 +72,12 @@ class Readiness(NamedTuple):
 
 
 def readiness(methods: Sequence[Method], profile: Profile) -> Readiness:
-    verdicts = {method.name: method.assess(profile, Budget()) for method in methods}
+    verdicts = {method.name: _assessed(method, profile, Budget()) for method in methods}
     runnable: list[MethodName] = [name for name in FAST if name in verdicts and verdicts[name].skipped is None]
     now = runnable[-1] if runnable else None
     if now is None:
+        if profile.task == "multi_label":
+            return Readiness(None, "head", f"a label that {MIN_PER_LABEL} samples have and {MIN_PER_LABEL} have not")
         return Readiness(None, "head", f"at least {MIN_LABELS} labels with {MIN_PER_LABEL} samples each")
     if now == "zero_shot":
         return Readiness(now, "head", f"{profile.labels - profile.samples} more labelled samples, of as many labels")
@@ -121,6 +124,14 @@ def _next(chosen: Verdict, verdicts: Sequence[Verdict], profile: Profile, budget
     return _Onward(best.method, (f"next {best.method}: {_points(expected)}, {cost}; it must pass the gate",))
 
 
+def _assessed(method: Method, profile: Profile, budget: Budget) -> Verdict:
+    verdict = method.assess(profile, budget)
+    if profile.task == "multi_label" and method.name not in SEVERAL:
+        why = f"several labels a sample are learnt by {' and '.join(SEVERAL)} only"
+        return replace(verdict, skipped=why)
+    return verdict
+
+
 def _expected(verdict: Verdict, profile: Profile) -> Verdict:
     """With the accuracy that what is measured lets one expect; of zero-shot nothing is known."""
     near = profile.closeness
@@ -150,7 +161,12 @@ def _wanted(wanted: MethodName, verdicts: Sequence[Verdict], profile: Profile) -
 def _nothing_runs(profile: Profile, verdicts: Sequence[Verdict]) -> Invalid:
     """The lack to be mended first, with what is there and what is needed."""
     issues = [Issue("method_unavailable", "", f"{v.method}: {v.skipped}") for v in verdicts]
-    if profile.labels < MIN_LABELS:
+    if profile.task == "multi_label" and profile.labels == 0:
+        found = f"of {profile.left_out} labels none is on {MIN_PER_LABEL} samples and missing from {MIN_PER_LABEL}"
+        found += f", need 1 such label; there are {profile.samples} samples"
+        fix = "add samples with a label and samples without it (an empty list says none of them)"
+        return Invalid(found, fix=fix, code="too_few_samples", issues=issues)
+    if profile.task == "single_label" and profile.labels < MIN_LABELS:
         found = f"{profile.labels} labels with samples, need {MIN_LABELS}"
         return Invalid(found, fix="add samples of another label", code="too_few_labels", issues=issues)
     if profile.min_per_label < MIN_PER_LABEL:
@@ -179,7 +195,10 @@ def _reasons(chosen: Verdict, why: str, profile: Profile, budget: Budget) -> tup
     if budget.seconds is not None:
         over = " (over the budget: even its least effort takes longer)" if chosen.seconds > budget.seconds else ""
         cost += f", with a budget of {budget.seconds:g} s{over}"
-    return (f"{chosen.method}: {why}", f"{profile.samples} samples of {profile.labels} labels, {spread}", cost)
+    few = f"{profile.left_out} labels are left out: of each, fewer than {MIN_PER_LABEL} samples have it or have it not"
+    left_out = (few,) if profile.left_out else ()
+    sizes = f"{profile.samples} samples of {profile.labels} labels, {spread}"
+    return (f"{chosen.method}: {why}", sizes, *left_out, cost)
 
 
 def _more_samples(profile: Profile) -> tuple[str, ...]:
@@ -187,6 +206,10 @@ def _more_samples(profile: Profile) -> tuple[str, ...]:
     if near is None:
         return ()
     low, high = near.ci95
+    if near.doubling is None or near.doubling_ci95 is None:
+        return (
+            f"on frozen features held-out samples have a micro F1 of {near.accuracy:.3f} ({low:.3f} to {high:.3f})",
+        )
     return (
         f"frozen features tell the labels apart in {100 * near.accuracy:.1f} % of held-out samples "
         f"({100 * low:.1f} to {100 * high:.1f})",

@@ -20,6 +20,7 @@ KINDS = {
     "partial": "the backbone's upper blocks, trained further, and a linear classifier on its features",
     "full": "the whole backbone, trained further, and a linear classifier on its features",
 }
+SET_MEASURES = {"micro_f1": "micro F1, of all decisions", "example_f1": "F1 of a sample's labels, mean"}
 MARKUP = re.compile(r"([\\`*_\[\]<>|#])")
 
 
@@ -97,16 +98,17 @@ def _worth(report: Json) -> Sequence[str]:
         "",
         "| | value | |",
         "|---|---|---|",
-        _row("accuracy", report["accuracy"]),
+        _row("exactly the right labels" if "micro_f1" in report else "accuracy", report["accuracy"]),
         *(
             [_row("accuracy, frozen holdout", holdout["accuracy"])]
             if holdout is not None and holdout["held_out"]
             else []
         ),
+        *(_row(name, report[key]) for key, name in SET_MEASURES.items() if key in report),
         _row("macro F1", report["macro_f1"]),
         _row("log loss", report["log_loss"]),
         _row("calibration error (ECE)", report["ece"]),
-        _row("always the commonest label", report["majority_baseline"]["accuracy"]),
+        _row("always the commonest answer", report["majority_baseline"]["accuracy"]),
         "",
         "The labels it knows least:",
         "",
@@ -145,7 +147,14 @@ def _limits(project: Project, report: Json) -> Sequence[str]:
         "It knows only its labels and the kind of input it was trained on; a score is a calibrated probability there,",
         "and nowhere else.",
     ]
-    if report["out_of_scope"] is not None:
+    if left_out := report.get("left_out"):
+        names = ", ".join(_plain(label) for label in left_out[:LEAST_KNOWN])
+        lines.append(f"- {len(left_out)} labels had too few samples with or without them and are never given: {names}.")
+    if project.task == "multi_label":
+        lines.append(
+            "- A label is given from its own threshold on, and none may be; nothing is called out of its scope."
+        )
+    elif report["out_of_scope"] is not None:
         lost = 100 * report["out_of_scope"]["most_right_lost"]
         lines.append(
             f"- Inputs unlike every sample answer `out_of_scope`, at the cost of at most {lost:g} % of right answers; "

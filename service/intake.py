@@ -16,10 +16,8 @@ from tsugiki.jobs.profiling import named_labels, profile_of
 
 if TYPE_CHECKING:
     from service.wiring import Core
-    from tsugiki.domain import Project, Tenant
+    from tsugiki.domain import Project, Task, Tenant
     from tsugiki.storage.samples import Stored
-
-SIZE_UNKNOWN = 1  # of features: readiness asks what may run, not what it costs
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +45,13 @@ class Checked:
         return Invalid(f"{what} was stored: {issues[0].detail}", code=issues[0].code, fix=issues[0].fix, issues=issues)
 
 
-def check_samples(samples: Sequence[SampleIn], *, label_required: bool) -> Checked:
+def check_samples(samples: Sequence[SampleIn], task: Task, *, label_required: bool) -> Checked:
     rows: list[NewSample | RowRefused] = []
     for index, sample in enumerate(samples):
         try:
-            rows.append(check_sample(sample.model_dump(), f"/samples/{index}", label_required=label_required))
+            rows.append(
+                check_sample(sample.model_dump(), f"/samples/{index}", label_required=label_required, task=task)
+            )
         except RowRefused as refused:
             rows.append(refused)
     return Checked(tuple(rows))
@@ -104,7 +104,7 @@ def batch_reply(
 
 def readiness(counts: Mapping[str, int], project: Project) -> dict[str, Any]:
     """What the labelled samples of a project allow, and what the next method would need."""
-    profile = profile_of(counts, SIZE_UNKNOWN, named_labels(project))
+    profile = profile_of(counts, None, named_labels(project), project.task)
     found = selection.readiness(METHODS, profile)
     return {
         "labels": profile.labels,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import orjson
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 
 from service.tuning import tuning_told
-from tsugiki.domain import ROW_FINDINGS, FixAction, MethodName, Modality, Promotion, RowFinding, Scope, Task
+from tsugiki.domain import MAX_LABELS, ROW_FINDINGS, FixAction, MethodName, Modality, Promotion, RowFinding, Scope, Task
 
 
 def _storable(value: str) -> str:
@@ -28,6 +28,16 @@ def _storable_object(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
+def _labels(value: Any) -> Any:  # Any: as it comes
+    if value is None or isinstance(value, str):
+        return value
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in cast(list[object], value)):
+        raise ValueError("must be a string, or a list of strings")
+    if len(cast(list[object], value)) > MAX_LABELS:
+        raise ValueError(f"must be at most {MAX_LABELS:,} strings")
+    return cast(list[str], value)
+
+
 def _not_an_id(value: str) -> str:
     if value.startswith("proj_"):
         raise ValueError("must not begin like an id (proj_)")
@@ -36,6 +46,12 @@ def _not_an_id(value: str) -> str:
 
 MAX_METADATA_BYTES = 16_384  # metadata describes a sample; larger things belong elsewhere
 
+Told = Annotated[
+    Any,
+    AfterValidator(_labels),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}, {"type": "null"}]}),
+]
+Labels = Annotated[list[str] | None, Field(max_length=MAX_LABELS, description="of a multi_label project; may be empty")]
 Text = Annotated[str, AfterValidator(_storable)]
 Metadata = Annotated[dict[str, Any], AfterValidator(_storable_object)]
 Slug = Annotated[
@@ -97,7 +113,8 @@ class SampleIn(Wire):
     """Row errors are the row's own: only the shape of the row is checked here."""
 
     input: Input = None
-    label: str | None = None
+    label: Told = None
+    labels: Labels = None
     external_id: Text | None = Field(None, max_length=256)
     source: Text | None = Field(None, max_length=256)
     metadata: Metadata | None = None
@@ -108,7 +125,10 @@ class SamplesIn(Wire):
 
 
 class LabelChange(Wire):
-    label: str
+    """The label, or in a multi_label project the labels, by either field; one of them is needed."""
+
+    label: Told = None
+    labels: Labels = None
 
 
 class FixIn(Wire):
@@ -116,8 +136,10 @@ class FixIn(Wire):
 
     sample: Annotated[Text, Field(min_length=1, max_length=64)]
     action: FixAction
-    label: str | None = Field(None, description="the right one, with relabel")
+    label: Told = Field(None, description="the right one, with relabel; or the right ones")
+    labels: Labels = None
     expected_label: Text | None = Field(None, max_length=256, description="the label that was looked at")
+    expected_labels: Labels = Field(None, max_length=MAX_LABELS, description="the labels that were looked at")
     codes: list[RowFinding] | None = Field(None, min_length=1, max_length=len(ROW_FINDINGS), description="for keep")
 
 
@@ -144,6 +166,7 @@ class AdaptIn(Wire):
 
     project: Annotated[str, Field(pattern=r"^([a-z0-9][a-z0-9_-]{0,62}|proj_[0-9A-Z]{26})$")]
     modality: Modality = "text"
+    task: Task = Field("single_label", description="of a project that is new")
     samples: list[SampleIn] = Field(default_factory=list[SampleIn], max_length=10_000)
     method: MethodWish = "auto"
     wait_seconds: Wait = 10

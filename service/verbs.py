@@ -219,15 +219,16 @@ class _Taken(NamedTuple):
 def _take_samples(core: Core, principal: Principal, wish: AdaptIn) -> _Taken:
     """Check everything first, then store: the project if it is new, and the samples."""
     core.fast_lane.admit(principal.tenant.id)
-    checked = check_samples(wish.samples, label_required=True)
+    project = _found(core, principal, wish.project)
+    task = wish.task if project is None else project.task
+    checked = check_samples(wish.samples, task, label_required=True)
     if wish.samples and not checked.good:
         raise checked.refusal()
-    project = _found(core, principal, wish.project)
     backbone = core.backbone_for(wish.modality, "auto") if project is None else project.backbone
     fresh = _fresh(core, project, checked.good)
     counts = Counter(core.samples.counts(project.id) if project is not None else ())
     counts.update(sample.label for sample in fresh if sample.label is not None)
-    plan = core.fast_lane.plan(backbone, request_of(AdaptationIn(method=wish.method)), counts, project)
+    plan = core.fast_lane.plan(backbone, request_of(AdaptationIn(method=wish.method)), counts, task, project)
     quota_left(core, principal.tenant, project, len(fresh))
     if project is None:
         project = _made(core, principal, wish, backbone)
@@ -247,7 +248,7 @@ def _found(core: Core, principal: Principal, ref: str) -> Project | None:
 
 def _made(core: Core, principal: Principal, wish: AdaptIn, backbone: str) -> Project:
     try:
-        return core.projects.create(principal.tenant.id, wish.project, wish.modality, "single_label", backbone)
+        return core.projects.create(principal.tenant.id, wish.project, wish.modality, wish.task, backbone)
     except Conflict:
         # Two first requests at once: the other one made it.
         return core.projects.get(principal.tenant.id, wish.project)

@@ -30,7 +30,7 @@ def test_the_readmes_commands_work_in_the_order_shown(server: Running) -> None:
         "TSUGIKI_KEY": server.key,
         "PYTHONPATH": os.pathsep.join(paths),
     }
-    assert [language for language, _ in BLOCKS] == ["bash", "python", "python", "python"]
+    assert [language for language, _ in BLOCKS] == ["bash", "python", "python", "python", "python"]
     for language, block in BLOCKS:
         shown = block.replace(SHOWN_URL, server.url)
         command = ["bash", "-c", STRICT_CURL + shown] if language == "bash" else [sys.executable, "-c", shown]

@@ -28,6 +28,7 @@ class PredictionReply(TypedDict):
     index: int
     outcome: NotRequired[Literal["label", "abstain", "out_of_scope"]]
     label: NotRequired[Annotated[str | None, Field(description="null unless the outcome is `label`")]]
+    labels: NotRequired[Annotated[list[str], Field(description="of a multi_label project: all that apply")]]
     score: NotRequired[Annotated[float, Field(description="of the best label, calibrated")]]
     scores: NotRequired[Annotated[list[ScoreReply], Field(description="`top_k`, the best first")]]
     truncated: NotRequired[Annotated[bool, Field(description="the input was longer than the network reads")]]
@@ -77,6 +78,8 @@ def prediction(index: int, row: Prediction | TsugikiError, top_k: int) -> Predic
         "scores": [{"label": label, "score": score} for label, score in row.scores[:top_k]],
         "truncated": row.truncated,
     }
+    if row.labels is not None:
+        told["labels"] = list(row.labels)
     if row.familiarity is not None:
         told["familiarity"] = row.familiarity
     return told

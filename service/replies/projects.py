@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Literal
 
 from typing_extensions import TypedDict
 
+from tsugiki.domain import told_labels
+
 from .lists import Object, moment
 
 if TYPE_CHECKING:
@@ -26,7 +28,11 @@ class ProjectReply(TypedDict):
     created_at: str
 
 
-class SampleReply(TypedDict):
+class SampleLabels(TypedDict, total=False):
+    labels: list[str]  # of a multi_label project
+
+
+class SampleReply(SampleLabels):
     object: Literal["sample"]
     id: str
     input: str
@@ -61,11 +67,15 @@ def project(item: Project) -> ProjectReply:
 
 
 def sample(item: Sample) -> SampleReply:
+    """`labels` of a set besides `label`, which is then the only one or null."""
+    labels = None if item.label is None else told_labels(item.label)
+    several: SampleLabels = {"labels": list(labels)} if labels is not None and labels != (item.label,) else {}
     return {
         "object": "sample",
         "id": item.id,
         "input": item.content,
-        "label": item.label,
+        "label": labels[0] if labels is not None and len(labels) == 1 else None,
+        **several,
         "external_id": item.external_id,
         "source": item.source,
         "metadata": item.metadata,

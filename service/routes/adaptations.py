@@ -106,7 +106,7 @@ def _planned(by: Caller, p: str, wish: AdaptationIn) -> tuple[Project, Plan]:
         )
     quota_left(by.core, by.principal.tenant, project, 0)
     counts = by.core.samples.counts(project.id)
-    return project, by.core.fast_lane.plan(project.backbone, verbs.request_of(wish), counts, project)
+    return project, by.core.fast_lane.plan(project.backbone, verbs.request_of(wish), counts, project.task, project)
 
 
 def _found(by: Caller, a: str) -> Adaptation:

@@ -11,8 +11,8 @@ from service.edge import Annotating, Predicting, Reply, StrictRoute, answer_prob
 from service.errors import problem
 from service.replies import AuditReply, FixBatchReply
 from service.schemas import FixesIn, FixIn
-from tsugiki.data.text import RowRefused, clean_label
-from tsugiki.domain import ROW_FINDINGS, Fix, Json
+from tsugiki.data.text import RowRefused, clean_told
+from tsugiki.domain import ROW_FINDINGS, Fix, Json, Task, tell_labels
 from tsugiki.errors import Invalid, Issue
 from tsugiki.storage.fixes import Fixed, Standing
 
@@ -52,7 +52,7 @@ def fix(by: Annotating, p: str, wish: FixesIn, request: Request) -> Any:  # a Re
     applied; 422, with the same rows, where every one is rejected.
     """
     project = by.project(p)
-    rows = [_checked(index, row) for index, row in enumerate(wish.fixes)]
+    rows = [_checked(index, row, project.task) for index, row in enumerate(wish.fixes)]
     good = [row for row in rows if isinstance(row, Fix)]
     outcomes = iter(by.core.samples.fix(project.id, good, by.principal.key.id) if good else [])
     fixed = [next(outcomes) if isinstance(row, Fix) else Fixed("rejected", row) for row in rows]
@@ -69,18 +69,22 @@ def fix(by: Annotating, p: str, wish: FixesIn, request: Request) -> Any:  # a Re
     return answer_problem(request, refused, reply)
 
 
-def _checked(index: int, row: FixIn) -> Fix | Invalid:
-    pointer = f"/fixes/{index}/label"
-    if (row.label is None) == (row.action == "relabel"):
-        detail = "relabel needs a label" if row.action == "relabel" else f"{row.action} takes no label"
-        issue = Issue("label_missing" if row.label is None else "label_unexpected", pointer, detail)
+def _checked(index: int, row: FixIn, task: Task) -> Fix | Invalid:
+    pointer = f"/fixes/{index}"
+    told = row.label is not None or row.labels is not None
+    if told != (row.action == "relabel"):
+        detail = f"{row.action} takes no label" if told else "relabel needs a label"
+        issue = Issue("label_unexpected" if told else "label_missing", f"{pointer}/label", detail)
         return Invalid(detail, code=issue.code, fix="send label with relabel, and only there", issues=[issue])
     try:
-        label = None if row.label is None else clean_label(row.label, pointer)
+        label = clean_told(row.label, row.labels, pointer, task)
+        expected = row.expected_label if row.expected_labels is None else tell_labels(row.expected_labels)
+        if row.expected_label is not None and task == "multi_label":
+            expected = tell_labels([row.expected_label])
     except RowRefused as refused:
         return refused
     codes = ROW_FINDINGS if row.codes is None else tuple(row.codes)
-    return Fix(row.sample, row.action, label, row.expected_label, codes)
+    return Fix(row.sample, row.action, label, expected, codes)
 
 
 def _row(index: int, asked: FixIn, fixed: Fixed) -> Json:
@@ -95,7 +99,7 @@ def _state(finding: Json, standings: dict[str, Standing]) -> str | None:
     standing = standings.get(finding["sample"])
     if standing is None:
         return "dropped"
-    if standing.label != finding["label"]:
+    if standing.label != (tell_labels(finding["labels"]) if "labels" in finding else finding["label"]):
         return "relabelled"
     if finding["code"] in standing.kept:
         return "kept"

@@ -24,7 +24,7 @@ from service.intake import batch_reply, check_samples, quota_left
 from service.replies import ListReply, SampleReply
 from service.schemas import LabelChange, SampleIn, SamplesIn
 from service.strict_json import read_json
-from tsugiki.data.text import clean_label
+from tsugiki.data.text import clean_told
 from tsugiki.errors import Invalid, Issue
 
 router = APIRouter(prefix="/v1/projects/{p}/samples", route_class=StrictRoute, tags=["samples"])
@@ -49,7 +49,7 @@ def add(
 ) -> Any:  # a Reply or a problem
     """Store samples, each with or without a label. Bad rows are reported in place; `on_error=fail` stores none then."""
     project = by.project(p)
-    checked = check_samples(_rows(request), label_required=False)
+    checked = check_samples(_rows(request), project.task, label_required=False)
     if checked.refused and (on_error == "fail" or not checked.good):
         batch = batch_reply(checked, [], by.core.samples.counts(project.id), project) if not checked.good else {}
         return answer_problem(request, checked.refusal(), batch)
@@ -88,9 +88,12 @@ def delete(by: Annotating, p: str, s: str) -> Reply:
 
 @router.put("/{s}/label", responses=documented(SampleReply, 404, 409, 413, 415, 507))
 def relabel(by: Annotating, p: str, s: str, wish: LabelChange) -> Reply:
-    """Change the label, the only part of a sample that may change."""
-    label = clean_label(wish.label, "/label")
-    return Reply(replies.sample(by.core.samples.set_label(by.project(p).id, s, label)))
+    """Change the label, or the labels, the only part of a sample that may change."""
+    project = by.project(p)
+    label = clean_told(wish.label, wish.labels, "", project.task)
+    if label is None:
+        raise Invalid("no label was given", code="label_missing", fix="send label, or labels")
+    return Reply(replies.sample(by.core.samples.set_label(project.id, s, label)))
 
 
 def _delete(by: Caller, p: str, s: str) -> SampleReply:

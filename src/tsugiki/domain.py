@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -51,6 +52,34 @@ MIN_PER_LABEL = 2  # one sample to learn from while the other is held out
 MAX_LABELS = 1_000  # what the head solver and the bank are tested to
 MAX_SAMPLES = 100_000  # per project, ditto
 SOFTENED = 3  # of a scope's certainty: 2, 3 and 5 told unknown inputs alike (AUROC within 0.004), 1 less well
+
+
+# What is told of a sample is one text. In a multi_label project that is its set of labels: each as JSON on a line of
+# its own, between line ends. No label begins with one, nor does JSON hold one, so a set is never taken for a label, and
+# the database finds a label in a set as a text in a text.
+LINE = "\n"
+
+
+def tell_labels(labels: Iterable[str]) -> str:
+    r"""A set of labels, perhaps empty, as one text: equal sets are equal texts. `{"b", "a"} -> '\n"a"\n"b"\n'`"""
+    return LINE + "".join(json.dumps(label, ensure_ascii=False) + LINE for label in sorted(set(labels)))
+
+
+def told_labels(told: str) -> tuple[str, ...]:
+    """The labels in what is told of a sample: of a set its members in order, else the label itself."""
+    return tuple(json.loads(line) for line in told.split(LINE)[1:-1]) if told.startswith(LINE) else (told,)
+
+
+def usable_labels(counts: Mapping[str, int]) -> tuple[str, ...]:
+    """Of samples counted by what is told of them: the labels that some have and some have not, MIN_PER_LABEL of each.
+
+    Only where sets are told; of these a label that fails is left out, for it cannot be told from the others.
+    """
+    having: Counter[str] = Counter()
+    for told, count in counts.items():
+        having.update(dict.fromkeys(told_labels(told), count))
+    most = sum(counts.values()) - MIN_PER_LABEL
+    return tuple(sorted(label for label, count in having.items() if MIN_PER_LABEL <= count <= most))
 
 
 # Tenants
@@ -138,6 +167,7 @@ class Project:
 class NewSample:
     """A checked sample before it is stored: `content` is NFC text, `label` NFC or None.
 
+    `label` is what is told of it: in a multi_label project a set, as `tell_labels` writes it.
     `content_sha` is the identity for exact duplicates; `group` is shared by samples that must never
     be separated by a fold (equal but for case and white space).
     """
@@ -154,7 +184,7 @@ class NewSample:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A stored sample. Everything but `label` (and what follows from it: `issues`) is immutable."""
+    """A stored sample. Everything but `label` (and what follows from it: `issues`) is immutable; see NewSample."""
 
     id: str
     project_id: str
@@ -174,7 +204,8 @@ class Sample:
 class Snapshot:
     """An immutable set of labelled samples with its folds: what a version was trained on.
 
-    `labels` are sorted; `targets[i]` indexes them; `folds[i]` is the fold in which sample i is held out. With a
+    `labels` are sorted; `targets[i]` indexes them or, in a multi_label project, the `combinations` of them that occur,
+    each a set of places in `labels`. `folds[i]` is the fold in which sample i is held out. With a
     `holdout`, fold 0 is the frozen one: the same samples in every snapshot that holds them.
     """
 
@@ -185,17 +216,24 @@ class Snapshot:
     targets: tuple[int, ...]
     folds: tuple[int, ...]
     holdout: bool = False
+    combinations: tuple[tuple[int, ...], ...] | None = None
 
     @property
     def told(self) -> dict[str, str]:
-        """Each sample's label by its id."""
-        return {sample: self.labels[target] for sample, target in zip(self.sample_ids, self.targets, strict=True)}
+        """What is told of each sample, by its id."""
+        return dict(zip(self.sample_ids, self._tellings(), strict=True))
 
     @property
     def digest(self) -> str:
         """sha256 over samples, labels and folds, whatever order they were read in."""
-        rows = sorted(zip(self.sample_ids, (self.labels[t] for t in self.targets), self.folds, strict=True))
+        rows = sorted(zip(self.sample_ids, self._tellings(), self.folds, strict=True))
         return hashlib.sha256(json.dumps([self.labels, rows]).encode()).hexdigest()
+
+    def _tellings(self) -> list[str]:
+        if self.combinations is None:
+            return [self.labels[target] for target in self.targets]
+        sets = [tell_labels(self.labels[place] for place in members) for members in self.combinations]
+        return [sets[target] for target in self.targets]
 
 
 # Backbones and grafts
@@ -241,6 +279,8 @@ class Head:
 
     `weight` (classes, dim) and `bias` (classes,) are float32; row i belongs to `labels[i]`. Without a `scope` every
     input is in it: too few samples, or none left out, to say where it ends.
+    With `thresholds` (classes,) each label is a question of its own, its probability the sigmoid, and it is given from
+    its threshold on.
     """
 
     weight: Floats
@@ -248,6 +288,7 @@ class Head:
     temperature: float
     labels: tuple[str, ...]
     scope: HeadScope | None = None
+    thresholds: Floats | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,10 +348,13 @@ class HeldOut:
     """Calibrated answers for samples by fits that did not see them: the only evidence an evaluation may use.
 
     `rows` (held,) indexes the training set; `probabilities` is (held, classes), float32, rows sum to 1.
+    Where labels are questions of their own they do not, and `answers` (held, classes) are by thresholds that other rows
+    chose.
     """
 
     rows: Ints
     probabilities: Floats
+    answers: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,7 +381,8 @@ class Budget:
 class TrainingSet:
     """`features` (samples, dim) float32 of the unchanged backbone by the serving engine.
 
-    `targets` and `folds` are (samples,). `rows` are what the network itself reads, the token ids (tokens,) of each
+    `targets` and `folds` are (samples,); `targets` index `labels` or, where a sample may have several, the sets of them
+    in `combinations`. `rows` are what the network itself reads, the token ids (tokens,) of each
     sample, unpadded; a method that trains no network leaves them unread. `names` (labels, dim) are features of what
     the labels are called, None where that is not heard; a label may then be without samples.
     """
@@ -350,6 +395,7 @@ class TrainingSet:
     seed: int
     rows: Sequence[Ints] = ()
     names: Floats | None = None
+    combinations: tuple[tuple[int, ...], ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,6 +404,8 @@ class Profile:
 
     A label counts that has samples, or is declared where its name says something. `named`: every label with fewer
     than MIN_PER_LABEL samples is declared, so that its name stands in for them.
+    Of a multi_label project the usable labels count, `min_per_label` samples that have one or that have it not, and
+    `left_out` are the others.
     """
 
     samples: int
@@ -375,6 +423,8 @@ class Profile:
     closeness: Closeness | None = None
     rates: Rates | None = None
     device: str = "cpu"
+    task: Task = "single_label"
+    left_out: int = 0
 
     @property
     def width(self) -> int:
@@ -386,13 +436,14 @@ class Profile:
 class Closeness:
     """How near the frozen features come to telling the labels apart: the head's accuracy on held-out samples.
 
-    `doubling` is what the last doubling of the samples added to it. Both with 95 % intervals, as parts of 1.
+    `doubling` is what the last doubling of the samples added to it, None where that was not measured. Both with 95 %
+    intervals, as parts of 1. Where a sample may have several labels the micro F1 stands for the accuracy.
     """
 
     accuracy: float
     ci95: tuple[float, float]
-    doubling: float
-    doubling_ci95: tuple[float, float]
+    doubling: float | None = None
+    doubling_ci95: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -555,6 +606,8 @@ class Export:
 class Prediction:
     """One row's answer. `scores` holds as many labels as were asked for, best first.
 
+    `labels`, in a multi_label project, are all that apply, perhaps none; `label` is then the best of them.
+
     `familiarity` is by how much the row is nearer than the end of the head's scope, below 0 out of it; None where the
     head has none.
     """
@@ -566,3 +619,4 @@ class Prediction:
     truncated: bool
     tokens: int
     familiarity: float | None = None
+    labels: tuple[str, ...] | None = None

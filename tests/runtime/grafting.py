@@ -28,7 +28,10 @@ class BlindBank(HeadBank):
         return True
 
 
-def graft(seed: int, classes: int = 3, dim: int = 8, space: str = SPACE, *, scope: bool = False) -> Graft:
+def graft(
+    seed: int, classes: int = 3, dim: int = 8, space: str = SPACE, *, scope: bool = False, each: bool = False
+) -> Graft:
+    """`each`: its labels are questions of their own."""
     random = np.random.default_rng(seed)
     weight = random.standard_normal((classes, dim)).astype(np.float32)
     bias = random.standard_normal(classes).astype(np.float32)
@@ -36,7 +39,8 @@ def graft(seed: int, classes: int = 3, dim: int = 8, space: str = SPACE, *, scop
     temperature = float(random.uniform(0.3, 3))
     means = random.standard_normal((classes, dim)).astype(np.float32)
     bounds = HeadScope(means, float(random.uniform(0.1, 2)), -float(dim)) if scope else None
-    return Graft("head", space, Head(weight, bias, temperature, labels, bounds))
+    thresholds = random.uniform(0.2, 0.8, classes).astype(np.float32) if each else None
+    return Graft("head", space, Head(weight, bias, temperature, labels, bounds, thresholds))
 
 
 def heads_only(bank: HeadBank) -> Banks:
@@ -49,9 +53,12 @@ def heads_only(bank: HeadBank) -> Banks:
 
 
 def expected(made: Graft, features: Floats) -> Floats:
-    """Probabilities in double precision: (rows, dim) -> (rows, classes), and the margins where the head has a scope."""
+    """Probabilities in double precision: (rows, dim) -> (rows, classes), and the margins where the head has some."""
     head = made.head
     logits = (features.astype(np.float64) @ head.weight.T.astype(np.float64) + head.bias) / head.temperature
+    if head.thresholds is not None:
+        each = 1.0 / (1.0 + np.exp(-logits))
+        return np.column_stack([each, each - head.thresholds]).astype(np.float32)
     raised = np.exp(logits - logits.max(axis=1, keepdims=True))
     probabilities = raised / raised.sum(axis=1, keepdims=True)
     if head.scope is None:

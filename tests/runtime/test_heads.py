@@ -71,6 +71,29 @@ def test_heads_with_and_without_a_scope_share_a_pass() -> None:
         np.testing.assert_allclose(one, expected(made[head], inputs[row : row + 1])[0], rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("bank", [HeadBank(SPACE, 8), BlindBank(SPACE, 8)])
+def test_heads_of_either_task_share_a_pass_and_each_answers_as_alone(bank: HeadBank) -> None:
+    """A bank that does not look whose slot it is answers one task's rows by the other's head, and is found out."""
+    made = [graft(seed, classes=2 + seed % 5, each=seed % 2 == 0, scope=seed % 6 == 1) for seed in range(20)]
+    slots = [bank.load(one) for one in made]
+    inputs = features(200)
+    turn: list[int] = np.random.default_rng(0).integers(0, 20, size=200).tolist()
+    found = bank.probabilities([route(slots[head]) for head in turn], inputs)
+    for head in range(20):
+        own = [row for row, other in enumerate(turn) if other == head]
+        alone = answer(bank, slots[head], inputs[own])
+        for row, one in zip(own, alone, strict=True):
+            together = found[row]
+            assert isinstance(one, np.ndarray) and isinstance(together, np.ndarray)
+            assert one.tobytes() == together.tobytes()
+            np.testing.assert_allclose(one, expected(made[head], inputs[row : row + 1])[0], rtol=1e-5, atol=1e-5)
+    bank.free(slots[0])
+    other = graft(99, classes=made[0].head.weight.shape[0])
+    assert bank.load(other).start == slots[0].start
+    late = answer(bank, slots[0], inputs[:1])[0]
+    assert isinstance(late, StaleSlot) == (not isinstance(bank, BlindBank))
+
+
 def test_a_two_class_head_with_a_scope_takes_at_most_16_kib() -> None:
     bank = HeadBank(SPACE, 384)
     weight = heads_only(bank).prepare(graft(1, classes=2, dim=384, scope=True)).weight.heads

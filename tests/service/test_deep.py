@@ -53,6 +53,18 @@ def test_hyperparameters_reach_the_trainer(http: httpx.Client) -> None:
     assert (details["l2"], details["strength"]) == (5, 5)
 
 
+def test_sets_of_labels_go_through_the_trainer(http: httpx.Client) -> None:
+    samples = [{"input": row["input"], "labels": [row["label"]] if n % 3 else []} for n, row in enumerate(SAMPLES)]
+    body = {"project": "several", "task": "multi_label", "samples": samples, "method": "lora", "wait_seconds": 60}
+    assert good(http.post("/adapt", json=body))["adaptation"]["status"] == "succeeded"
+    told = good(http.post("/predict", json={"project": "several", "inputs": ["pay the bill"], "top_k": 2}))
+    assert (told["version"], told["method"]) == (1, "lora")
+    report = good(http.get("/v1/projects/several/versions/1/evaluation"))
+    thresholds = {row["label"]: row["threshold"] for row in report["per_class"]}
+    (row,) = told["data"]
+    assert row["labels"] == [one["label"] for one in row["scores"] if one["score"] >= thresholds[one["label"]]]
+
+
 def test_one_that_trains_is_told_of_called_off_and_its_stream_ends(http: httpx.Client, home: Path) -> None:
     (home / HOLD).touch()
     begun = good(

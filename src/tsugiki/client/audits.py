@@ -16,10 +16,11 @@ MAX_FIXES = 1_000  # of one request
 class Audits:
     transport: Transport
 
-    def relabel(self, project: str | Project, labels: Mapping[str, str]) -> Json:
-        """Gives samples, by id, the labels that are right."""
+    def relabel(self, project: str | Project, labels: Mapping[str, str | Sequence[str]]) -> Json:
+        """Gives samples, by id, the label that is right, or where they may have several the list of them."""
+        right = {sample: label if isinstance(label, str) else list(label) for sample, label in labels.items()}
         return self.fix(
-            project, [{"sample": sample, "action": "relabel", "label": label} for sample, label in labels.items()]
+            project, [{"sample": sample, "action": "relabel", "label": label} for sample, label in right.items()]
         )
 
     def drop(self, project: str | Project, samples: Iterable[str]) -> Json:

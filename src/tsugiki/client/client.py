@@ -56,16 +56,20 @@ class Client:
         samples: Iterable[NewSample] = (),
         *,
         modality: Literal["text", "image", "audio"] = "text",
+        task: Literal["single_label", "multi_label"] = "single_label",
         method: str = "auto",
         wait_seconds: float = 10,
     ) -> Adapted:
         """Adds samples (at most 10,000; more go through `samples.add`) and adapts; the project is created if new.
+
+        `modality` and `task` are those of a new one; with several labels a sample's label is a list, perhaps empty.
 
         Waits up to `wait_seconds` (0..60) for the new version; `adaptations.wait` waits longer.
         """
         body: Json = {
             "project": str(project),
             "modality": modality,
+            "task": task,
             "samples": [sample_on_wire(sample) for sample in samples],
             "method": method,
             "wait_seconds": wait_seconds,

@@ -126,11 +126,16 @@ class Score(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """One input's answer: `label` is None unless the outcome is `label`; a bad input has `problem` and nothing else."""
+    """One input's answer: `label` is None unless the outcome is `label`; a bad input has `problem` and nothing else.
+
+    In a multi_label project `labels` are all that apply, perhaps none, and `label` the best of them; else `labels` has
+    `label` alone.
+    """
 
     index: int
     outcome: Literal["label", "abstain", "out_of_scope"] | None
     label: str | None
+    labels: tuple[str, ...]
     score: float | None
     scores: tuple[Score, ...]
     truncated: bool
@@ -143,6 +148,7 @@ class Prediction:
             index=first_index + raw["index"],
             outcome=raw.get("outcome"),
             label=raw.get("label"),
+            labels=tuple(raw["labels"] if "labels" in raw else filter(None, [raw.get("label")])),
             score=raw.get("score"),
             scores=tuple(Score(score["label"], score["score"]) for score in raw.get("scores") or ()),
             truncated=raw.get("truncated", False),

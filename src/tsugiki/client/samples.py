@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -53,8 +53,10 @@ class Samples:
     def get(self, project: str | Project, sample: str) -> Json:
         return self.transport.get(_path(project, sample))
 
-    def relabel(self, project: str | Project, sample: str, label: str) -> Json:
-        return self.transport.send(Call("PUT", f"{_path(project, sample)}/label", body={"label": label}))
+    def relabel(self, project: str | Project, sample: str, label: str | Sequence[str]) -> Json:
+        """`label` is a list, perhaps empty, where a sample may have several."""
+        given = label if isinstance(label, str) else list(label)
+        return self.transport.send(Call("PUT", f"{_path(project, sample)}/label", body={"label": given}))
 
     def delete(self, project: str | Project, sample: str) -> None:
         self.transport.send(Call("DELETE", _path(project, sample)))

@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from tsugiki.domain import NewSample
+from tsugiki.domain import NewSample, Task, tell_labels
 from tsugiki.errors import Invalid, Issue
 
 MAX_TEXT_CHARS = 65_536  # far above any backbone's window, far below what makes one row a burden
@@ -71,7 +71,34 @@ def clean_label(raw: str, pointer: str) -> str:
     return label
 
 
-def check_sample(raw: Mapping[str, Any], pointer: str, *, label_required: bool) -> NewSample:
+def clean_told(label: object, labels: object, pointer: str, task: Task) -> str | None:
+    """What is told of a sample by the fields `label` and `labels`, a text or a list of texts each; None if nothing is.
+
+    In a multi_label project both say a set, perhaps empty; else one label. Raises RowRefused with a row code.
+    """
+    given, pointer = (label, f"{pointer}/label") if labels is None else (labels, f"{pointer}/labels")
+    if label is not None and labels is not None:
+        raise _refused("labels_twice", pointer, "label and labels are both given", "send one of them")
+    if given is None:
+        return None
+    if isinstance(given, str):
+        names = [clean_label(given, pointer)]
+    else:
+        assert isinstance(given, Sequence), "the wire lets texts and lists through only: this is a bug"
+        listed = cast(Sequence[str], given)
+        names = [clean_label(name, f"{pointer}/{place}") for place, name in enumerate(listed)]
+    if task == "multi_label":
+        return tell_labels(names)
+    if len(set(names)) != 1:
+        code = "labels_several" if names else "label_missing"
+        detail = f"{len(set(names))} labels were given, a sample of a single_label project has one"
+        raise _refused(code, pointer, detail, "send one, or make a multi_label project")
+    return names[0]
+
+
+def check_sample(
+    raw: Mapping[str, Any], pointer: str, *, label_required: bool, task: Task = "single_label"
+) -> NewSample:
     """A stored-to-be sample from one row of a request, with every refusal of the row at once."""
     issues: list[Issue] = []
     content, label = "", None
@@ -79,11 +106,9 @@ def check_sample(raw: Mapping[str, Any], pointer: str, *, label_required: bool) 
         content = clean_text(raw.get("input"), f"{pointer}/input")
     except RowRefused as refused:
         issues += refused.issues
-    given = raw.get("label")
     try:
-        if given is not None:
-            label = clean_label(given, f"{pointer}/label")
-        elif label_required:
+        label = clean_told(raw.get("label"), raw.get("labels"), pointer, task)
+        if label is None and label_required:
             raise _refused("label_missing", f"{pointer}/label", "no label was given", "add a label to the row")
     except RowRefused as refused:
         issues += refused.issues

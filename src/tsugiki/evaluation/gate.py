@@ -12,12 +12,13 @@ Both refuse what turns a label's meaning round (see `Reversal`): no held-out row
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
 from tsugiki.domain import GateDecision, GateRule, Json, MethodName
-from tsugiki.evaluation.intervals import Interval, newcombe_paired, sign_test
+from tsugiki.evaluation.intervals import Z95, Interval, newcombe_paired, sign_test
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -70,6 +71,46 @@ class Change(NamedTuple):
         return f"{100 * self.difference:+.1f} points, 95 % interval {low} to {high}; {change}"
 
 
+class SetChange(NamedTuple):
+    """Rows by whose set of labels was nearer, `differences` (rows,) of their F1: candidate minus live."""
+
+    differences: NDArray[np.float64]
+
+    @property
+    def rows(self) -> int:
+        return len(self.differences)
+
+    @property
+    def gained(self) -> int:
+        return int((self.differences > 0.0).sum())
+
+    @property
+    def lost(self) -> int:
+        return int((self.differences < 0.0).sum())
+
+    @property
+    def difference(self) -> float:
+        return float(self.differences.mean()) if self.rows else 0.0
+
+    @property
+    def ci95(self) -> Interval:
+        """By the rows' own spread, which says nothing with fewer than FEWEST_ROWS of them."""
+        if self.rows < FEWEST_ROWS:
+            return Interval(-1.0, 1.0)
+        half = Z95 * float(self.differences.std(ddof=1)) / self.rows**0.5
+        return Interval(max(-1.0, self.difference - half), min(1.0, self.difference + half))
+
+    @property
+    def chance(self) -> float:
+        """Of so many rows worse rather than better without any cause."""
+        return sign_test(self.lost, self.gained)
+
+    def __str__(self) -> str:
+        low, high = (f"{100 * end:+.1f}" for end in self.ci95)
+        change = f"{self.gained} better, {self.lost} worse of {self.rows} rows"
+        return f"{100 * self.difference:+.1f} points of F1, 95 % interval {low} to {high}; {change}"
+
+
 def decide(pairs: Pairs | None, method: MethodName, live: MethodName | None) -> GateDecision:
     """`pairs` are of a candidate by `method` and what is live, by method `live`; both None where nothing is.
 
@@ -78,7 +119,7 @@ def decide(pairs: Pairs | None, method: MethodName, live: MethodName | None) -> 
     if pairs is None or live is None:
         return GateDecision(True, "first version: nothing is live to compare with")
     rule: GateRule = "refit" if COST[method] == COST[live] else "replacement"
-    change = _change(pairs.candidate, pairs.live)
+    change = _compare(pairs)
     per_class = _per_class(pairs)
     refusal = _reversed(pairs.reversals) or (
         _shown_worse(change) if rule == "refit" else _not_shown(change, COST[method] > COST[live])
@@ -89,7 +130,7 @@ def decide(pairs: Pairs | None, method: MethodName, live: MethodName | None) -> 
     return GateDecision(refusal is None, reason, difference, ci95, tuple(per_class), rule, change.rows)
 
 
-def _why(rule: GateRule, change: Change) -> str:
+def _why(rule: GateRule, change: Change | SetChange) -> str:
     if rule == "replacement":
         return f"shown to be as good as the live version or better: {change}"
     if change.rows < FEWEST_ROWS:
@@ -97,13 +138,14 @@ def _why(rule: GateRule, change: Change) -> str:
     return f"not shown to be worse than the live version: {change}"
 
 
-def _shown_worse(change: Change) -> str | None:
-    if change.rows >= FEWEST_ROWS and change.lost > change.gained and change.chance < WORSE_CHANCE:
+def _shown_worse(change: Change | SetChange) -> str | None:
+    worse = change.lost > change.gained and change.difference < 0.0
+    if change.rows >= FEWEST_ROWS and worse and change.chance < WORSE_CHANCE:
         return f"worse than the live version: {change}"
     return None
 
 
-def _not_shown(change: Change, dearer: bool) -> str | None:
+def _not_shown(change: Change | SetChange, dearer: bool) -> str | None:
     if change.ci95.low < -MARGIN:
         return f"not shown to be at most {100 * MARGIN:g} point worse than the live version: {change}"
     if dearer and change.difference < LEAST_GAIN:
@@ -111,7 +153,7 @@ def _not_shown(change: Change, dearer: bool) -> str | None:
     return None
 
 
-def _collapsed(per_class: list[Json], change: Change) -> str | None:
+def _collapsed(per_class: list[Json], change: Change | SetChange) -> str | None:
     """Lost more than allowed, and shown: among many classes one of twenty rows loses three of them by mere chance."""
     for found in per_class:
         points = -100 * found["difference"]
@@ -134,19 +176,33 @@ def _reversed(reversals: tuple[Reversal, ...]) -> str | None:
     return None
 
 
+def _compare(pairs: Pairs) -> Change | SetChange:
+    if pairs.recalls is None:
+        return _change(pairs.candidate.astype(np.bool_), pairs.live.astype(np.bool_))
+    return SetChange(pairs.candidate.astype(np.float64) - pairs.live.astype(np.float64))
+
+
 def _change(candidate: NDArray[np.bool_], live: NDArray[np.bool_]) -> Change:
     both, gained, lost = (int(rows.sum()) for rows in (candidate & live, candidate & ~live, ~candidate & live))
     return Change(both, gained, lost, len(live) - both - gained - lost)
 
 
-def _per_class(pairs: Pairs) -> list[Json]:
-    found: list[Json] = []
+def _recalls(pairs: Pairs) -> Iterator[tuple[str, Change]]:
+    if pairs.recalls is not None:
+        yield from ((one.label, _change(one.candidate, one.live)) for one in pairs.recalls)
+        return
+    candidate, live = pairs.candidate.astype(np.bool_), pairs.live.astype(np.bool_)
     for target in np.unique(pairs.targets).tolist():
         rows = pairs.targets == target
-        change = _change(pairs.candidate[rows], pairs.live[rows])
+        yield pairs.labels[target], _change(candidate[rows], live[rows])
+
+
+def _per_class(pairs: Pairs) -> list[Json]:
+    found: list[Json] = []
+    for label, change in _recalls(pairs):
         found.append(
             {
-                "label": pairs.labels[target],
+                "label": label,
                 "support": change.rows,
                 "recall": (change.both + change.gained) / change.rows,
                 "live_recall": (change.both + change.lost) / change.rows,

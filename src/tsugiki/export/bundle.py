@@ -66,9 +66,9 @@ def build(
     """Writes the zip of a graft to `destination`, which the caller renames to where it is to be found.
 
     `reference` (texts, classes) holds the service's own probabilities, columns in the order of `graft.head.labels`, and
-    of a head with a scope the margins behind them. Scores under `abstain_below` answer `abstain`. `facts` go into the
-    manifest as they are, and `over`, what the texts are, into the certificate. `check` is called between the steps, and
-    raises to stop the work.
+    of a head with a scope or thresholds the margins behind them. Scores under `abstain_below` answer `abstain`. `facts`
+    go into the manifest as they are, and `over`, what the texts are, into the certificate. `check` is called between
+    the steps, and raises to stop the work.
     Raises ParityMissed, WrongFeatureSpace; then no zip is left. Takes some three times the model's size in memory.
     """
     space = loaded.backbone.space.id
@@ -85,7 +85,8 @@ def build(
         check()
         found = classifier.probabilities(texts)
         served_in, classes = loaded.backbone.space.precision, len(classifier.labels)
-        parity = replace(certify(found, reference, precision, served_in, classes=classes), over=over)
+        several = graft.head.thresholds is not None
+        parity = replace(certify(found, reference, precision, served_in, classes=classes, several=several), over=over)
         check()
         latency = _latency(classifier, texts)
         check()
@@ -112,6 +113,7 @@ def _stage(folder: Path, loaded: Loaded, graft: Graft, precision: Precision) -> 
     return {
         "format": FORMAT,
         "method": graft.method,
+        "task": "single_label" if graft.head.thresholds is None else "multi_label",
         "precision": precision,
         "opset": onnx.opset(model),
         "backbone": {"name": backbone.backbone, "sha256": backbone.backbone_sha256, "licence": loaded.source.licence},

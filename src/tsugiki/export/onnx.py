@@ -18,8 +18,10 @@ from tsugiki.domain import SOFTENED, Head, HeadScope
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-PROBABILITIES: Final = "probabilities"  # (batch, classes) float32, rows sum to 1
-MARGIN: Final = "margin"  # (batch,) float32, of a head with a scope: below 0 the row is out of it
+PROBABILITIES: Final = "probabilities"  # (batch, classes) float32, rows sum to 1 but where labels stand alone
+# float32, of a head with a scope (batch,): below 0 the row is out of it; of a head with thresholds (batch, classes):
+# below 0 the label is not given.
+MARGIN: Final = "margin"
 
 ATTRIBUTES: Final[dict[str, dict[str, Any]]] = {  # Any: as make_node takes them
     "ReduceMax": {"keepdims": 0},
@@ -33,7 +35,7 @@ def read(graph: Path) -> onnx.ModelProto:
 
 
 def append_head(model: onnx.ModelProto, head: Head) -> None:
-    """Changes `model`, which yields features, to yield probabilities, and the margin where the head has a scope."""
+    """Changes `model`, which yields features, to yield probabilities, and margins where the head has any."""
     weights = {
         "head.weight": head.weight.T,
         "head.bias": head.bias,
@@ -41,7 +43,11 @@ def append_head(model: onnx.ModelProto, head: Head) -> None:
     }
     shape: Sequence[str | int] = ("batch", len(head.labels))
     outputs = [helper.make_tensor_value_info(PROBABILITIES, TensorProto.FLOAT, shape)]
-    nodes = _head_nodes()
+    nodes = _head_nodes("Softmax" if head.thresholds is None else "Sigmoid")
+    if head.thresholds is not None:
+        weights["head.thresholds"] = head.thresholds
+        nodes.append(helper.make_node("Sub", [PROBABILITIES, "head.thresholds"], [MARGIN], "head.margin"))
+        outputs.append(helper.make_tensor_value_info(MARGIN, TensorProto.FLOAT, shape))
     if head.scope is not None:
         weights |= _scope_weights(head.scope)
         nodes += _scope_nodes()
@@ -67,12 +73,13 @@ def opset(model: onnx.ModelProto) -> int:
     return next(entry.version for entry in model.opset_import if not entry.domain)
 
 
-def _head_nodes() -> list[NodeProto]:
+def _head_nodes(chances: str) -> list[NodeProto]:
+    """`chances` is the operator that makes probabilities of scores."""
     return [
         helper.make_node("MatMul", [FEATURES, "head.weight"], ["head.product"], "head.product"),
         helper.make_node("Add", ["head.product", "head.bias"], ["head.logits"], "head.logits"),
         helper.make_node("Div", ["head.logits", "head.temperature"], ["head.scaled"], "head.scaled"),
-        helper.make_node("Softmax", ["head.scaled"], [PROBABILITIES], "head.softmax", axis=-1),
+        helper.make_node(chances, ["head.scaled"], [PROBABILITIES], "head.chances", **ATTRIBUTES.get(chances, {})),
     ]
 
 

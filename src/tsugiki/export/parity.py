@@ -40,11 +40,18 @@ class Parity:
 
 
 def certify(
-    found: Floats, reference: Floats, precision: Precision, served_in: str = "fp32", *, classes: int | None = None
+    found: Floats,
+    reference: Floats,
+    precision: Precision,
+    served_in: str = "fp32",
+    *,
+    classes: int | None = None,
+    several: bool = False,
 ) -> Parity:
     """Compares an export's probabilities with the service's, both (rows, classes) in the same label order.
 
     A column beyond `classes` (None: there is none) holds the margins to the head's scope: below 0 no label is answered.
+    Where rows may have `several` labels there is such a column for each of them, and below 0 it is not answered.
     `served_in` is the precision class of the service's feature space: one that rounds is met within its rounding.
 
     Raises ParityMissed with the figures. No rows, other shapes and NaN are misses.
@@ -52,12 +59,12 @@ def certify(
     if found.shape != reference.shape or not found.size:
         raise ParityMissed(f"the export answers {found.shape} probabilities, the service {reference.shape}")
     columns = reference.shape[1] if classes is None else classes
-    same = _answers(found, columns) == _answers(reference, columns)
+    same = (_answers(found, columns, several) == _answers(reference, columns, several)).all(axis=1)
     parity = Parity(len(found), float(np.abs(found - reference).max()), float(same.mean()))
     match precision:
         case "fp32":
             most, clear = (MAX_ABS_DIFF, CLEAR_MARGIN) if served_in == "fp32" else (ROUNDED_DIFF, ROUNDED_MARGIN)
-            ties = _lead(reference, columns) <= clear
+            ties = _lead(reference, columns, several) <= clear
             met = parity.max_abs_diff <= most and bool(np.all(same | ties))
             wanted = f"at most {most:.0e} and the same label wherever it leads by {clear:.0e}"
         case "int8":
@@ -71,16 +78,18 @@ def certify(
     return parity
 
 
-def _answers(given: Floats, classes: int) -> NDArray[np.int64]:
-    """The best label of each row, -1 for a row out of scope."""
-    return np.where((given[:, classes:] < 0.0).any(axis=1), -1, given[:, :classes].argmax(axis=1))
+def _answers(given: Floats, classes: int, several: bool) -> NDArray[np.int64]:
+    """What each row is answered, (rows, 1): its best label, -1 out of scope; or which labels, (rows, classes)."""
+    if several:
+        return (given[:, classes:] >= 0.0).astype(np.int64)
+    return np.where((given[:, classes:] < 0.0).any(axis=1), -1, given[:, :classes].argmax(axis=1))[:, None]
 
 
-def _lead(given: Floats, classes: int) -> Floats:
-    """How far each row is from another answer: its best label from the second, itself from the end of the scope."""
+def _lead(given: Floats, classes: int, several: bool) -> Floats:
+    """How far each row is from another answer: its best label from the second, all else from where it would turn."""
     probabilities, margins = given[:, :classes], np.abs(given[:, classes:])
     lead = np.full(len(given), np.inf, np.float32)
-    if probabilities.shape[1] > 1:
+    if probabilities.shape[1] > 1 and not several:
         best = np.partition(probabilities, -2, axis=1)
         lead = best[:, -1] - best[:, -2]
     return np.minimum(lead, margins.min(axis=1, initial=np.inf))

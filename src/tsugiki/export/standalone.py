@@ -7,7 +7,8 @@ python predict.py --json < lines.jsonl              each line a JSON string, or 
 [{"outcome": "label", "label": "billing", "score": 0.94, "scores": [{"label": "billing", "score": 0.94}, ...]}]
 
 An outcome of "abstain" (the score is too low to be relied on) or "out_of_scope" (nothing like it was among the samples)
-has no label.
+has no label. Where a text may have several labels, "labels" holds all that apply, perhaps none, and "label" the best of
+them.
 """
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportAttributeAccessIssue=false
 # pyright: reportUnknownArgumentType=false
@@ -36,7 +37,7 @@ FORMAT = 1  # of the folder this file reads: manifest.json says which it is
 BATCH = 32  # texts in one pass: more wins no speed on a processor and costs memory
 
 # {"outcome": str, "label": str | None, "score": float, "scores": [{"label": str, "score": float}, ...]}, and of a model
-# that knows its scope {"familiarity": float}, below 0 out of it
+# that knows its scope {"familiarity": float}, below 0 out of it; where there may be several {"labels": [str, ...]}
 Answer = dict[str, Any]
 
 
@@ -56,6 +57,7 @@ class Classifier:
             if hashlib.sha256((folder / name).read_bytes()).hexdigest() != file["sha256"]:
                 raise Unreadable(f"{name} is not the file that was exported: its sha256 differs")
         self.labels: list[str] = json.loads((folder / "labels.json").read_text(encoding="utf-8"))
+        self._several = manifest["task"] == "multi_label"
         self._preprocessing = manifest["preprocessing"]
         self._abstain_below: float | None = manifest["abstain_below"]
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
@@ -75,11 +77,13 @@ class Classifier:
     def probabilities(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """(texts, classes) float32, columns in the order of `labels`.
 
-        Of a model that knows its scope one column more: negative where a text is out of it.
+        Of a model that knows its scope one column more: negative where a text is out of it. Of one that gives several
+        labels as many: negative where a label does not apply.
         """
         rows = self.tokenise(texts)
         by_length = sorted(range(len(rows)), key=lambda i: len(rows[i]))  # little padding in each batch
-        answers = np.empty((len(rows), len(self.labels) + len(self._outputs) - 1), np.float32)
+        margins = len(self.labels) if self._several else len(self._outputs) - 1
+        answers = np.empty((len(rows), len(self.labels) + margins), np.float32)
         for start in range(0, len(rows), BATCH):
             chosen = by_length[start : start + BATCH]
             answers[chosen] = self._run([rows[i] for i in chosen])
@@ -102,6 +106,10 @@ class Classifier:
         chances, margin = row[: len(self.labels)], row[len(self.labels) :]
         order = np.argsort(-chances, kind="stable")
         scores = [{"label": self.labels[i], "score": float(chances[i])} for i in order]
+        if self._several:
+            given = [self.labels[i] for i in order if margin[i] >= 0.0]
+            best = given[0] if given else None
+            return {"outcome": "label", "label": best, "labels": given, "score": scores[0]["score"], "scores": scores}
         outcome = "label"
         if (margin < 0.0).any():
             outcome = "out_of_scope"

@@ -12,9 +12,10 @@ import numpy as np
 
 from tsugiki.data.audit import fold_groups
 from tsugiki.data.folds import assign_folds, has_holdout
-from tsugiki.domain import Budget, Label, Profile, Snapshot, TrainingSet
+from tsugiki.domain import Budget, Label, Profile, Snapshot, TrainingSet, told_labels
 from tsugiki.jobs import auditing
 from tsugiki.jobs.deep_lane import DEEP
+from tsugiki.jobs.labelling import combinations_of, learnable, learnt_combinations, rarest
 from tsugiki.jobs.naming import Names
 from tsugiki.jobs.profiling import named_labels, profile_of, with_closeness, with_lengths
 from tsugiki.training.blending import hears_names
@@ -128,11 +129,15 @@ class Phases:
             return auditing.neighbours(features, self._progress)
 
     def cut(self, rows: Sequence[LabelledSample], near: Neighbours) -> Snapshot:
-        labels = tuple(sorted({row.label for row in rows} | named_labels(self._project)))
-        number = {label: index for index, label in enumerate(labels)}
+        several = self._project.task == "multi_label"
+        told = sorted({row.label for row in rows} | named_labels(self._project))
+        labels = tuple(sorted({label for one in told for label in told_labels(one)})) if several else tuple(told)
+        number = {one: index for index, one in enumerate(told)}
         targets = np.array([number[row.label] for row in rows], np.int64)
-        groups = fold_groups([row.group for row in rows], targets, near)
-        folds = assign_folds(targets, groups, seed=self._wish.seed) if rows else targets
+        combinations = combinations_of(told, labels) if several else None
+        strata = targets if combinations is None else rarest(targets, combinations, len(labels))
+        groups = fold_groups([row.group for row in rows], strata, near)
+        folds = assign_folds(strata, groups, seed=self._wish.seed) if rows else targets
         return Snapshot(
             id=self._stores.new_snapshot_id(),
             project_id=self._project.id,
@@ -141,22 +146,25 @@ class Phases:
             targets=tuple(targets.tolist()),
             folds=tuple(folds.tolist()),
             holdout=has_holdout(groups),
+            combinations=combinations,
         )
 
     def data(self, plan: Plan, snapshot: Snapshot, rows: Sequence[LabelledSample], features: Floats) -> TrainingSet:
         """`rows` and their `features` (rows, dim) are the snapshot's samples, in its order."""
         profile = plan.profile
         contents = [row.content for row in rows] if plan.chosen in DEEP else []
-        hears = hears_names(profile.samples, profile.labels, profile.min_per_label)
+        hears = hears_names(profile.samples, profile.labels, profile.min_per_label) and snapshot.combinations is None
+        labels = learnable(snapshot)
         return TrainingSet(
             feature_space=self._backbone.space.id,
             features=features,
             targets=np.array(snapshot.targets, np.int64),
             folds=np.array(snapshot.folds, np.int64),
-            labels=snapshot.labels,
+            labels=labels,
             seed=self._wish.seed,
             rows=[prepared.ids for prepared in self._backbone.prepare(contents)] if contents else (),
             names=self._names(snapshot.labels) if plan.chosen == "zero_shot" or hears else None,
+            combinations=learnt_combinations(snapshot, labels),
         )
 
     def train(self, method: MethodName, data: TrainingSet) -> Fitted:
@@ -177,7 +185,7 @@ class Phases:
         if plan.chosen != "head":
             return plan
         with self._watch.measure("plan_ms"):
-            plan = self._planned(with_closeness(plan.profile, data, report["accuracy"]))
+            plan = self._planned(with_closeness(plan.profile, data, report))
         self._progress.phase("evaluate", 1.0, plan=asdict(plan))
         return plan
 
@@ -213,8 +221,7 @@ class Phases:
 
     def _profile(self, rows: Sequence[LabelledSample]) -> Profile:
         counts = Counter(row.label for row in rows)
-        space = self._backbone.space
-        profile = profile_of(counts, space.dim, named_labels(self._project), space.parts)
+        profile = profile_of(counts, self._backbone.space, named_labels(self._project), self._project.task)
         return (
             profile if self._tools.rates is None else replace(profile, rates=self._tools.rates(self._project.backbone))
         )

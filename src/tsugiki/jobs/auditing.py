@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tsugiki.data.audit import Lengths, Material, audit, search
-from tsugiki.domain import MIN_PER_LABEL
+from tsugiki.data.audit import Lengths, Material, Sets, audit, search
+from tsugiki.domain import MIN_PER_LABEL, told_labels
 from tsugiki.errors import Issue
+from tsugiki.jobs.labelling import truth_of
 from tsugiki.storage.fixes import Aside
 
 if TYPE_CHECKING:
@@ -40,29 +42,39 @@ def report(
     """What is kept with the version's evaluation. `rows` are the snapshot's, in its order."""
     groups = [row.group for row in rows]
     lengths = _lengths(rows, backbone, progress)
-    return audit(Material(snapshot, groups, near, lengths, fitted.held_out), samples.kept(snapshot.project_id))
+    labels = fitted.graft.head.labels
+    sets = None if snapshot.combinations is None else Sets(labels, truth_of(snapshot, labels))
+    material = Material(snapshot, groups, near, lengths, fitted.held_out, sets)
+    return audit(material, samples.kept(snapshot.project_id))
 
 
 def aside(project: Project, snapshot: Snapshot, found: Json) -> Aside | None:
     """What the policy says is not to be trained on from the next adaptation on."""
     if not project.policy.quarantine:
         return None
-    sizes = np.bincount(np.array(snapshot.targets), minlength=len(snapshot.labels))
-    room = {
-        label: min(int(size * QUARANTINE_PART), int(size) - MIN_PER_LABEL)
-        for label, size in zip(snapshot.labels, sizes, strict=True)
-    }
+    told = snapshot.told
+    sizes = Counter(label for one in told.values() for label in _counted(one))
+    room = {label: min(int(size * QUARANTINE_PART), size - MIN_PER_LABEL) for label, size in sizes.items()}
     issues: dict[str, Issue] = {}
     labels: dict[str, str] = {}
     for finding in found["findings"]:
-        sample, label = finding["sample"], finding["label"]
-        if finding["code"] not in project.policy.quarantine or sample in issues or room[label] <= 0:
+        sample = finding["sample"]
+        if sample is None or finding["code"] not in project.policy.quarantine or sample in issues:
             continue
-        room[label] -= 1
+        counted = _counted(told[sample])
+        if min(room[label] for label in counted) <= 0:
+            continue
+        for label in counted:
+            room[label] -= 1
         evidence = tuple(finding["evidence"])
         issues[sample] = Issue(finding["code"], finding["pointer"], finding["detail"], finding["fix"], evidence)
-        labels[sample] = label
+        labels[sample] = told[sample]
     return Aside(issues, labels) if issues else None
+
+
+def _counted(told: str) -> tuple[str, ...]:
+    """The labels that a sample's leaving would starve; that it has none is one too."""
+    return told_labels(told) or (told,)
 
 
 def _lengths(rows: Sequence[LabelledSample], backbone: Backbone, progress: JobProgress) -> Lengths:

@@ -19,7 +19,7 @@ from tsugiki.jobs.progress import Stopwatch
 from tsugiki.jobs.publishing import Publishing, Worth
 
 if TYPE_CHECKING:
-    from tsugiki.domain import Adaptation, Json, Plan, Project
+    from tsugiki.domain import Adaptation, Json, Plan, Project, Task
 
 log = logging.getLogger(__name__)
 
@@ -48,14 +48,16 @@ class FastLane:
     def waiting(self) -> int:
         return self._lane.waiting
 
-    def plan(self, backbone: str, request: Json, counts: Mapping[str, int], project: Project | None = None) -> Plan:
+    def plan(
+        self, backbone: str, request: Json, counts: Mapping[str, int], task: Task, project: Project | None = None
+    ) -> Plan:
         """What would run on so many samples of each label; a project not yet made has declared no labels.
 
         Raises Invalid when nothing can.
         """
         wish = Wish.read(request)
         space = self._tools.embedder.backbone(backbone).space
-        profile = profile_of(counts, space.dim, () if project is None else named_labels(project), space.parts)
+        profile = profile_of(counts, space, () if project is None else named_labels(project), task)
         if self._tools.rates is not None:
             profile = replace(profile, rates=self._tools.rates(backbone))
         if project is not None:

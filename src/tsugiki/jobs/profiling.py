@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from statistics import mean, median
 from typing import TYPE_CHECKING
 
-from tsugiki.domain import MIN_PER_LABEL, Closeness, Profile
+from tsugiki.domain import MIN_PER_LABEL, Closeness, Profile, told_labels, usable_labels
 from tsugiki.evaluation.learning_curve import last_doubling
 
 if TYPE_CHECKING:
-    from tsugiki.domain import Json, Project, TrainingSet
+    from tsugiki.domain import FeatureSpace, Json, Project, Task, TrainingSet
     from tsugiki.ports import Backbone
 
+SIZE_UNKNOWN = 1  # of features
 COUNTED_ROWS = 200  # of which tokens are counted: their mean is known to a few per cent, in some 10 ms
 
 
-def profile_of(counts: Mapping[str, int], dim: int, declared: Collection[str] = (), parts: int = 1) -> Profile:
-    """`{"billing": 12, "delivery": 8}` -> 20 samples, 2 labels, 8 to 12 a label; `declared` ones count without any."""
+def profile_of(
+    counts: Mapping[str, int],
+    space: FeatureSpace | None,
+    declared: Collection[str] = (),
+    task: Task = "single_label",
+) -> Profile:
+    """`{"billing": 12, "delivery": 8}` -> 20 samples, 2 labels, 8 to 12 a label; `declared` ones count without any.
+
+    Without a space it tells what may run, not what it costs.
+    """
+    dim, parts = (SIZE_UNKNOWN, 1) if space is None else (space.dim, space.parts)
+    if task == "multi_label":
+        return replace(_profile_of_sets(counts), dim=dim, parts=parts)
     all_counts = {**dict.fromkeys(declared, 0), **counts}
     sizes = list(all_counts.values())
     thin = {label for label, count in all_counts.items() if count < MIN_PER_LABEL}
@@ -36,9 +49,32 @@ def profile_of(counts: Mapping[str, int], dim: int, declared: Collection[str] = 
     )
 
 
+def _profile_of_sets(counts: Mapping[str, int]) -> Profile:
+    samples, usable = sum(counts.values()), usable_labels(counts)
+    having: Counter[str] = Counter()
+    for told, count in counts.items():
+        having.update(dict.fromkeys(told_labels(told), count))
+    sizes = [having[label] for label in usable]
+    return Profile(
+        samples=samples,
+        labels=len(usable),
+        min_per_label=min((min(size, samples - size) for size in sizes), default=0),
+        max_per_label=max(sizes, default=0),
+        dim=SIZE_UNKNOWN,
+        median_per_label=float(median(sizes)) if sizes else 0.0,
+        imbalance=max(sizes, default=0) / max(min(sizes, default=0), 1),
+        task="multi_label",
+        left_out=len(having) - len(usable),
+    )
+
+
 def named_labels(project: Project) -> frozenset[str]:
-    """The declared labels, where a name says something of the inputs: text is told by words."""
-    return frozenset(label.name for label in project.labels) if project.modality == "text" else frozenset()
+    """The declared labels, where a name says something of the inputs: text is told by words.
+
+    And where a sample has one of them: how near a name must be for its label to apply, no name tells.
+    """
+    speaks = project.modality == "text" and project.task == "single_label"
+    return frozenset(label.name for label in project.labels) if speaks else frozenset()
 
 
 def with_lengths(profile: Profile, backbone: Backbone, contents: Sequence[str]) -> Profile:
@@ -50,8 +86,12 @@ def with_lengths(profile: Profile, backbone: Backbone, contents: Sequence[str]) 
     return replace(profile, mean_tokens=mean(tokens), max_tokens=max(tokens))
 
 
-def with_closeness(profile: Profile, data: TrainingSet, accuracy: Json) -> Profile:
-    """`accuracy` is that of a head's evaluation on frozen features, `{"value", "ci95"}`."""
+def with_closeness(profile: Profile, data: TrainingSet, report: Json) -> Profile:
+    """`report` is a head's evaluation on frozen features."""
+    if data.combinations is not None:
+        decided = report["micro_f1"]
+        return replace(profile, closeness=Closeness(decided["value"], tuple(decided["ci95"])))
+    accuracy = report["accuracy"]
     found = last_doubling(data.features, data.targets, data.folds, len(data.labels))
     low, high = accuracy["ci95"]
     return replace(profile, closeness=Closeness(accuracy["value"], (low, high), found.gain, found.ci95))
@@ -62,5 +102,7 @@ def remembered(plan: Json | None) -> Closeness | None:
     found = (plan or {}).get("profile", {}).get("closeness")
     if found is None:
         return None
-    (low, high), (least, most) = found["ci95"], found["doubling_ci95"]
-    return Closeness(found["accuracy"], (low, high), found["doubling"], (least, most))
+    doubling = found["doubling_ci95"]
+    return Closeness(
+        found["accuracy"], tuple(found["ci95"]), found["doubling"], None if doubling is None else tuple(doubling)
+    )

@@ -9,22 +9,34 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tsugiki.data.folds import HOLDOUT
-from tsugiki.domain import LIVE, GateDecision, NewVersion
+from tsugiki.domain import LIVE, GateDecision, NewVersion, tell_labels
 from tsugiki.errors import ArtifactCorrupt, Conflict
 from tsugiki.evaluation.gate import decide
 from tsugiki.evaluation.pairing import History, pair
 from tsugiki.evaluation.report import evaluate
+from tsugiki.evaluation.sets import evaluate_sets
 from tsugiki.evaluation.unmeasured import unmeasured
 from tsugiki.jobs.adapting import Wish
 from tsugiki.jobs.auditing import aside
+from tsugiki.jobs.labelling import truth_of
 
 if TYPE_CHECKING:
-    from tsugiki.domain import Adaptation, Fitted, Json, MethodName, Project, Snapshot, Version
+    from tsugiki.domain import Adaptation, Fitted, HeldOut, Json, MethodName, Project, Snapshot, Version
     from tsugiki.jobs.adapting import Stores
     from tsugiki.jobs.progress import JobProgress, Stopwatch
     from tsugiki.storage.samples import LabelledSample
 
-HEADLINE = ("held_out", "accuracy", "macro_f1", "log_loss", "ece", "majority_baseline")  # of the evaluation
+HEADLINE = (  # of the evaluation, as far as it has them
+    "held_out",
+    "accuracy",
+    "micro_f1",
+    "macro_f1",
+    "example_f1",
+    "log_loss",
+    "ece",
+    "majority_baseline",
+)
+Answer = int | list[int]  # of a held-out sample, as it is kept: which label, or which ones
 GATE_ATTEMPTS = 3  # the alias may move while a job runs; then the gate asks again, against the new live version
 
 
@@ -57,15 +69,17 @@ class Publishing:
             targets = np.array(snapshot.targets, np.int64)
             if not len(fitted.held_out.rows):
                 return unmeasured(snapshot.labels, len(targets))
-            facets = self._samples.facets(self._project.id)
-            return evaluate(
-                fitted.held_out,
-                targets,
-                snapshot.labels,
-                seed=self._wish.seed,
-                frozen=np.flatnonzero(np.array(snapshot.folds) == HOLDOUT) if snapshot.holdout else None,
-                facets=[facets.get(sample, {}) for sample in snapshot.sample_ids] if facets else None,
-                scope=fitted.graft.head.scope,
+            known = self._samples.facets(self._project.id)
+            facets = [known.get(sample, {}) for sample in snapshot.sample_ids] if known else None
+            frozen = np.flatnonzero(np.array(snapshot.folds) == HOLDOUT) if snapshot.holdout else None
+            held_out, head, seed = fitted.held_out, fitted.graft.head, self._wish.seed
+            if head.thresholds is None:
+                return evaluate(
+                    held_out, targets, snapshot.labels, seed, frozen=frozen, facets=facets, scope=head.scope
+                )
+            truth, left_out = truth_of(snapshot, head.labels), sorted({*snapshot.labels} - {*head.labels})
+            return evaluate_sets(
+                held_out, truth, head.labels, head.thresholds, seed, left_out=left_out, frozen=frozen, facets=facets
             )
 
     def publish(
@@ -98,17 +112,17 @@ class Publishing:
         alias = self._registry.alias(self._project.id, LIVE)
         live = None if alias is None else alias.version
         self._progress.phase("gate", 0.0)
-        guesses = fitted.held_out.probabilities.argmax(axis=1).tolist()
         rows: list[int] = fitted.held_out.rows.tolist()
-        held_out = {snapshot.sample_ids[row]: guess for row, guess in zip(rows, guesses, strict=True)}
-        decision = self._gate(live, fitted.graft.method, _history(snapshot, held_out), groups)
+        held_out = {snapshot.sample_ids[row]: one for row, one in zip(rows, _answers(fitted.held_out), strict=True)}
+        labels = fitted.graft.head.labels
+        decision = self._gate(live, fitted.graft.method, _history(snapshot, labels, held_out), groups)
         self._progress.phase("promote", 0.0)
         new = NewVersion(
             graft=fitted.graft,
             snapshot=snapshot,
             backbone=self._project.backbone,
             evaluation={**asdict(worth), "held_out": held_out},
-            metrics={name: worth.report[name] for name in HEADLINE},
+            metrics={name: worth.report[name] for name in HEADLINE if name in worth.report},
             lineage={
                 "adaptation": self._adaptation.id,
                 "parent": live,
@@ -148,13 +162,25 @@ class Publishing:
                 False, "what is live has learned from samples; names alone replace it only as asked for"
             )
         try:
-            answers: dict[str, int] = self._registry.evaluation(version)["held_out"]
+            answers: dict[str, Answer] = self._registry.evaluation(version)["held_out"]
         except ArtifactCorrupt:
             # Held back for it, the project could never get rid of the damaged version.
             return GateDecision(True, f"the evaluation of version {live} cannot be read: nothing to compare with")
-        history = _history(self._registry.snapshot(version.snapshot), answers)
+        history = _history(self._registry.snapshot(version.snapshot), version.labels, answers)
         return decide(pair(history, candidate, groups), method, version.method)
 
 
-def _history(snapshot: Snapshot, held_out: Mapping[str, int]) -> History:
-    return History(snapshot.told, {sample: snapshot.labels[answer] for sample, answer in held_out.items()})
+def _answers(held_out: HeldOut) -> list[Answer]:
+    """Of each row held out the place of its label, or the places of its labels."""
+    if held_out.answers is None:
+        return held_out.probabilities.argmax(axis=1).tolist()
+    return [np.flatnonzero(row).tolist() for row in held_out.answers]
+
+
+def _history(snapshot: Snapshot, labels: Sequence[str], held_out: Mapping[str, Answer]) -> History:
+    """`labels` are those that the answers index."""
+
+    def told(answer: Answer) -> str:
+        return labels[answer] if isinstance(answer, int) else tell_labels(labels[place] for place in answer)
+
+    return History(snapshot.told, {sample: told(answer) for sample, answer in held_out.items()})

@@ -61,7 +61,7 @@ class HeadBank:
         with self._lock:
             self._generations += 1
             number, start = self._allocate(classes if scope is None else 2 * classes)
-            slot = Slot(number, start, classes, self._generations, bounds)
+            slot = Slot(number, start, classes, self._generations, bounds, head.thresholds)
             page = self._pages[number]
             rows = slice(start, start + classes)
             page.weight[rows] = head.weight / np.float32(head.temperature)
@@ -84,7 +84,9 @@ class HeadBank:
         """Features (rows, dim) -> each row's probabilities over its own head's classes, in label order.
 
         Where the head has a scope one more number follows: how far above the least familiarity the row is, and
-        below 0 it is out of scope. Rows of one head share a matrix product on the page itself, so no weight is copied.
+        below 0 it is out of scope. Where its labels stand alone as many numbers follow: how far each label is above
+        its threshold, and below 0 it is not given.
+        Rows of one head share a matrix product on the page itself, so no weight is copied.
         Raises WrongFeatureSpace.
         """
         replies: list[Floats | StaleSlot] = [StaleSlot("not computed")] * len(routes)
@@ -104,7 +106,9 @@ class HeadBank:
                 for row in rows:
                     replies[row] = stale
                 continue
-            if slot.bounds is None or lengths is None:
+            if slot.thresholds is not None:
+                found = _each(products, slot.thresholds)
+            elif slot.bounds is None or lengths is None:
                 found = _softmax(products)
             else:
                 found = _scoped(products, lengths[own], slot.bounds)
@@ -175,6 +179,16 @@ def _scoped(products: Floats, lengths: Floats, bounds: Bounds) -> Floats:
     # Of exponentials, which cost most, one is enough: SOFTENED is 3, and exp(x / 3)**3 is exp(x).
     chances = softened * softened * softened
     np.divide(chances, chances.sum(axis=1, keepdims=True), out=found[:, :-1])
+    return found
+
+
+def _each(logits: Floats, thresholds: Floats) -> Floats:
+    """Logits (rows, classes) -> probabilities and how far they are above the thresholds, (rows, 2 * classes)."""
+    classes = logits.shape[1]
+    found = np.empty((len(logits), 2 * classes), np.float32)
+    small = np.exp(-np.abs(logits))  # never of a large number
+    np.divide(np.where(logits >= 0, np.float32(1), small), 1 + small, out=found[:, :classes])
+    np.subtract(found[:, :classes], thresholds, out=found[:, classes:])
     return found
 
 

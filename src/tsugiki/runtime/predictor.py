@@ -166,7 +166,7 @@ class Predictor:
     def probabilities(self, project: Project, version: Version, texts: Sequence[str]) -> Floats:
         """The same answers for a job's thread, in the bulk lane: (texts, classes), columns in label order.
 
-        A version with a scope has one column more (see `HeadBank.probabilities`).
+        A version with a scope has one column more, one with thresholds as many (see `HeadBank.probabilities`).
         """
         served = self._backbones.of(version)
         rows = _prepare(served, texts, "END")
@@ -240,8 +240,10 @@ def _finish(
 
 
 def _prediction(target: Target, row: Prepared, probabilities: Floats, top_k: int | None) -> Prediction:
-    """`probabilities` with the margin to the scope's end behind them, where the head has one."""
+    """`probabilities` with the margin to the scope's end behind them, where the head has one, or each label's."""
     labels = target.version.labels
+    if target.project.task == "multi_label":
+        return _set_prediction(labels, row, probabilities, top_k)
     chances, margin = probabilities[: len(labels)], probabilities[len(labels) :]
     scores = tuple((labels[index], float(chances[index])) for index in best_first(chances, top_k))
     label, score = scores[0]
@@ -255,6 +257,22 @@ def _prediction(target: Target, row: Prepared, probabilities: Floats, top_k: int
         truncated=row.truncated,
         tokens=len(row.ids),
         familiarity=familiarity,
+    )
+
+
+def _set_prediction(labels: Sequence[str], row: Prepared, probabilities: Floats, top_k: int | None) -> Prediction:
+    """`probabilities` with each label's margin to its threshold behind them. That none applies is an answer too."""
+    chances, margins = probabilities[: len(labels)], probabilities[len(labels) :]
+    scores = tuple((labels[index], float(chances[index])) for index in best_first(chances, top_k))
+    given = [index for index in best_first(chances, None) if margins[index] >= 0.0]
+    return Prediction(
+        outcome="label",
+        label=labels[given[0]] if given else None,
+        score=scores[0][1],
+        scores=scores,
+        truncated=row.truncated,
+        tokens=len(row.ids),
+        labels=tuple(labels[index] for index in given),
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from tsugiki.domain import Floats
     from tsugiki.ports import Engine
 
 
@@ -34,6 +35,7 @@ class Slot:
     classes: int
     generation: int
     bounds: Bounds | None = field(default=None, compare=False)  # told by the place: not hashed for every row
+    thresholds: Floats | None = field(default=None, compare=False)  # (classes,), of a head whose labels stand alone
 
     @property
     def rows(self) -> int:

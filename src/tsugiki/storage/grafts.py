@@ -34,6 +34,7 @@ HEAD = {"weight", "bias"}
 LORA, DOWN, UP = "lora/", "/down", "/up"  # lora/<module>/down, (in, rank), and lora/<module>/up, (rank, out)
 REPLACED = "replaced/"  # replaced/<parameter>
 MEANS = "means"  # of the scope, (classes, dim)
+THRESHOLDS = "thresholds"  # (classes,), where labels are questions of their own
 KEYS = {"format", "method", "feature_space", "labels", "temperature", "scope", "details"}
 
 
@@ -52,6 +53,8 @@ def encode(graft: Graft) -> bytes:
     tensors = {"weight": graft.head.weight, "bias": graft.head.bias, **_delta_tensors(graft.delta)}
     if scope is not None:
         tensors[MEANS] = scope.means
+    if graft.head.thresholds is not None:
+        tensors[THRESHOLDS] = graft.head.thresholds
     plain = {name: np.ascontiguousarray(values, dtype=np.float32) for name, values in tensors.items()}
     return save(plain, metadata={WORDS: text})
 
@@ -76,7 +79,7 @@ def decode(data: bytes) -> Graft:
     return Graft(
         method=cast(MethodName, words["method"]),
         feature_space=words["feature_space"],
-        head=Head(weight, bias, temperature, labels, _scope(words["scope"], tensors)),
+        head=Head(weight, bias, temperature, labels, _scope(words["scope"], tensors), _thresholds(tensors)),
         details=words["details"],
         delta=_delta(tensors),
     )
@@ -99,7 +102,7 @@ def _delta_tensors(delta: Delta | None) -> dict[str, Floats]:
 
 def _delta(tensors: dict[str, Floats]) -> Delta | None:
     """The kind is told by the tensors' names; a file holds one kind."""
-    beside = {name: values for name, values in tensors.items() if name not in HEAD | {MEANS}}
+    beside = {name: values for name, values in tensors.items() if name not in HEAD | {MEANS, THRESHOLDS}}
     if not beside:
         return None
     if all(name.startswith(REPLACED) for name in beside):
@@ -142,6 +145,12 @@ def _head_tensors(tensors: dict[str, Floats], classes: int) -> tuple[Floats, Flo
     _require(weight.ndim == 2 and weight.shape[1] > 0, "shape of the weight")
     _require(weight.shape[0] == classes and bias.shape == (classes,), "number of classes")
     return weight, bias
+
+
+def _thresholds(tensors: dict[str, Floats]) -> Floats | None:
+    thresholds = tensors.get(THRESHOLDS)
+    _require(thresholds is None or thresholds.shape == tensors["bias"].shape, "number of thresholds")
+    return thresholds
 
 
 def _scope(words: Any, tensors: dict[str, Floats]) -> HeadScope | None:

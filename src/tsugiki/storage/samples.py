@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
-from sqlalchemy import String, cast, func, insert, select
+from sqlalchemy import ColumnElement, String, cast, func, insert, or_, select
 from sqlalchemy.orm import Session
 
-from tsugiki.domain import MAX_SAMPLES, Fix, Json, NewSample, Sample
+from tsugiki.domain import LINE, MAX_SAMPLES, Fix, Json, NewSample, Sample, tell_labels
 from tsugiki.errors import NotFound, TooLarge
 from tsugiki.storage import fixes
 from tsugiki.storage.database import Database
@@ -73,7 +73,7 @@ class Samples:
         """`issue` is the code of one; None filters nothing."""
         query = select(SampleRow).where(SampleRow.project_id == project_id, SampleRow.id > (after or ""))
         if label is not None:
-            query = query.where(SampleRow.label == label)
+            query = query.where(_has_label(label))
         if source is not None:
             query = query.where(SampleRow.source == source)
         if issue is not None:
@@ -140,7 +140,7 @@ class Samples:
         return {id: facets for id, facets in found.items() if facets}
 
     def counts(self, project_id: str) -> dict[str, int]:
-        """How many samples of each label may be trained on, by name of the label."""
+        """How many samples may be trained on, by what is told of them: a label, or a set of labels."""
         query = (
             select(SampleRow.label, func.count())
             .where(SampleRow.project_id == project_id, SampleRow.label.is_not(None), SampleRow.status == "accepted")
@@ -166,6 +166,15 @@ class Samples:
                 fix="Delete samples, or use a second project.",
             )
         return settled
+
+
+def _has_label(label: str) -> ColumnElement[bool]:
+    """As its label, or among its labels. `replace` minds upper and lower case in every database, LIKE does not."""
+    inside = tell_labels([label])
+    return or_(
+        SampleRow.label == label,
+        SampleRow.label.startswith(LINE) & (func.replace(SampleRow.label, inside, "") != SampleRow.label),
+    )
 
 
 def _facets(source: str | None, metadata: Json) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from safetensors import SafetensorError
@@ -18,6 +18,8 @@ from tsugiki.storage.tables import AdaptationRow, ProjectRow
 from tsugiki.storage.version_rows import snapshot_content, snapshot_of
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from tsugiki.domain import Json, Snapshot
     from tsugiki.storage.blobs import Blobs
     from tsugiki.storage.database import Database
@@ -47,7 +49,13 @@ class Unfinished:
 
     def keep_fitted(self, project_id: str, fitted: Fitted, findings: Json, adaptation_id: str, attempt: int) -> None:
         """`findings` are the audit's. Raises Conflict `fenced`."""
-        held_out = save({"rows": fitted.held_out.rows, "probabilities": fitted.held_out.probabilities})
+        tensors: dict[str, NDArray[Any]] = {  # Any: numbers of three kinds
+            "rows": fitted.held_out.rows,
+            "probabilities": fitted.held_out.probabilities,
+        }
+        if fitted.held_out.answers is not None:
+            tensors["answers"] = fitted.held_out.answers
+        held_out = save(tensors)
         pieces: dict[Piece, bytes] = {"graft": grafts.encode(fitted.graft), "held_out": held_out}
         pieces["findings"] = json.dumps(findings, separators=(",", ":")).encode()
         self._keep(project_id, adaptation_id, attempt, pieces)
@@ -60,7 +68,9 @@ class Unfinished:
             return None
         try:
             tensors = load(held_out)
-            answers = HeldOut(tensors["rows"].astype(np.int64), tensors["probabilities"].astype(np.float32))
+            answers = HeldOut(
+                tensors["rows"].astype(np.int64), tensors["probabilities"].astype(np.float32), tensors.get("answers")
+            )
         except (SafetensorError, KeyError) as error:
             raise ArtifactCorrupt("These bytes are no held-out answers.") from error
         return Fitted(grafts.decode(graft), answers)

@@ -67,6 +67,7 @@ def snapshot_content(snapshot: Snapshot) -> Json:
         "targets": list(snapshot.targets),
         "folds": list(snapshot.folds),
         "holdout": snapshot.holdout,
+        "combinations": snapshot.combinations,
     }
 
 
@@ -79,4 +80,5 @@ def snapshot_of(id: str, project_id: str, content: Json) -> Snapshot:
         targets=tuple(content["targets"]),
         folds=tuple(content["folds"]),
         holdout=content["holdout"],
+        combinations=None if (sets := content["combinations"]) is None else tuple(map(tuple, sets)),
     )

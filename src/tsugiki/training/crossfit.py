@@ -73,6 +73,7 @@ def cross_fit_views(
     effort: Effort,
     advance: Callable[[float], None],
     check: Callable[[], None],
+    truths: Floats | None = None,
 ) -> CrossFit:
     """The same where what was held out in a fold was held out from the network too, so each fold has rows of its own.
 
@@ -81,7 +82,7 @@ def cross_fit_views(
     """
     every = [np.ones((1, len(view.train)), np.float32) for view in views]
     splits = [
-        Split(Examples(view.rows, targets, classes), view.train, shares, (view.held,))
+        Split(Examples(view.rows, targets, classes, truths=truths), view.train, shares, (view.held,))
         for view, shares in zip(views, every, strict=True)
     ]
     if len(views) == 1:
@@ -111,7 +112,8 @@ def _compare(
     for i, (block, weight) in enumerate(zip(np.unique(fits.blocks), blend.blocks, strict=True)):
         inside = fits.blocks == block
         others = choose_without(paths[weight].table, i, paths[weight].strengths)
-        chances[inside] = probabilities(paths[weight].scores[others.place][:, inside], others.temperature)
+        scores = paths[weight].scores[others.place][:, inside]
+        chances[inside] = probabilities(scores, others.temperature, each=fits.truths is not None)
     order = np.argsort(fits.held)
     path = paths[blend.whole]
     every = choose(path.table.sum(axis=2), path.strengths)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tsugiki.domain import Fitted, Graft, Head
 from tsugiki.errors import Invalid, Unavailable
 from tsugiki.ports import Trainable
 from tsugiki.training.costs import ENOUGH_SECONDS
@@ -15,12 +14,14 @@ from tsugiki.training.deadline import Deadline
 from tsugiki.training.degenerate import refuse
 from tsugiki.training.effort import plan_effort
 from tsugiki.training.fit import Seen, fit_changed_head
+from tsugiki.training.fitted import fitted_of
 from tsugiki.training.hyperparameters import used
+from tsugiki.training.losses import truths_of
 from tsugiki.training.rounds import PILOT_SHARE, Part, choose_proof, pilot, proofs
 from tsugiki.training.tutor import Taught, Tutor
 
 if TYPE_CHECKING:
-    from tsugiki.domain import Budget, Delta, Floats, Json, TrainingSet
+    from tsugiki.domain import Budget, Delta, Fitted, Floats, Head, Json, TrainingSet
     from tsugiki.ports import Backbone, Progress
     from tsugiki.training.loop import Course
     from tsugiki.training.recipe import Recipe
@@ -54,7 +55,15 @@ def fit_deep(recipe: Recipe, backbone: Backbone, data: TrainingSet, budget: Budg
     left_s = None if budget.seconds is None else deadline.left_s
     effort = plan_effort(len(data.targets), data.features.shape[1], len(data.labels), left_s)
     fitted = fit_changed_head(
-        found.seen, found.features, found.head, data.targets, len(data.labels), effort, progress.phase, progress.check
+        found.seen,
+        found.features,
+        found.head,
+        data.targets,
+        len(data.labels),
+        effort,
+        progress.phase,
+        progress.check,
+        truths_of(data),
     )
     progress.metric("held_out_log_loss", min(fitted.losses))
     details: Json = {
@@ -67,8 +76,7 @@ def fit_deep(recipe: Recipe, backbone: Backbone, data: TrainingSet, budget: Budg
         "course": {name: told for name, told in asdict(found.course).items() if name != "seconds"},
         "strength": fitted.strength,
     }
-    head = Head(fitted.weight, fitted.bias, fitted.temperature, data.labels)
-    return Fitted(Graft(recipe.name, data.feature_space, head, details, found.delta), fitted.held_out)
+    return fitted_of(recipe.name, data, fitted, details, delta=found.delta)
 
 
 @dataclass(frozen=True, slots=True)

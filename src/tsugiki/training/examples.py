@@ -33,13 +33,15 @@ MOST_STOOD_IN = 20.0
 class Examples:
     """`rows` (rows, axes + 1) as `Rotation.apply` gives them, `targets` (rows,) below `classes`.
 
-    `names` (classes, axes + 1) are the same of what each class is called; None where there are none.
+    `names` (classes, axes + 1) are the same of what each class is called; None where there are none. With `truths`
+    (kinds, classes) the targets index these, and a row may be of several classes; names are not heard then.
     """
 
     rows: Floats
     targets: Ints
     classes: int
     names: Floats | None = None
+    truths: Floats | None = None
 
     def pose(self, train: Ints | slice, shares: Floats, name_weight: float, check: Callable[[], None]) -> Problem:
         """The problem of models that train on their `shares` (models, train) of the rows `train`, and on the names."""
@@ -49,7 +51,7 @@ class Examples:
             targets = np.concatenate([targets, np.arange(self.classes)])
             weights = np.broadcast_to(name_weight * self._lacking(), (len(shares), self.classes))
             shares = np.concatenate([shares, weights], axis=1)
-        return pose(rows, targets, self.classes, shares, check)
+        return pose(rows, targets, self.classes, shares, check, self.truths)
 
     def pose_all(self, name_weight: float, check: Callable[[], None]) -> Problem:
         """The problem of one model that trains on everything."""

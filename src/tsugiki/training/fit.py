@@ -13,8 +13,8 @@ from tsugiki.training.crossfit import CrossFit, View, cross_fit, cross_fit_views
 from tsugiki.training.effort import LAST_TOLERANCE, Effort
 from tsugiki.training.examples import Examples
 from tsugiki.training.lbfgs import minimise
+from tsugiki.training.losses import loss_of
 from tsugiki.training.rotation import Rotation, principal_axes
-from tsugiki.training.softmax import starting_weights
 
 if TYPE_CHECKING:
     from tsugiki.domain import Floats, Ints
@@ -63,14 +63,17 @@ def fit_head(
     report: Callable[[Stage, float], None],
     check: Callable[[], None],
     names: Floats | None = None,
+    truths: Floats | None = None,
 ) -> FittedHead:
     """`features` (rows, dim) finite, of two folds or more; every class has rows, or its name's features do.
 
     `names` (classes, dim) are the features of what the classes are called, if that is to be heard. `check` raises to
     stop the work.
+    With `truths` (kinds, classes) the targets index these, and a row may be of several classes or none.
     """
     rotation = principal_axes(features if names is None else np.concatenate([features, names]))
-    examples = Examples(rotation.apply(features), targets, classes, None if names is None else rotation.apply(names))
+    named = None if names is None else rotation.apply(names)
+    examples = Examples(rotation.apply(features), targets, classes, named, truths)
     check()
     report("train", 0.0)
     crossed = cross_fit(examples, folds, effort, lambda part: report("train", part), check)
@@ -86,6 +89,7 @@ def fit_changed_head(
     effort: Effort,
     report: Callable[[Stage, float], None],
     check: Callable[[], None],
+    truths: Floats | None = None,
 ) -> FittedHead:
     """The head for a network that was itself trained: `features` (rows, dim) are the network's that is to be served.
 
@@ -100,7 +104,7 @@ def fit_changed_head(
         scores = None if one.head is None else _scores(one.head, one.features[one.held])
         views.append(View(rows, one.train, one.held, scores))
     report("calibrate", 0.0)
-    crossed = cross_fit_views(views, targets, classes, effort, lambda part: report("calibrate", part), check)
+    crossed = cross_fit_views(views, targets, classes, effort, lambda part: report("calibrate", part), check, truths)
     if crossed.strength is None and trained is not None:
         report("calibrate", 1.0)
         return FittedHead(
@@ -114,7 +118,8 @@ def fit_changed_head(
             held_out=crossed.held_out,
         )
     rotation = principal_axes(features)
-    return _last(rotation, Examples(rotation.apply(features), targets, classes), crossed, report, check)
+    examples = Examples(rotation.apply(features), targets, classes, truths=truths)
+    return _last(rotation, examples, crossed, report, check)
 
 
 def _last(
@@ -128,7 +133,7 @@ def _last(
     assert crossed.strength is not None, "only a trained head has none; this is a bug"
     report("calibrate", 0.0)
     problem = examples.pose_all(crossed.name_weight, check)
-    start = starting_weights(problem) if crossed.start is None else crossed.start
+    start = loss_of(problem).start(problem) if crossed.start is None else crossed.start
     solution = minimise(problem, start, crossed.strength, LAST_TOLERANCE)
     weights = rotation.undo(solution.weights[0])
     report("calibrate", 1.0)

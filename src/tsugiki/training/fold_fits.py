@@ -52,6 +52,7 @@ class FoldFits:
         self._splits = splits
         self._check = check
         self._targets = splits[0].examples.targets
+        self.truths = splits[0].examples.truths
 
     def blend(self) -> Blend:
         """What names are worth; to be asked before anything is followed."""
@@ -65,7 +66,7 @@ class FoldFits:
 
     def is_judged(self, name_weight: float) -> NDArray[np.bool_]:
         """Of each held-out row: did its model see its class? One never seen says nothing for or against a strength."""
-        if name_weight > 0.0:
+        if name_weight > 0.0 or self.truths is not None:
             return np.ones(len(self.held), np.bool_)
         return np.concatenate([_is_judged(split, self._targets) for split in self._splits])
 
@@ -106,7 +107,7 @@ class FoldFits:
         )
 
     def _losses(self, scores: Floats, judged: NDArray[np.bool_]) -> NDArray[np.float64]:
-        return _block_losses(scores, self._targets[self.held], self.blocks, judged)
+        return _block_losses(scores, self._targets[self.held], self.blocks, judged, self.truths)
 
 
 def _mean(models: Sequence[Floats]) -> Floats | None:
@@ -130,9 +131,11 @@ def _seat(weights: Floats) -> Floats:
     return seated
 
 
-def _block_losses(scores: Floats, targets: Ints, blocks: Ints, judged: NDArray[np.bool_]) -> NDArray[np.float64]:
+def _block_losses(
+    scores: Floats, targets: Ints, blocks: Ints, judged: NDArray[np.bool_], truths: Floats | None
+) -> NDArray[np.float64]:
     """Losses summed over the judged rows of each block, (temperatures, blocks)."""
     doubt = 1.0 / (float(judged.sum()) + 2.0)
-    losses = tempered_losses(scores, targets, doubt) * judged
+    losses = tempered_losses(scores, targets, doubt, truths) * judged
     columns = [losses[:, blocks == block].sum(axis=1, dtype=np.float64) for block in np.unique(blocks)]
     return np.stack(columns, axis=1)

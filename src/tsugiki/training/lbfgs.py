@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tsugiki.training.softmax import Point, Problem, curvature, evaluate, starting_weights
+from tsugiki.training.losses import Loss, loss_of
+from tsugiki.training.softmax import Point, Problem
 
 if TYPE_CHECKING:
     from tsugiki.domain import Floats
@@ -42,7 +43,7 @@ class _Pair:
 
 def follow(problem: Problem, strengths: Sequence[float], tolerance: float) -> Iterator[Solution]:
     """The optimum at each strength, each started from the one before: give them from strong to weak."""
-    weights = starting_weights(problem)
+    weights = loss_of(problem).start(problem)
     for strength in strengths:
         solution = minimise(problem, weights, strength, tolerance)
         weights = solution.weights
@@ -51,15 +52,16 @@ def follow(problem: Problem, strengths: Sequence[float], tolerance: float) -> It
 
 def minimise(problem: Problem, start: Floats, strength: float, tolerance: float) -> Solution:
     """Stops when one more Newton-like step would lower the loss by less than about `tolerance` of itself."""
-    easing = 1.0 / curvature(problem, start, strength)
-    point = evaluate(problem, start, strength)
+    loss = loss_of(problem)
+    easing = 1.0 / loss.curvature(problem, start, strength)
+    point = loss.evaluate(problem, start, strength)
     pairs: list[_Pair] = []
     for steps in range(MAX_STEPS):
         direction = _direction(point.gradient, pairs, easing)
         slope = _dot(direction, point.gradient)
         if -slope <= tolerance * point.loss:
             return Solution(point.weights, point.loss, steps)
-        reached = _search(problem, point, direction, slope, strength)
+        reached = _search(problem, loss, point, direction, slope, strength)
         if reached is None:
             return Solution(point.weights, point.loss, steps)
         step, change = reached.weights - point.weights, reached.gradient - point.gradient
@@ -87,12 +89,14 @@ def _direction(gradient: Floats, pairs: Sequence[_Pair], easing: Floats) -> Floa
     return ahead
 
 
-def _search(problem: Problem, point: Point, direction: Floats, slope: float, strength: float) -> Point | None:
+def _search(
+    problem: Problem, loss: Loss, point: Point, direction: Floats, slope: float, strength: float
+) -> Point | None:
     """The first of 1, 0.4, 0.16, ... of `direction` that lowers the loss enough; None if rounding hides all of them."""
     length = 1.0
     while length >= SHORTEST:
         step = np.multiply(direction, length, dtype=np.float32)
-        reached = evaluate(problem, point.weights + step, strength)
+        reached = loss.evaluate(problem, point.weights + step, strength)
         if reached.loss <= point.loss + DECREASE * length * slope:
             return reached
         length *= 0.4

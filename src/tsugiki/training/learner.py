@@ -23,11 +23,15 @@ LONGEST_STEP = 1.0  # norm of the gradient beyond which it is clipped, the usual
 
 @dataclass(frozen=True, slots=True)
 class Aim:
-    """What is minimised: cross-entropy, the truth softened by `smoothing`, classes by `weights` (classes,) or alike."""
+    """What is minimised: cross-entropy, the truth softened by `smoothing`, classes by `weights` (classes,) or alike.
+
+    With `truths` (kinds, classes), which targets index then, the binary cross-entropy of each class, summed.
+    """
 
     smoothing: float
     weights: Floats | None
     head_rate: float
+    truths: Floats | None = None
 
 
 class Learner:
@@ -61,6 +65,7 @@ class Learner:
         self._replay = None if below is None else replay_below(network, below.first)
         self._network = network.to(where, kind)
         self._class_weights = None if aim.weights is None else torch.from_numpy(aim.weights).to(where)
+        self._truths = None if aim.truths is None else torch.from_numpy(aim.truths).to(where)
         self._weight = torch.from_numpy(head.weight / np.float32(head.temperature)).to(where).requires_grad_(True)
         self._bias = torch.from_numpy(head.bias / np.float32(head.temperature)).to(where).requires_grad_(True)
         groups = [
@@ -79,9 +84,7 @@ class Learner:
         """One batch at `rate` times the peak rates; the loss before it. If that is no number, nothing changes."""
         scores = self._scores(batch)
         wanted = torch.from_numpy(targets).to(scores.device)
-        loss = torch.nn.functional.cross_entropy(
-            scores, wanted, weight=self._class_weights, label_smoothing=self._smoothing
-        )
+        loss = self._loss(scores, wanted)
         value = float(loss.detach())
         if value != value or value == float("inf"):
             return value
@@ -131,6 +134,15 @@ class Learner:
             setattr(self._network, LOWER, self._below.batch_lower(batch))
         features = self._network(ids, mask)
         return torch.nn.functional.linear(features, self._weight, self._bias)
+
+    def _loss(self, scores: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+        if self._truths is None:
+            return torch.nn.functional.cross_entropy(
+                scores, wanted, weight=self._class_weights, label_smoothing=self._smoothing
+            )
+        truth = self._truths[wanted] * (1.0 - self._smoothing) + 0.5 * self._smoothing
+        each = torch.nn.functional.binary_cross_entropy_with_logits(scores, truth, reduction="none")
+        return each.sum(dim=1).mean()
 
     def _copy_masters(self) -> None:
         with torch.no_grad():

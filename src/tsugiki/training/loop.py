@@ -48,13 +48,22 @@ class Pupil(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Lessons:
-    """`rows` token ids of every sample, `targets` (samples,); `train` and `watched` index them."""
+    """`rows` token ids of every sample, `targets` (samples,); `train` and `watched` index them.
+
+    With `truths` (kinds, classes) the targets index these: a sample may be of several classes.
+    """
 
     rows: Sequence[Ints]
     targets: Ints
     train: Ints
     watched: Ints
     classes: int
+    truths: Floats | None = None
+
+    @property
+    def chance_loss(self) -> float:
+        """Of guessing by chance, in nats a sample."""
+        return float(np.log(self.classes)) if self.truths is None else self.classes * float(np.log(2.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +136,7 @@ class _Run:
                 self._lessons.targets[self._lessons.train[batch]],
                 rate_at((self._steps + 0.5) / self._whole),
             )
-            if not loss < DIVERGED * np.log(self._lessons.classes) + 1.0:
+            if not loss < DIVERGED * self._lessons.chance_loss + 1.0:
                 stopped = "diverged"
                 break
             self._steps += 1
@@ -196,7 +205,8 @@ def watched_loss(learner: Pupil, lessons: Lessons, check: Callable[[], None]) ->
         scores[part] = learner.scores(watched[part])
     if not np.isfinite(scores).all():
         return float("inf")
-    losses = tempered_losses(np.ascontiguousarray(scores.T), lessons.targets[watched], 1.0 / (len(watched) + 2.0))
+    doubt = 1.0 / (len(watched) + 2.0)
+    losses = tempered_losses(np.ascontiguousarray(scores.T), lessons.targets[watched], doubt, lessons.truths)
     return float(losses.mean(axis=1).min())
 
 

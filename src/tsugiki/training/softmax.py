@@ -30,6 +30,8 @@ class Problem:
     `shares` (models, rows) float32: 1 where a model trains on a row, 0 where the row is held out from it;
     `support` (models, classes): how many rows of each class that leaves. `check` raises to stop the work; it is
     called at least once a chunk, which takes milliseconds.
+    With `truths` (kinds, classes) of 0 and 1 the targets index these, and a row may be of several classes or none: see
+    sigmoid.py.
     """
 
     rows: Floats
@@ -37,6 +39,7 @@ class Problem:
     shares: Floats
     support: Floats
     check: Callable[[], None]
+    truths: Floats | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -49,6 +52,11 @@ class Problem:
             self.check()
             yield slice(start, start + step)
 
+    def truth_of(self, part: slice) -> Floats:
+        """(classes, rows) of 0 and 1."""
+        assert self.truths is not None, "each row is of one class: this is a bug"
+        return self.truths[self.targets[part]].T
+
 
 @dataclass(frozen=True, slots=True)
 class Point:
@@ -59,10 +67,18 @@ class Point:
     gradient: Floats
 
 
-def pose(rows: Floats, targets: Ints, classes: int, shares: Floats, check: Callable[[], None]) -> Problem:
-    """A problem with its support counted; `targets` are below `classes`."""
-    support = np.stack([np.bincount(targets, share, classes) for share in shares]).astype(np.float32)
-    return Problem(rows, targets, shares, support, check)
+def pose(
+    rows: Floats,
+    targets: Ints,
+    classes: int,
+    shares: Floats,
+    check: Callable[[], None],
+    truths: Floats | None = None,
+) -> Problem:
+    """A problem with its support counted; `targets` are below `classes`, or index `truths` (kinds, classes)."""
+    kinds = classes if truths is None else len(truths)
+    counts = np.stack([np.bincount(targets, share, kinds) for share in shares]).astype(np.float32)
+    return Problem(rows, targets, shares, counts if truths is None else counts @ truths, check, truths)
 
 
 def starting_weights(problem: Problem) -> Floats:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tsugiki.training.sigmoid import losses_of, sigmoid
+
 if TYPE_CHECKING:
     from tsugiki.domain import Floats, Ints
 
@@ -20,12 +22,17 @@ TEMPERATURES = tuple(2.0 ** (i / 2 - 4) for i in range(17))
 CHUNK_SCORES = 1 << 18  # 1 MiB of float32, for it is gone over once a temperature
 
 
-def tempered_losses(scores: Floats, targets: Ints, doubt: float) -> Floats:
+def tempered_losses(scores: Floats, targets: Ints, doubt: float, truths: Floats | None = None) -> Floats:
     """Log loss of each row at each temperature, (temperatures, rows), from `scores` (classes, rows).
+
+    With `truths` (kinds, classes), which `targets` index then, each class is a question of its own, and a row's loss
+    the sum of theirs.
 
     `doubt` is the chance given to all wrong classes together instead of 0: with few rows, a set answered without a
     mistake is not proof of certainty (Platt 1999 takes 1 / (rows + 2)).
     """
+    if truths is not None:
+        return _each_tempered(scores, truths[targets].T, doubt)
     classes, rows = scores.shape
     losses = np.empty((len(TEMPERATURES), rows), np.float32)
     step = max(64, CHUNK_SCORES // classes)
@@ -53,8 +60,19 @@ def refine(losses: Sequence[float], best: int) -> float:
     return TEMPERATURES[best] * (TEMPERATURES[1] / TEMPERATURES[0]) ** shift
 
 
-def probabilities(scores: Floats, temperature: float) -> Floats:
-    """softmax(scores / temperature), (classes, rows) -> (rows, classes); each row sums to 1."""
+def _each_tempered(scores: Floats, truth: Floats, doubt: float) -> Floats:
+    expected = (truth + np.float32(doubt) * (1 - 2 * truth)).astype(np.float32)
+    each = (losses_of(scores * np.float32(1.0 / temperature), expected).sum(axis=0) for temperature in TEMPERATURES)
+    return np.stack(list(each))
+
+
+def probabilities(scores: Floats, temperature: float, *, each: bool = False) -> Floats:
+    """softmax(scores / temperature), (classes, rows) -> (rows, classes); each row sums to 1.
+
+    By `each` the sigmoid instead, of every class by itself.
+    """
+    if each:
+        return sigmoid(scores.T / np.float32(temperature))
     chances = scores.T / np.float32(temperature)
     chances -= chances.max(axis=1, keepdims=True)
     np.exp(chances, out=chances)

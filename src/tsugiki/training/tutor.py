@@ -15,9 +15,10 @@ from tsugiki.training.costs import ENGINE_S, Size, epoch_seconds, features_secon
 from tsugiki.training.effort import LAST_TOLERANCE, USUAL_STRENGTH
 from tsugiki.training.lbfgs import minimise
 from tsugiki.training.loop import Course, Lessons, train
+from tsugiki.training.losses import loss_of, truths_of
 from tsugiki.training.network import ENCODER, Attached, blocks_of, compute_type, device, width_of
 from tsugiki.training.rotation import principal_axes
-from tsugiki.training.softmax import pose, starting_weights
+from tsugiki.training.softmax import pose
 
 if TYPE_CHECKING:
     import torch
@@ -83,12 +84,13 @@ class Tutor:
         data, recipe = self._data, self._recipe
         network, attached = self._fresh(data.seed)
         head = self._first_head(part.train)
-        aim = Aim(
-            recipe.label_smoothing, class_weights(data.targets[part.train], len(data.labels)), recipe.head_learning_rate
-        )
+        weights = None
+        if data.combinations is None:
+            weights = class_weights(data.targets[part.train], len(data.labels))
+        aim = Aim(recipe.label_smoothing, weights, recipe.head_learning_rate, truths_of(data))
         self._check()
         learner = Learner(network, attached, data.rows, self._below, head, aim, self._where, self._kind)
-        lessons = Lessons(data.rows, data.targets, part.train, part.watched, len(data.labels))
+        lessons = Lessons(data.rows, data.targets, part.train, part.watched, len(data.labels), truths_of(data))
         course = train(learner, lessons, epochs, until, deadline, data.seed, report, self._check)
         weight, bias = learner.head()
         trained = Head(weight, bias, 1.0, data.labels)
@@ -115,8 +117,8 @@ class Tutor:
         rotation = principal_axes(data.features[train_rows])
         rows = rotation.apply(data.features[train_rows])
         shares = np.ones((1, len(rows)), np.float32)
-        problem = pose(rows, data.targets[train_rows], classes, shares, self._check)
-        found = minimise(problem, starting_weights(problem), USUAL_STRENGTH, LAST_TOLERANCE)
+        problem = pose(rows, data.targets[train_rows], classes, shares, self._check, truths_of(data))
+        found = minimise(problem, loss_of(problem).start(problem), USUAL_STRENGTH, LAST_TOLERANCE)
         weights = rotation.undo(found.weights[0])
         return Head(np.ascontiguousarray(weights[:, :-1]), weights[:, -1].copy(), 1.0, data.labels)
 

@@ -4,6 +4,6 @@ from tsugiki.data.audit.clusters import fold_groups
 from tsugiki.data.audit.finding import ADVICE
 from tsugiki.data.audit.lengths import Lengths
 from tsugiki.data.audit.neighbours import Neighbours, search
-from tsugiki.data.audit.report import Material, audit
+from tsugiki.data.audit.report import Material, Sets, audit
 
-__all__ = ["ADVICE", "Lengths", "Material", "Neighbours", "audit", "fold_groups", "search"]
+__all__ = ["ADVICE", "Lengths", "Material", "Neighbours", "Sets", "audit", "fold_groups", "search"]

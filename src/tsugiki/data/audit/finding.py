@@ -27,7 +27,8 @@ class Finding:
     """About one row (`row`), or one label (`label`) where `row` is None.
 
     `evidence` are the rows that show it, the most telling first. `score` is 0..1, the surer the higher, where the
-    code has one; `suggested` is the label that would be right, as an index.
+    code has one; `suggested` is the label that would be right, as an index; where a row may have several, `wrong` are
+    those that it has and should not, or has not and should.
     """
 
     code: Code
@@ -36,6 +37,7 @@ class Finding:
     evidence: tuple[int, ...] = ()
     score: float | None = None
     suggested: int | None = None
+    wrong: tuple[int, ...] = ()
     detail: str = ""  # figures beside the code's own words
 
 

@@ -14,9 +14,11 @@ from tsugiki.data.audit.duplicates import duplicates
 from tsugiki.data.audit.finding import ADVICE, Finding
 from tsugiki.data.audit.lengths import lengths
 from tsugiki.data.audit.outliers import outliers
-from tsugiki.data.audit.suspects import suspects
+from tsugiki.data.audit.suspects import set_suspects, suspects
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from tsugiki.data.audit.lengths import Lengths
     from tsugiki.data.audit.neighbours import Neighbours
     from tsugiki.domain import HeldOut, Json, Snapshot
@@ -26,14 +28,26 @@ MOST_LISTED = 1_000  # findings of one code; more are counted, and nobody reads 
 
 
 @dataclass(frozen=True, slots=True)
+class Sets:
+    """Which of the `labels` that were learnt each row has, `truth` (rows, labels); `held_out` answers are of these."""
+
+    labels: Sequence[str]
+    truth: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
 class Material:
-    """What an audit reads: `groups` (rows,) of equal inputs, and the rest as their owners say."""
+    """What an audit reads: `groups` (rows,) of equal inputs, and the rest as their owners say.
+
+    `sets` where a row may have several labels.
+    """
 
     snapshot: Snapshot
     groups: Sequence[str]
     near: Neighbours
     lengths: Lengths
     held_out: HeldOut
+    sets: Sets | None = None
 
 
 def audit(material: Material, kept: Collection[tuple[str, str]] = ()) -> Json:
@@ -52,7 +66,7 @@ def audit(material: Material, kept: Collection[tuple[str, str]] = ()) -> Json:
         counts["found"] += 1
         if counts["listed"] < MOST_LISTED:
             counts["listed"] += 1
-            findings.append(_as_json(finding, snapshot))
+            findings.append(_as_json(finding, material))
     return {
         "format": FORMAT,
         "samples": len(snapshot.sample_ids),
@@ -68,6 +82,15 @@ def _found(material: Material) -> Iterator[Finding]:
     targets = np.array(snapshot.targets, np.int64)
     folds = np.array(snapshot.folds, np.int64)
     missed = np.zeros(len(targets), np.bool_)
+    if material.sets is not None and held_out.answers is not None:
+        truth = material.sets.truth
+        missed[held_out.rows] = (held_out.answers != truth[held_out.rows]).any(axis=1)
+        return chain(
+            set_suspects(truth, held_out.rows, held_out.probabilities, material.near),
+            duplicates(material.groups, targets, folds, material.near),
+            outliers(material.near),
+            lengths(material.lengths, missed),
+        )
     missed[held_out.rows] = held_out.probabilities.argmax(axis=1) != targets[held_out.rows]
     return chain(
         suspects(targets, held_out.rows, held_out.probabilities, material.near),
@@ -78,16 +101,13 @@ def _found(material: Material) -> Iterator[Finding]:
     )
 
 
-def _as_json(finding: Finding, snapshot: Snapshot) -> Json:
-    advice = ADVICE[finding.code]
-    row, label = finding.row, finding.label
-    if row is not None:
-        label = snapshot.targets[row]
-    assert label is not None, "a finding is about a row or a label: this is a bug"
+def _as_json(finding: Finding, material: Material) -> Json:
+    advice, snapshot = ADVICE[finding.code], material.snapshot
+    row = finding.row
     told: Json = {
         "code": finding.code,
         "sample": None if row is None else snapshot.sample_ids[row],
-        "label": snapshot.labels[label],
+        **_labels_of(finding, snapshot),
         "pointer": advice.pointer,
         "detail": f"{advice.detail} ({finding.detail})" if finding.detail else advice.detail,
         "fix": advice.fix,
@@ -98,4 +118,19 @@ def _as_json(finding: Finding, snapshot: Snapshot) -> Json:
         told["score"] = finding.score
     if finding.suggested is not None:
         told["suggested_label"] = snapshot.labels[finding.suggested]
+    if finding.wrong and material.sets is not None:
+        wrong = {material.sets.labels[label] for label in finding.wrong}
+        told["suggested_labels"] = sorted(wrong ^ set(told["labels"]))
     return told
+
+
+def _labels_of(finding: Finding, snapshot: Snapshot) -> Json:
+    """`labels` besides where a row may have several; `label` is then the only one or None."""
+    if finding.row is None:
+        assert finding.label is not None, "a finding is about a row or a label: this is a bug"
+        return {"label": snapshot.labels[finding.label]}
+    target = snapshot.targets[finding.row]
+    if snapshot.combinations is None:
+        return {"label": snapshot.labels[target]}
+    labels = [snapshot.labels[place] for place in snapshot.combinations[target]]
+    return {"label": labels[0] if len(labels) == 1 else None, "labels": labels}

@@ -11,6 +11,8 @@ from tsugiki.data.audit.confident import label_issues
 from tsugiki.data.audit.finding import Finding
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from tsugiki.data.audit.neighbours import Neighbours
     from tsugiki.domain import Floats, Ints
 
@@ -42,6 +44,34 @@ def suspects(targets: Ints, held: Ints, probabilities: Floats, near: Neighbours)
             score=round((1 + margin) / 2, 4),
             suggested=suggested,
             detail=f"{_percent(margin)} more probability than its own",
+        )
+
+
+def set_suspects(truth: NDArray[np.bool_], held: Ints, probabilities: Floats, near: Neighbours) -> Iterator[Finding]:
+    """The same where a row may have several labels: `truth` (rows, labels), `probabilities` (held, labels).
+
+    Each label is a question of two answers; a row is named once, with all its labels that are probably wrong.
+    """
+    given = truth[held]
+    wrong: dict[int, list[tuple[float, int]]] = {}
+    for label in range(truth.shape[1]):
+        chances = np.stack([1.0 - probabilities[:, label], probabilities[:, label]], axis=1)
+        for place in label_issues(given[:, label].astype(np.int64), chances).tolist():
+            margin = float(chances[place, 1 - int(given[place, label])] - chances[place, int(given[place, label])])
+            if margin > 0.0:
+                wrong.setdefault(place, []).append((margin, label))
+    for place, found in sorted(wrong.items(), key=lambda one: -max(one[1])[0]):
+        row, surest = int(held[place]), max(found)
+        suggested = truth[row, surest[1]] ^ True
+        around = near.rows[row]
+        evidence = around[truth[around, surest[1]] == suggested][:EVIDENCE]
+        yield Finding(
+            "label_suspect",
+            row,
+            evidence=tuple(evidence.tolist()),
+            score=round((1 + surest[0]) / 2, 4),
+            wrong=tuple(label for _, label in sorted(found, reverse=True)),
+            detail=f"{len(found)} of its labels are missing or too many, the surest by {_percent(surest[0])}",
         )
 
 
