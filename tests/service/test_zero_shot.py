@@ -102,14 +102,15 @@ def test_a_single_label_names_nothing_to_choose_from(http: httpx.Client) -> None
     refused(http.post(f"{alone}/adaptations", json={"method": "zero_shot"}), 422, "too_few_labels")
 
 
-def test_an_export_waits_for_samples_to_be_compared_on(http: httpx.Client) -> None:
+def test_an_export_is_compared_on_the_labels_until_there_are_samples(http: httpx.Client) -> None:
     project = make(http, "exported")
     done = good(http.post(f"{project}/versions/1/exports", json={"wait_seconds": 60}))
-    assert done["status"] == "failed" and "no samples to compare" in done["error"]["detail"]
-    good(http.post(f"{project}/samples", json={"samples": SAMPLES[:6]}))
-    done = good(http.post(f"{project}/versions/1/exports", json={"wait_seconds": 60}))
     assert done["status"] == "succeeded", done["error"]
-    assert done["parity"]["label_agreement"] == 1.0
+    assert (done["parity"]["over"], done["parity"]["label_agreement"]) == ("labels", 1.0)
+    good(http.post(f"{project}/samples", json={"samples": SAMPLES[:6]}))
+    later = good(http.post(f"{project}/versions/1/exports", json={"precision": "int8", "wait_seconds": 60}))
+    assert later["status"] == "succeeded", later["error"]
+    assert later["parity"]["over"] == "samples"
 
 
 def test_other_tenants_labels_are_none_of_it(http: httpx.Client, stranger: Tenant) -> None:
