@@ -103,7 +103,7 @@ class _Onward(NamedTuple):
 
 
 def _next(chosen: Verdict, verdicts: Sequence[Verdict], profile: Profile, budget: Budget) -> _Onward:
-    """The cheapest deeper method that may pay, or why there is none."""
+    """The cheapest deeper method of those that may pay about as much as the best, or why there is none."""
     deeper = [v for v in verdicts if v.method not in FAST]
     if chosen.method == "zero_shot":
         return _Onward(None, (f"next: the head, from {profile.labels} labelled samples on",))
@@ -119,9 +119,11 @@ def _next(chosen: Verdict, verdicts: Sequence[Verdict], profile: Profile, budget
     if not payable:
         why = "; ".join(f"{v.method}: {v.skipped or f'{v.seconds:.0f} s of the {allowed:g} s allowed'}" for v in deeper)
         return _Onward(None, (f"a deeper method may pay ({_points(expected)}), but none may run: {why}",))
-    best = min(payable, key=lambda v: v.seconds)
+    gains = {v.method: gain(profile.closeness, profile.median_per_label, v.method) for v in payable}
+    most = max(found.expected for found in gains.values())
+    best = min((v for v in payable if gains[v.method].expected >= most - WORTH), key=lambda v: v.seconds)
     cost = f"estimated at {best.seconds:.0f} s and {best.peak_bytes / 2**20:.0f} MiB"
-    return _Onward(best.method, (f"next {best.method}: {_points(expected)}, {cost}; it must pass the gate",))
+    return _Onward(best.method, (f"next {best.method}: {_points(gains[best.method])}, {cost}; it must pass the gate",))
 
 
 def _assessed(method: Method, profile: Profile, budget: Budget) -> Verdict:
@@ -139,7 +141,7 @@ def _expected(verdict: Verdict, profile: Profile) -> Verdict:
         return verdict
     if verdict.method == "head":
         return replace(verdict, score=near.accuracy, ci95=near.ci95)
-    more = gain(near, profile.median_per_label)
+    more = gain(near, profile.median_per_label, verdict.method)
     interval = (near.ci95[0] + more.low, min(1.0, near.ci95[1] + more.high))
     return replace(verdict, score=near.accuracy + more.expected, ci95=interval)
 
