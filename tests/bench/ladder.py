@@ -82,7 +82,7 @@ def measure(running: Running) -> list[Figure]:
     with Client(running.url, running.key, timeout_s=600) as client:
         for climb in LADDER:
             done = [_climb(client, climb, draw) for draw in range(climb.draws)]
-            print(climb.what, *done, sep="\n  ", file=sys.stderr, flush=True)  # it takes most of an hour to the end
+            _tell(climb, done)
             head, auto = mean(one.head for one in done), mean(one.auto for one in done)
             note = "; ".join(dict.fromkeys(f"{one.method}: {one.told}" for one in done))
             figures.append(Figure(f"head, {climb.what}", head, "%"))
@@ -108,7 +108,7 @@ def _beside_setfit(client: Client) -> list[Figure]:
         figures.append(Figure(f"auto, {climb.what}", ours[-1], "%", note=spread))
         try:
             found = [_setfit(climb, draw) for draw in range(SETFIT_DRAWS)]
-            print(climb.what, *done, *found, sep="\n  ", file=sys.stderr, flush=True)
+            _tell(climb, [*done, *found])
         except PeerFailed as failure:
             return [*figures, Figure("auto ÷ SetFit, eight a label", None, "", 1.0, "more", str(failure))]
         theirs.append(mean(score for score, _ in found))
@@ -120,6 +120,12 @@ def _beside_setfit(client: Client) -> list[Figure]:
         Figure("mean with eight a label, auto; limit: SetFit", mean(ours), "%", mean(theirs), "more"),
         Figure("longest time of auto ÷ SetFit's", max(parts), "", SETFIT_PART),
     ]
+
+
+def _tell(climb: Climb, done: Sequence[object]) -> None:
+    """At once: it takes most of an hour to the end."""
+    sys.stderr.write("\n  ".join(map(str, [climb.what, *done])) + "\n")
+    sys.stderr.flush()
 
 
 def _climb(client: Client, climb: Climb, draw: int) -> Climbed:
