@@ -37,7 +37,9 @@ from .words import (
 )
 
 if TYPE_CHECKING:
-    from .numbers import Floats, Ints
+    from .numbers import Bools as Bools
+    from .numbers import Floats as Floats
+    from .numbers import Ints as Ints
 
 __all__ = [
     "Adaptation",
@@ -53,14 +55,12 @@ __all__ = [
     "Fitted",
     "Fix",
     "FixAction",
-    "Floats",
     "GateDecision",
     "GateRule",
     "Graft",
     "Head",
     "HeadScope",
     "HeldOut",
-    "Ints",
     "JobStatus",
     "Json",
     "Key",
