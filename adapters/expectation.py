@@ -29,9 +29,9 @@ class _Known(NamedTuple):
 # sample is taken to teach nothing. The spread at 10 a label is the interval: from nothing to twice as much.
 KNOWN = (_Known(1, 0.0), _Known(10, 0.05), _Known(130, 0.10), _Known(1_700, 0.40))
 AT_MOST = 2.0
-# Of what all of the network would remove. Not measured beside each other: it is assumed that the top blocks, or
-# matrices beside them, reach most of it, so that the rest is worth a dearer training only where there is much to gain.
-REACHED: Mapping[MethodName, float] = {"lora": 0.8, "partial": 0.8, "full": 1.0}
+# Of what training all of the network would bring. amazon_cf_en, all samples, Matthews x 100: the head 64.1, the top two
+# blocks 78.6, all of it 84.6 by a plain loop. LoRA in the top blocks was not measured there and is taken for the same.
+REACHED: Mapping[MethodName, float] = {"lora": 0.7, "partial": 0.7, "full": 1.0}
 USUAL_ERROR = 0.13  # of the head with 10 a label: 13.8, 10.0 and 16.4 % on banking77, clinc150 and hwu64
 
 

@@ -72,8 +72,8 @@ def test_auto_takes_the_best_of_what_answers_within_a_request(profile: Profile, 
     [
         (replace(MANY, closeness=near(0.83)), Budget(), (LORA, FULL), "full", "next full: 6.8 points expected"),
         # What the cheaper one is thought to lack is less than a point.
-        (replace(MANY, closeness=near(0.9)), Budget(), (LORA, FULL), "lora", "next lora: 3.2 points expected"),
-        (replace(MANY, closeness=near(0.9)), Budget(), (FULL, LORA), "lora", "it must pass the gate"),
+        (replace(MANY, closeness=near(0.92)), Budget(), (LORA, FULL), "lora", "next lora: 2.2 points expected"),
+        (replace(MANY, closeness=near(0.92)), Budget(), (FULL, LORA), "lora", "it must pass the gate"),
         (
             replace(MANY, closeness=near(0.83)),
             Budget(),
@@ -106,8 +106,8 @@ def test_candidates_tell_what_accuracy_to_expect_with_its_interval() -> None:
     zero_shot, head, lora = made.candidates
     assert (zero_shot.score, zero_shot.ci95) == (None, None)
     assert (head.score, head.ci95) == (0.8, pytest.approx((0.75, 0.85)))
-    assert lora.score == pytest.approx(0.864)
-    assert lora.ci95 == pytest.approx((0.75, 0.978)), "fine-tuning may bring nothing, or twice what it did elsewhere"
+    assert lora.score == pytest.approx(0.856)
+    assert lora.ci95 == pytest.approx((0.75, 0.962)), "fine-tuning may bring nothing, or twice what it did elsewhere"
     assert all(verdict.score is None for verdict in plan(METHODS, PROFILE, Budget(), "auto").candidates)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from service.launch import Running, serving
-from tests.bench import adapting, audit, gate, ladder, memory, quality, scope, truth, workers
+from tests.bench import adapting, audit, gate, ladder, memory, quality, scope, training, truth, workers
 from tests.bench.figures import Figure, report
 from tests.bench.process import become_served
 
@@ -19,7 +19,11 @@ THROUGH_SERVICE: Mapping[str, Callable[[Running], list[Figure]]] = {
     "audit": audit.measure,
     "ladder": ladder.measure,
 }
-IN_HOME: Mapping[str, Callable[[Path], list[Figure]]] = {"workers": workers.measure, "memory": memory.measure}
+IN_HOME: Mapping[str, Callable[[Path], list[Figure]]] = {
+    "workers": workers.measure,
+    "memory": memory.measure,
+    "training": training.measure,
+}
 ALONE: Mapping[str, Callable[[], list[Figure]]] = {"truth": truth.measure, "gate": gate.measure}
 PARTS = (*THROUGH_SERVICE, *IN_HOME, *ALONE)
 
