@@ -18,6 +18,7 @@ THROUGH_SERVICE: Mapping[str, Callable[[Running], list[Figure]]] = {
     "scope": scope.measure,
     "audit": audit.measure,
     "ladder": ladder.measure,
+    "few": ladder.measure_few,
 }
 IN_HOME: Mapping[str, Callable[[Path], list[Figure]]] = {
     "workers": workers.measure,
