@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Literal, NamedTuple
 
-from adapters.expectation import WORTH, Gain, fewest_per_label, gain
+from adapters.expectation import ALIKE, WORTH, Gain, fewest_per_label, gain
 from tsugiki.domain import (
     MAX_LABELS,
     MAX_SAMPLES,
@@ -121,7 +121,7 @@ def _next(chosen: Verdict, verdicts: Sequence[Verdict], profile: Profile, budget
         return _Onward(None, (f"a deeper method may pay ({_points(expected)}), but none may run: {why}",))
     gains = {v.method: gain(profile.closeness, profile.median_per_label, v.method) for v in payable}
     most = max(found.expected for found in gains.values())
-    best = min((v for v in payable if gains[v.method].expected >= most - WORTH), key=lambda v: v.seconds)
+    best = min((v for v in payable if gains[v.method].expected >= most - ALIKE), key=lambda v: v.seconds)
     cost = f"estimated at {best.seconds:.0f} s and {best.peak_bytes / 2**20:.0f} MiB"
     return _Onward(best.method, (f"next {best.method}: {_points(gains[best.method])}, {cost}; it must pass the gate",))
 

@@ -70,10 +70,10 @@ def test_auto_takes_the_best_of_what_answers_within_a_request(profile: Profile, 
 @pytest.mark.parametrize(
     ("profile", "budget", "deep", "expected", "reason"),
     [
-        (replace(MANY, closeness=near(0.83)), Budget(), (LORA, FULL), "full", "next full: 6.8 points expected"),
+        (replace(MANY, closeness=near(0.83)), Budget(), (LORA, FULL), "full", "next full: 2.6 points expected"),
         # What the cheaper one is thought to lack is less than a point.
-        (replace(MANY, closeness=near(0.92)), Budget(), (LORA, FULL), "lora", "next lora: 2.2 points expected"),
-        (replace(MANY, closeness=near(0.92)), Budget(), (FULL, LORA), "lora", "it must pass the gate"),
+        (replace(MANY, closeness=near(0.91)), Budget(), (LORA, FULL), "lora", "next lora: 0.9 points expected"),
+        (replace(MANY, closeness=near(0.91)), Budget(), (FULL, LORA), "lora", "it must pass the gate"),
         (
             replace(MANY, closeness=near(0.83)),
             Budget(),
@@ -84,7 +84,7 @@ def test_auto_takes_the_best_of_what_answers_within_a_request(profile: Profile, 
         (replace(MANY, closeness=near(0.83)), Budget(60), (LORA, FULL), None, "lora: 300 s of the 60 s allowed"),
         (replace(MANY, closeness=near(0.83)), Budget(), (), None, "no deeper method is installed"),
         (MANY, Budget(), (LORA, FULL), None, "once the head was judged"),
-        (replace(PROFILE, closeness=near(0.87)), Budget(), (LORA,), None, "LoRA from about 40 samples per label"),
+        (replace(PROFILE, closeness=near(0.87)), Budget(), (LORA,), None, "LoRA from about 310 samples per label"),
         (replace(MANY, closeness=near(0.99)), Budget(), (LORA,), None, "less to gain than 1 point"),
         (NAMES, Budget(), (LORA,), None, "next: the head"),
     ],
@@ -106,8 +106,8 @@ def test_candidates_tell_what_accuracy_to_expect_with_its_interval() -> None:
     zero_shot, head, lora = made.candidates
     assert (zero_shot.score, zero_shot.ci95) == (None, None)
     assert (head.score, head.ci95) == (0.8, pytest.approx((0.75, 0.85)))
-    assert lora.score == pytest.approx(0.856)
-    assert lora.ci95 == pytest.approx((0.75, 0.962)), "fine-tuning may bring nothing, or twice what it did elsewhere"
+    assert lora.score == pytest.approx(0.821)
+    assert lora.ci95 == pytest.approx((0.75, 0.892)), "fine-tuning may bring nothing, or twice what it did elsewhere"
     assert all(verdict.score is None for verdict in plan(METHODS, PROFILE, Budget(), "auto").candidates)
 
 
@@ -117,7 +117,7 @@ def test_candidates_tell_what_accuracy_to_expect_with_its_interval() -> None:
         (Profile(0, 0, 0, 0, 1), None, "head", "at least 2 labels with 2 samples each"),
         (replace(PROFILE, min_per_label=1), None, "head", "at least 2 labels with 2 samples each"),
         (NAMES, "zero_shot", "head", "4 more labelled samples"),
-        (PROFILE, "head", "lora", "≈15 more per label"),
+        (PROFILE, "head", "lora", "≈335 more per label"),
         (MANY, "head", "lora", "nothing more"),
         (replace(PROFILE, closeness=near(0.99)), "head", "lora", "too little to gain"),
     ],
