@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tsugiki.domain import Floats, Label, Project
     from tsugiki.ports import Embedder
 
-MAX_REMEMBERED = 4_096  # texts; 6 MiB of 384 dimensions
+MAX_REMEMBERED = 4_096  # texts; 12 MiB of 768 numbers
 
 Key = tuple[str, str, str]  # (tenant, feature space, text): no tenant learns from the time it takes what others say
 
