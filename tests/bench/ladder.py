@@ -161,7 +161,7 @@ def _climb(client: Client, climb: Climb, draw: int) -> Climbed:
 def _rows(climb: Climb, draw: int) -> tuple[list[Row], list[Row]]:
     train, test = read(climb.name, climb.train), read(climb.name, climb.test)
     if len(test) > MOST_TEST:
-        test = [test[place] for place in np.random.default_rng(0).permutation(len(test))[:MOST_TEST].tolist()]
+        test = [test[int(place)] for place in np.random.default_rng(0).permutation(len(test))[:MOST_TEST]]
     if climb.per_label is None:
         return train, test
     random = np.random.default_rng(draw)
