@@ -59,7 +59,8 @@ class Trainable(Protocol):
     def network(self) -> torch.nn.Module:
         """A fresh copy of the whole, on the processor in float32: (ids, mask), both (batch, tokens) -> (batch, dim).
 
-        `encoder` is its one submodule, under whose names a delta speaks.
+        `encoder` is its one submodule, under whose names a delta speaks. Of its features the last part is made from
+        block `middle` (None: there is no such part); while it has `lower`, that part of a batch is taken from there.
         """
         ...
 

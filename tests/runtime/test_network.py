@@ -100,10 +100,12 @@ def test_a_row_whose_adapter_is_another_s_by_now_is_told_so_and_its_neighbour_an
 def test_a_bank_that_ignores_generations_answers_by_another_s_adapter(tiny: Loaded) -> None:
     bench = Bench(tiny, BlindLoras)
     right = Bench(tiny, LoraBank)
-    (expected,), _ = right.network.run(right.rows[:1], [right.route(right.place(1, adapted=True))])
+    rows = len(right.rows)
+    expected, _ = right.network.run(right.rows, [right.route(right.place(1, adapted=True))] * rows)
     mine, _ = stale_adapter(bench)
-    (found,), _ = bench.network.run(bench.rows[:1], [mine])
-    assert np.abs(numbers(found) - numbers(expected)).max() > 1e-4, "the fault shows, ten times what rounding does"
+    found, _ = bench.network.run(bench.rows, [mine] * rows)
+    off = [np.abs(numbers(a) - numbers(b)).max() for a, b in zip(found, expected, strict=True)]
+    assert max(off) > 1e-3, "the fault shows"
 
 
 @pytest.mark.parametrize("adapted", [True, False])

@@ -15,9 +15,7 @@ from tsugiki.evaluation.slices import by_slice
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from tsugiki.domain import Floats, HeldOut, Ints, Json
-
-    Bools = NDArray[np.bool_]
+    from tsugiki.domain import Bools, Floats, HeldOut, Ints, Json
 
 
 def example_f1(truth: Bools, answers: Bools) -> NDArray[np.float64]:

@@ -31,7 +31,7 @@ def profile_of(
     """
     dim, parts = (SIZE_UNKNOWN, 1) if space is None else (space.dim, space.parts)
     if task == "multi_label":
-        return replace(_profile_of_sets(counts), dim=dim, parts=parts)
+        return _profile_of_sets(counts, dim, parts)
     all_counts = {**dict.fromkeys(declared, 0), **counts}
     sizes = list(all_counts.values())
     thin = {label for label, count in all_counts.items() if count < MIN_PER_LABEL}
@@ -49,7 +49,7 @@ def profile_of(
     )
 
 
-def _profile_of_sets(counts: Mapping[str, int]) -> Profile:
+def _profile_of_sets(counts: Mapping[str, int], dim: int, parts: int) -> Profile:
     samples, usable = sum(counts.values()), usable_labels(counts)
     having: Counter[str] = Counter()
     for told, count in counts.items():
@@ -60,7 +60,8 @@ def _profile_of_sets(counts: Mapping[str, int]) -> Profile:
         labels=len(usable),
         min_per_label=min((min(size, samples - size) for size in sizes), default=0),
         max_per_label=max(sizes, default=0),
-        dim=SIZE_UNKNOWN,
+        dim=dim,
+        parts=parts,
         median_per_label=float(median(sizes)) if sizes else 0.0,
         imbalance=max(sizes, default=0) / max(min(sizes, default=0), 1),
         task="multi_label",
