@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from adapters import METHODS, selection
 from service import replies
 from service.schemas import SampleIn
-from tsugiki.data.text import RowRefused, check_sample
+from tsugiki.data.files import clean_file
+from tsugiki.data.text import RowRefused, check_sample, clean_text
 from tsugiki.domain import NewSample
 from tsugiki.errors import Invalid, TooLarge
 from tsugiki.jobs.profiling import named_labels, profile_of
 
 if TYPE_CHECKING:
     from service.wiring import Core
-    from tsugiki.domain import Project, Task, Tenant
+    from tsugiki.data.decoding import Decoder
+    from tsugiki.domain import Modality, Project, Task, Tenant
     from tsugiki.storage.samples import Stored
 
 
@@ -45,16 +48,23 @@ class Checked:
         return Invalid(f"{what} was stored: {issues[0].detail}", code=issues[0].code, fix=issues[0].fix, issues=issues)
 
 
-def check_samples(samples: Sequence[SampleIn], task: Task, *, label_required: bool) -> Checked:
-    rows: list[NewSample | RowRefused] = []
-    for index, sample in enumerate(samples):
+def check_samples(
+    samples: Sequence[SampleIn], task: Task, modality: Modality, decoder: Decoder, *, label_required: bool
+) -> Checked:
+    """Blocks while files among them are read."""
+    clean = clean_text if modality == "text" else partial(clean_file, modality=modality, decoder=decoder)
+
+    def check(row: tuple[int, SampleIn]) -> NewSample | RowRefused:
+        index, sample = row
         try:
-            rows.append(
-                check_sample(sample.model_dump(), f"/samples/{index}", label_required=label_required, task=task)
+            return check_sample(
+                sample.model_dump(), f"/samples/{index}", label_required=label_required, task=task, clean=clean
             )
         except RowRefused as refused:
-            rows.append(refused)
-    return Checked(tuple(rows))
+            return refused
+
+    rows = list(enumerate(samples))
+    return Checked(tuple(map(check, rows) if modality == "text" else decoder.map(check, rows)))
 
 
 def quota_left(core: Core, tenant: Tenant, project: Project | None, samples: int) -> None:

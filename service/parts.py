@@ -26,6 +26,7 @@ from tsugiki.storage.samples import Samples
 
 if TYPE_CHECKING:
     from service.settings import Settings
+    from tsugiki.data.decoding import Decoder
     from tsugiki.domain import WeightsDelta
     from tsugiki.ports import Engine
     from tsugiki.runtime.engines.making import Cores
@@ -55,7 +56,7 @@ def open_parts(settings: Settings, database: Database, owner: int, on_move: Call
     return Parts(
         blobs=blobs,
         projects=Projects(database, blobs),
-        samples=Samples(database),
+        samples=Samples(database, blobs),
         features=Features(database),
         adaptations=Adaptations(database, owner),
         registry=Registry(database, blobs, on_move),
@@ -78,11 +79,11 @@ def engines_of(settings: Settings, cores: Cores) -> Engines:
     return Engines(preferred, lambda files, delta: make("onnxruntime", files, delta, cores))
 
 
-def serve_backbones(settings: Settings, engines: Engines, workers: int) -> ServedBackbones:
+def serve_backbones(settings: Settings, engines: Engines, workers: int, decoder: Decoder) -> ServedBackbones:
     """`workers` passes at a time."""
     return ServedBackbones(
         names(settings.backbones),
-        load=lambda name: load(name, settings.backbones, settings.root / "graphs"),
+        load=lambda name: load(name, settings.backbones, settings.root / "graphs", decoder),
         engines=engines,
         workers=workers,
         limits=Limits(wait_s=settings.wait_seconds),

@@ -9,6 +9,7 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from tsugiki.domain import Modality
 from tsugiki.runtime.engines.choice import Wanted
 
 MIB = 1 << 20
@@ -29,9 +30,11 @@ class Settings(BaseSettings):
     metrics_token: SecretStr | None = Field(None, description="bearer token that may read /metrics; else an admin key")
     max_body_bytes: int = Field(16 * MIB, ge=1_024, description="largest request body")
     backbones: dict[str, Path] = Field(
-        default_factory=dict[str, Path], description='more text backbones: {"name": "Hugging Face folder"}'
+        default_factory=dict[str, Path], description='more backbones: {"name": "Hugging Face folder"}'
     )
     text_backbone: str = Field("minilm-en", description="what backbone `auto` means for text")
+    image_backbone: str = Field("efficientnet-lite0", description="ditto for images")
+    audio_backbone: str = Field("whisper-tiny-en", description="ditto for sounds")
     workers: int = Field(1, ge=1, le=256, description="processes that serve the port, each with an engine of its own")
     engine_workers: int = Field(
         default_factory=lambda known: max(1, len(os.sched_getaffinity(0)) // known["workers"]),
@@ -62,6 +65,16 @@ class Settings(BaseSettings):
         1, ge=1, le=64, description="adaptations the trainer runs at a time, at most one a tenant"
     )
     drain_seconds: int = Field(30, ge=1, le=3_600, description="how long running requests may finish at shutdown")
+
+    def default_backbone(self, modality: Modality) -> str:
+        """What `auto` means."""
+        match modality:
+            case "text":
+                return self.text_backbone
+            case "image":
+                return self.image_backbone
+            case "audio":
+                return self.audio_backbone
 
     @property
     def root(self) -> Path:

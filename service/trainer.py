@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from threadpoolctl import threadpool_limits
+from tsugiki.data.decoding.pool import DecoderPool
 
 from adapters import METHODS
 from adapters.selection import plan
@@ -37,7 +38,7 @@ from tsugiki.storage.unfinished import Unfinished
 
 if TYPE_CHECKING:
     from tsugiki.backbones.loaded import Loaded
-    from tsugiki.domain import Floats, WeightsDelta
+    from tsugiki.domain import Content, Floats, WeightsDelta
     from tsugiki.ports import Backbone, Engine
     from tsugiki.runtime.served import MakeEngine, ServedBackbones
 
@@ -68,7 +69,8 @@ def train(
         database = Database(settings.root, shared=True)
         parts = open_parts(settings, database, TRAINER, on_move=lambda _: None)
         engines = engines_of(settings, Cores(settings.trainer_jobs, threads))
-        backbones = serve_backbones(settings, engines, settings.trainer_jobs)
+        decoder = DecoderPool(settings.trainer_jobs * threads)
+        backbones = serve_backbones(settings, engines, settings.trainer_jobs, decoder)
         tools = Tools(
             Trainables(backbones, engines.preferred, threads),
             {method.name: method for method in methods},
@@ -88,6 +90,7 @@ def train(
         jobs.close()
         workflows.close()
         backbones.close()
+        decoder.close()
         database.close()
 
 
@@ -109,7 +112,7 @@ class Trainables:
 
         return TrainableBackbone(served.loaded, engine)
 
-    def embed(self, tenant_id: str, name: str, contents: Sequence[str]) -> Floats:
+    def embed(self, tenant_id: str, name: str, contents: Sequence[Content]) -> Floats:
         return self.backbones.embed(tenant_id, name, contents)
 
 

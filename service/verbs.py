@@ -220,8 +220,8 @@ def _take_samples(core: Core, principal: Principal, wish: AdaptIn) -> _Taken:
     """Check everything first, then store: the project if it is new, and the samples."""
     core.fast_lane.admit(principal.tenant.id)
     project = _found(core, principal, wish.project)
-    task = wish.task if project is None else project.task
-    checked = check_samples(wish.samples, task, label_required=True)
+    task, modality = (wish.task, wish.modality) if project is None else (project.task, project.modality)
+    checked = check_samples(wish.samples, task, modality, core.decoder, label_required=True)
     if wish.samples and not checked.good:
         raise checked.refusal()
     backbone = core.backbone_for(wish.modality, "auto") if project is None else project.backbone

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from threadpoolctl import threadpool_limits
+from tsugiki.data.decoding.pool import DecoderPool
 
 from adapters import METHODS
 from adapters.selection import plan
@@ -23,6 +24,7 @@ from service.parts import WORKERS, engines_of, open_parts, serve_backbones, weig
 from service.settings import Settings
 from service.streams import Streams
 from service.supervision import end
+from tsugiki.backbones.catalog import find
 from tsugiki.data.audit import confident
 from tsugiki.domain import Modality, Rates
 from tsugiki.errors import Invalid, OutOfMemory, TsugikiError
@@ -80,6 +82,7 @@ class Core:
     idempotency: Idempotency
     blobs: Blobs
     backbones: ServedBackbones
+    decoder: DecoderPool
     directory: Directory
     residency: Residency
     predictor: Predictor
@@ -107,15 +110,15 @@ class Core:
         return None
 
     def backbone_for(self, modality: Modality, wanted: str) -> str:
-        """The backbone a new project of the modality gets. Raises Invalid."""
-        if modality != "text":
+        """The backbone a new project of the modality gets. Raises Invalid, Unavailable where it is not installed."""
+        name = self.settings.default_backbone(modality) if wanted == "auto" else wanted
+        source = find(name, self.settings.backbones)
+        if source.modality != modality:
             raise Invalid(
-                f"no backbone for {modality} is installed here", code="modality_unavailable", fix="use modality text"
+                f"backbone {name!r} reads {source.modality}, the project is of {modality}",
+                code="backbone_unsuited",
+                fix="name one of the modality, or auto",
             )
-        name = self.settings.text_backbone if wanted == "auto" else wanted
-        if name not in self.backbones.names:
-            known = ", ".join(self.backbones.names)
-            raise Invalid(f"no backbone is named {name!r}; there are: {known}", code="backbone_unknown")
         return name
 
     def exposition(self) -> bytes:
@@ -137,6 +140,7 @@ class Core:
         if self.board is not None:
             self.board.close()
         self.backbones.close()
+        self.decoder.close()
         self.presence.close()
         self.database.close()
 
@@ -171,7 +175,8 @@ def wire(
     idempotency = Idempotency(database, owner)
     directory = Directory(parts.registry)
     cores = Cores(settings.engine_workers, settings.engine_threads)
-    backbones = serve_backbones(settings, engines_of(settings, cores), settings.engine_workers)
+    decoder = DecoderPool(settings.engine_workers)
+    backbones = serve_backbones(settings, engines_of(settings, cores), settings.engine_workers, decoder)
     residency = Residency(lambda version: backbones.of(version).banks, parts.registry.graft, weight_of(settings))
 
     def forget(change: Change) -> None:
@@ -229,6 +234,7 @@ def wire(
         idempotency=idempotency,
         blobs=parts.blobs,
         backbones=backbones,
+        decoder=decoder,
         directory=directory,
         residency=residency,
         predictor=predictor,

@@ -49,7 +49,7 @@ def add(
 ) -> Any:  # a Reply or a problem
     """Store samples, each with or without a label. Bad rows are reported in place; `on_error=fail` stores none then."""
     project = by.project(p)
-    checked = check_samples(_rows(request), project.task, label_required=False)
+    checked = check_samples(_rows(request), project.task, project.modality, by.core.decoder, label_required=False)
     if checked.refused and (on_error == "fail" or not checked.good):
         batch = batch_reply(checked, [], by.core.samples.counts(project.id), project) if not checked.good else {}
         return answer_problem(request, checked.refusal(), batch)

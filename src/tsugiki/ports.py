@@ -13,16 +13,19 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from tsugiki.domain import Delta, Floats
+    from tsugiki.domain import Delta, Floats, InputRow
+    from tsugiki.errors import Invalid
 
 from tsugiki.domain import (
     Budget,
+    Content,
     EngineName,
     FeatureSpace,
     Fitted,
     MethodName,
     Modality,
     Phase,
+    Prepared,
     Profile,
     TrainingSet,
     Verdict,
@@ -30,14 +33,6 @@ from tsugiki.domain import (
 
 Truncate = Literal["END", "NONE"]
 BankType = Literal["float32", "bfloat16"]
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """One input ready for the engine: `ids` (tokens,) int64; `truncated` when the input was longer than the limit."""
-
-    ids: NDArray[np.int64]
-    truncated: bool
 
 
 class Backbone(Protocol):
@@ -49,7 +44,17 @@ class Backbone(Protocol):
     def modality(self) -> Modality: ...
     @property
     def space(self) -> FeatureSpace: ...
-    def prepare(self, contents: Sequence[str]) -> list[Prepared]: ...
+    def prepare(self, contents: Sequence[Content]) -> list[Prepared]:
+        """Raises Invalid for the first that cannot be read."""
+        ...
+
+    def prepare_each(self, contents: Sequence[Content]) -> list[Prepared | Invalid]:
+        """The same, with the error in its place where one cannot be read."""
+        ...
+
+    def probe(self) -> list[Prepared]:
+        """Always the same rows, short and long: what engines are measured on, and asked when they may be broken."""
+        ...
 
 
 @runtime_checkable
@@ -57,14 +62,14 @@ class Trainable(Protocol):
     """What a backbone offers besides, where a method may change the network itself."""
 
     def network(self) -> torch.nn.Module:
-        """A fresh copy of the whole, on the processor in float32: (ids, mask), both (batch, tokens) -> (batch, dim).
+        """A fresh copy of the whole, on the processor in float32: what `stack` makes of rows -> (batch, dim).
 
         `encoder` is its one submodule, under whose names a delta speaks. Of its features the last part is made from
         block `middle` (None: there is no such part); while it has `lower`, that part of a batch is taken from there.
         """
         ...
 
-    def features(self, rows: Sequence[NDArray[np.int64]], delta: Delta | None, check: Callable[[], None]) -> Floats:
+    def features(self, rows: Sequence[Prepared], delta: Delta | None, check: Callable[[], None]) -> Floats:
         """(rows, dim) of the changed network by an engine as it serves, in order.
 
         `check` is called between passes and raises to stop them. Raises ArtifactCorrupt.
@@ -122,8 +127,8 @@ class Engine(Protocol):
         """Blocks until passes with adapters of these modules can run; without it, the first such pass would."""
         ...
 
-    def run(self, rows: Sequence[NDArray[np.int64]], adapters: Adapters | None = None) -> Floats:
-        """Token ids of each row, unpadded -> features (rows, dim), float32."""
+    def run(self, rows: Sequence[InputRow], adapters: Adapters | None = None) -> Floats:
+        """Rows as they were prepared, unpadded -> features (rows, dim), float32."""
         ...
 
 
@@ -134,7 +139,7 @@ class Embedder(Protocol):
         """Blocks while it loads. Raises NotFound, Unavailable."""
         ...
 
-    def embed(self, tenant_id: str, name: str, contents: Sequence[str]) -> Floats:
+    def embed(self, tenant_id: str, name: str, contents: Sequence[Content]) -> Floats:
         """Blocks the calling thread; (contents, dim), in order. Raises Overloaded, Unavailable."""
         ...
 

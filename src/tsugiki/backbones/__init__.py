@@ -4,11 +4,10 @@ from tsugiki.backbones.cache import check_weights, ensure_graph
 from tsugiki.backbones.catalog import find, names
 from tsugiki.backbones.loaded import Loaded, load, prepare
 from tsugiki.backbones.source import Source, read_folder
-from tsugiki.backbones.text import Padded, TextBackbone, pad
+from tsugiki.backbones.text import TextBackbone
 
 __all__ = [
     "Loaded",
-    "Padded",
     "Source",
     "TextBackbone",
     "check_weights",
@@ -16,7 +15,6 @@ __all__ = [
     "find",
     "load",
     "names",
-    "pad",
     "prepare",
     "read_folder",
 ]

@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 from tsugiki.backbones.signature import OPSET, RECIPE
@@ -58,11 +59,11 @@ def ensure_bank_graph(graph: Path, modules: Sequence[str], bank_type: BankType) 
 def _key(source: Source, weights_sha256: str) -> str:
     recipe = {
         "weights": weights_sha256,
-        "config": sha256(source.config),
-        "pooling": source.pooling,
-        "middle": source.middle,
-        "normalise": source.normalise,
-        "max_tokens": source.max_tokens,
+        "config": sha256(source.config) if source.config.is_file() else None,
+        "network": source.network,
+        "pooled": source.pooled,
+        "longest": [source.max_tokens, source.seconds],
+        "view": None if source.view is None else asdict(source.view),
         "opset": OPSET,
         "recipe": RECIPE,
     }

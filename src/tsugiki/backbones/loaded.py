@@ -8,8 +8,12 @@ from pathlib import Path
 
 from tsugiki.backbones.cache import check_weights, ensure_bank_graph, ensure_graph
 from tsugiki.backbones.catalog import find
+from tsugiki.backbones.outside import Outside
+from tsugiki.backbones.pictures import PictureBackbone
+from tsugiki.backbones.sounds import SoundBackbone
 from tsugiki.backbones.source import Source
 from tsugiki.backbones.text import TextBackbone
+from tsugiki.data.decoding import Decoder
 from tsugiki.ports import BankType
 
 
@@ -18,7 +22,7 @@ class Loaded:
     """`graph` is the ONNX file of the signature in `signature.py`. The Graphs port."""
 
     source: Source
-    backbone: TextBackbone
+    backbone: Outside
     graph: Path
 
     def at(self, precision: str) -> Loaded:
@@ -29,18 +33,30 @@ class Loaded:
         return ensure_bank_graph(self.graph, modules, bank_type)
 
 
-def load(name: str, configured: Mapping[str, Path], cache_dir: Path) -> Loaded:
-    """The named backbone; `configured` maps further names to Hugging Face folders.
+def load(name: str, configured: Mapping[str, Path], cache_dir: Path, decoder: Decoder | None = None) -> Loaded:
+    """The named backbone; `configured` maps further names to Hugging Face folders. Only texts are read without a
+    `decoder`.
 
     Some tenth of a second where the graph is in `cache_dir`, else some ten seconds. Raises Invalid (`backbone_unknown`)
     and Unavailable (`backbone_missing`, `backbone_unsupported`, `backbone_corrupt`, `backbone_build_failed`).
     """
     source = find(name, configured)
-    return prepare(source, cache_dir)
+    return prepare(source, cache_dir, decoder)
 
 
-def prepare(source: Source, cache_dir: Path) -> Loaded:
+def prepare(source: Source, cache_dir: Path, decoder: Decoder | None = None) -> Loaded:
     """The same for a source at hand."""
     weights_sha256 = check_weights(source)
-    backbone = TextBackbone(source, weights_sha256)
+    backbone = _outside(source, weights_sha256, decoder)
     return Loaded(source, backbone, ensure_graph(source, weights_sha256, cache_dir))
+
+
+def _outside(source: Source, weights_sha256: str, decoder: Decoder | None) -> Outside:
+    if source.modality == "text":
+        return TextBackbone(source, weights_sha256)
+    assert decoder is not None, "who asks for a backbone of files has a decoder; this is a bug"
+    match source.modality:
+        case "image":
+            return PictureBackbone(source, weights_sha256, decoder)
+        case "audio":
+            return SoundBackbone(source, weights_sha256, decoder)

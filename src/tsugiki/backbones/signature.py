@@ -1,13 +1,15 @@
-"""What every compiled text backbone looks like from outside: tensor names, opset, version of the recipe."""
+"""What every compiled backbone looks like from outside: tensor names, opset, version of the recipe."""
 
 from typing import Final
 
-INPUT_IDS: Final = "input_ids"  # (batch, tokens) int64
-ATTENTION_MASK: Final = "attention_mask"  # (batch, tokens) int64, 1 where a token is
+INPUT_IDS: Final = "input_ids"  # of texts: (batch, tokens) int64
+ATTENTION_MASK: Final = "attention_mask"  # of texts and sounds: (batch, tokens or frames) int64, 1 where one is
+PIXELS: Final = "pixels"  # of pictures: (batch, height, width, 3) uint8; the graph scales them, so that rows stay small
+MEL: Final = "mel"  # of sounds: (batch, frames, bands) float32, the logarithm of a mel spectrogram
 FEATURES: Final = "features"  # (batch, feature_dim) float32
 
 OPSET: Final = 18  # what torch's exporter writes of itself: no version conversion between the two
-RECIPE: Final = 2  # raise it whenever graph.py would compile the same folder to another file
+RECIPE: Final = 3  # raise it whenever graph.py would compile the same folder to another file
 
 SLOTS: Final = "slots"  # (groups,) int64: the bank graph's; see bank_graph.py
 

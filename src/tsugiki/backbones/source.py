@@ -1,4 +1,4 @@
-"""Where a text backbone comes from and how its folder says it must be read."""
+"""Where a backbone comes from and how its folder says it must be read."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
+from tsugiki.data.decoding.images import View
 from tsugiki.domain import Json, Modality
 from tsugiki.errors import Unavailable
 
 Pooling = Literal["mean", "cls"]
+NetworkKind = Literal["transformers", "efficientnet", "whisper", "e5", "use", "vision"]  # a module of `networks` each
 
 WEIGHTS = "model.safetensors"  # the one weights format without code in it (invariant I9)
 TOKENIZER = "tokenizer.json"
@@ -23,22 +25,27 @@ MODULES_READ = frozenset({"Transformer", "Pooling", "Normalize"})  # any other m
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A Hugging Face folder and the way to turn its tokens into one feature vector.
+    """Weights in a folder, the network they are of, and the way to turn what it yields into one feature vector.
 
-    `dim` is of what the network yields a token, `middle` the block whose yield is pooled beside the last one's (None:
-    the last alone, as where there is but one block). `max_tokens` counts special tokens; `prefix` is put before every
-    text; `expected_sha256` pins the weights, None records whatever they are at start.
+    `dim` is of what the network yields a token (position, place), `middle` the block whose yield is pooled beside the
+    last one's (None: the last alone, as where there is but one block). `max_tokens` bounds a text, special tokens
+    counted; `prefix` is put before every text. `view` is how a picture is cut, `seconds` how long a sound may be.
+    `expected_sha256` pins the weights, None records whatever they are at start.
     """
 
     name: str
     folder: Path
     dim: int
-    max_tokens: int
+    max_tokens: int = 0
+    network: NetworkKind = "transformers"
+    file: str = WEIGHTS
     middle: int | None = None
     pooling: Pooling = "mean"
     normalise: bool = True
     prefix: str = ""
     modality: Modality = "text"
+    view: View | None = None
+    seconds: float = 0.0
     languages: tuple[str, ...] = ()
     licence: str = "unstated"
     expected_sha256: str | None = None
@@ -54,7 +61,13 @@ class Source:
 
     @property
     def weights(self) -> Path:
-        return self.folder / WEIGHTS
+        return self.folder / self.file
+
+    @property
+    def pooled(self) -> str:
+        """How features are made of what the blocks yield: part of the feature space's identity."""
+        joined = "" if self.middle is None else f"+mean of block {self.middle}"
+        return f"{self.pooling}{joined}{'+l2' if self.normalise else ''}"
 
     @property
     def tokenizer(self) -> Path:
@@ -92,7 +105,8 @@ def encode(source: Source) -> str:
 
 def decode(text: str) -> Source:
     fields = json.loads(text)
-    return Source(**fields | {"folder": Path(fields["folder"]), "languages": tuple(fields["languages"])})
+    view = None if fields["view"] is None else View(**fields["view"])
+    return Source(**fields | {"folder": Path(fields["folder"]), "languages": tuple(fields["languages"]), "view": view})
 
 
 def unsupported(name: str, found: str, fix: str = "") -> Unavailable:

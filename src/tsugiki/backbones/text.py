@@ -8,90 +8,58 @@ import hashlib
 import json
 import unicodedata
 from collections.abc import Sequence
-from copy import copy
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 from tokenizers import Tokenizer
 
+from tsugiki.backbones.outside import Outside
 from tsugiki.backbones.source import Source, unsupported
-from tsugiki.domain import FeatureSpace, Modality
-from tsugiki.ports import Prepared
+from tsugiki.domain import Content, Prepared
+from tsugiki.errors import Invalid
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+# Short and long, plain and odd, as inputs are.
+PROBE_TEXTS = (
+    "hello",
+    "I was charged twice for the same order",
+    "Where is my parcel?",
+    "What is the exchange rate between euros and dollars today?",
+    "It broke after two days. I asked for a refund and nobody answered, although I wrote three times.",
+    "good",
+    "The battery lasts long, the screen is bright, but the sound could be better",
+    "Please reset my password and tell me when it is done",
+    "Ünïcödé, 日本語, 12,345.67 €, https://example.org/?a=b&c=d",
+    "play some jazz in the kitchen",
+    "He would have bought it if it had been cheaper",
+    "wake me up at seven tomorrow morning",
+    "!!!",
+    "My card was stolen last night while I was travelling, and somebody has used it in a shop I have never been to",
+    "turn the lights off",
+    "a b c d e f g h i j k l m n o p q r s t u v w x y z",
+)
 
 
-@dataclass(frozen=True, slots=True)
-class Padded:
-    """Rows made rectangular: `ids` and `mask` are (rows, tokens) int64, both 0 beyond a row's end."""
-
-    ids: NDArray[np.int64]
-    mask: NDArray[np.int64]
-
-
-class TextBackbone:
-    """A text encoder's outside. Thread-safe: `prepare` changes nothing and leaves the interpreter lock."""
+class TextBackbone(Outside):
+    """A text encoder's outside. Thread-safe: preparing changes nothing and leaves the interpreter lock."""
 
     def __init__(self, source: Source, weights_sha256: str, precision: str = "fp32") -> None:
         definition = source.tokenizer.read_bytes()
-        self._source = source
         self._tokenizer = read_tokenizer(source, definition)
-        self._space = FeatureSpace(
-            backbone=source.name,
-            backbone_sha256=weights_sha256,
-            preprocessing=_digest(definition, source),
-            pooling=_pooling(source),
-            precision=precision,
-            dim=source.feature_dim,
-            parts=source.parts,
-        )
+        super().__init__(source, weights_sha256, _digest(definition, source), precision)
 
-    def at(self, precision: str) -> TextBackbone:
-        """The same network as an engine of this precision class runs it: another feature space."""
-        other = copy(self)
-        other._space = replace(self._space, precision=precision)
-        return other
-
-    @property
-    def name(self) -> str:
-        return self._source.name
-
-    @property
-    def modality(self) -> Modality:
-        return self._source.modality
-
-    @property
-    def space(self) -> FeatureSpace:
-        return self._space
-
-    def prepare(self, contents: Sequence[str]) -> list[Prepared]:
+    def prepare_each(self, contents: Sequence[Content]) -> list[Prepared | Invalid]:
         """Token ids with special tokens, unpadded, at most `max_tokens`; an empty text has the special ones only.
 
         A text becomes NFC first, so that one look has one answer however it was typed.
         """
-        texts = [self._source.prefix + unicodedata.normalize("NFC", content) for content in contents]
-        encodings = self._tokenizer.encode_batch_fast(texts)
-        return [Prepared(np.array(found.ids, dtype=np.int64), bool(found.overflowing)) for found in encodings]
+        encodings = self._tokenizer.encode_batch_fast([self._spelt(content) for content in contents])
+        return [Prepared(np.array(found.ids, np.int64), len(found.ids), bool(found.overflowing)) for found in encodings]
 
+    def probe(self) -> list[Prepared]:
+        return self.prepare(PROBE_TEXTS)
 
-def _pooling(source: Source) -> str:
-    joined = "" if source.middle is None else f"+mean of block {source.middle}"
-    return f"{source.pooling}{joined}{'+l2' if source.normalise else ''}"
-
-
-def pad(rows: Sequence[NDArray[np.int64]]) -> Padded:
-    """`[[5, 6], [7]] -> ids [[5, 6], [7, 0]], mask [[1, 1], [1, 0]]`; needs at least one row.
-
-    The mask comes from the lengths: a text may spell a padding token, and its row must not shrink by it.
-    """
-    shape = (len(rows), max(len(row) for row in rows))
-    ids, mask = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
-    for i, row in enumerate(rows):
-        ids[i, : len(row)] = row
-        mask[i, : len(row)] = 1
-    return Padded(ids, mask)
+    def _spelt(self, content: Content) -> str:
+        assert isinstance(content, str), "a text backbone was given a file; this is a bug"
+        return self._source.prefix + unicodedata.normalize("NFC", content)
 
 
 def read_tokenizer(source: Source, definition: bytes) -> Tokenizer:

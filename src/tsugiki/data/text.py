@@ -5,10 +5,10 @@ Texts and labels are kept in Unicode NFC, so that two spellings of the same char
 
 import hashlib
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
-from tsugiki.domain import NewSample, Task, tell_labels
+from tsugiki.domain import Content, NewSample, Task, tell_labels
 from tsugiki.errors import Invalid, Issue
 
 MAX_TEXT_CHARS = 65_536  # far above any backbone's window, far below what makes one row a burden
@@ -22,15 +22,13 @@ class RowRefused(Invalid):
 def clean_text(raw: object, pointer: str) -> str:
     """NFC text of one text input. Raises RowRefused with a row code of the API."""
     if raw is None:
-        raise _refused("input_missing", pointer, "no input was given", "send the text as a string")
-    if _names_url(raw):
-        raise _refused("url_forbidden", pointer, "inputs are never fetched from a URL", "send the text itself")
+        raise refused("input_missing", pointer, "no input was given", "send the text as a string")
+    if names_url(raw):
+        raise refused("url_forbidden", pointer, "inputs are never fetched from a URL", "send the text itself")
     if not isinstance(raw, str):
-        raise _refused(
-            "input_invalid", pointer, f"expected a string, got {_json_type(raw)}", "send the text as a string"
-        )
+        raise refused("input_invalid", pointer, f"expected a string, got {json_type(raw)}", "send the text as a string")
     if len(raw) > MAX_TEXT_CHARS:
-        raise _refused(
+        raise refused(
             "input_too_long",
             pointer,
             f"the text has {len(raw):,} characters, the limit is {MAX_TEXT_CHARS:,}",
@@ -38,9 +36,9 @@ def clean_text(raw: object, pointer: str) -> str:
         )
     text = unicodedata.normalize("NFC", raw)
     if (trouble := _unstorable(text)) is not None:
-        raise _refused("input_invalid", pointer, f"the text holds {trouble}", "remove it")
+        raise refused("input_invalid", pointer, f"the text holds {trouble}", "remove it")
     if not text.strip():
-        raise _refused("input_empty", pointer, "the text is empty or white space only", "send a text, or drop the row")
+        raise refused("input_empty", pointer, "the text is empty or white space only", "send a text, or drop the row")
     return text
 
 
@@ -58,16 +56,16 @@ def clean_label(raw: str, pointer: str) -> str:
     """NFC label without outer white space. Raises RowRefused with a row code of the API."""
     label = unicodedata.normalize("NFC", raw).strip()
     if not label:
-        raise _refused("label_empty", pointer, "the label is empty or white space only", "name it, or leave it out")
+        raise refused("label_empty", pointer, "the label is empty or white space only", "name it, or leave it out")
     if len(label) > MAX_LABEL_CHARS:
-        raise _refused(
+        raise refused(
             "label_too_long",
             pointer,
             f"the label has {len(label):,} characters, the limit is {MAX_LABEL_CHARS}",
             "use a short name",
         )
     if (trouble := _unstorable(label)) is not None:
-        raise _refused("label_invalid", pointer, f"the label holds {trouble}", "remove it")
+        raise refused("label_invalid", pointer, f"the label holds {trouble}", "remove it")
     return label
 
 
@@ -78,7 +76,7 @@ def clean_told(label: object, labels: object, pointer: str, task: Task) -> str |
     """
     given, pointer = (label, f"{pointer}/label") if labels is None else (labels, f"{pointer}/labels")
     if label is not None and labels is not None:
-        raise _refused("labels_twice", pointer, "label and labels are both given", "send one of them")
+        raise refused("labels_twice", pointer, "label and labels are both given", "send one of them")
     if given is None:
         return None
     if isinstance(given, str):
@@ -92,42 +90,53 @@ def clean_told(label: object, labels: object, pointer: str, task: Task) -> str |
     if len(set(names)) != 1:
         code = "labels_several" if names else "label_missing"
         detail = f"{len(set(names))} labels were given, a sample of a single_label project has one"
-        raise _refused(code, pointer, detail, "send one, or make a multi_label project")
+        raise refused(code, pointer, detail, "send one, or make a multi_label project")
     return names[0]
 
 
 def check_sample(
-    raw: Mapping[str, Any], pointer: str, *, label_required: bool, task: Task = "single_label"
+    raw: Mapping[str, Any],
+    pointer: str,
+    *,
+    label_required: bool,
+    task: Task = "single_label",
+    clean: Callable[[object, str], Content] = clean_text,
 ) -> NewSample:
-    """A stored-to-be sample from one row of a request, with every refusal of the row at once."""
+    """A stored-to-be sample from one row of a request, with every refusal of the row at once.
+
+    `clean` makes the content of the input and its pointer, or raises RowRefused.
+    """
     issues: list[Issue] = []
-    content, label = "", None
+    content: Content = ""
+    label = None
     try:
-        content = clean_text(raw.get("input"), f"{pointer}/input")
-    except RowRefused as refused:
-        issues += refused.issues
+        content = clean(raw.get("input"), f"{pointer}/input")
+    except RowRefused as error:
+        issues += error.issues
     try:
         label = clean_told(raw.get("label"), raw.get("labels"), pointer, task)
         if label is None and label_required:
-            raise _refused("label_missing", f"{pointer}/label", "no label was given", "add a label to the row")
-    except RowRefused as refused:
-        issues += refused.issues
+            raise refused("label_missing", f"{pointer}/label", "no label was given", "add a label to the row")
+    except RowRefused as error:
+        issues += error.issues
     if issues:
         raise RowRefused("; ".join(issue.detail for issue in issues), code=issues[0].code, issues=issues)
+    sha = fingerprint(content)
     return NewSample(
-        content=content,
-        content_sha=fingerprint(content),
-        group=fingerprint(_folded(content)),
+        content=content if isinstance(content, str) else sha,
+        content_sha=sha,
+        group=fingerprint(_folded(content)) if isinstance(content, str) else sha,
         label=label,
+        file=None if isinstance(content, str) else content,
         external_id=raw.get("external_id"),
         source=raw.get("source"),
         metadata=raw.get("metadata") or {},
     )
 
 
-def fingerprint(text: str) -> str:
-    """sha256 of the text, hex: the identity of exact duplicates."""
-    return hashlib.sha256(text.encode()).hexdigest()
+def fingerprint(content: Content) -> str:
+    """sha256, hex: the identity of exact duplicates."""
+    return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()
 
 
 def _folded(text: str) -> str:
@@ -146,16 +155,19 @@ def _unstorable(text: str) -> str | None:
     return None
 
 
-def _refused(code: str, pointer: str, detail: str, fix: str) -> RowRefused:
+def refused(code: str, pointer: str, detail: str, fix: str) -> RowRefused:
+    """One issue of one row."""
     return RowRefused(detail, fix=fix, code=code, issues=[Issue(code, pointer, detail, fix)])
 
 
-def _names_url(value: object) -> bool:
+def names_url(value: object) -> bool:
     return isinstance(value, dict) and "url" in cast(dict[str, Any], value)
 
 
-def _json_type(value: object) -> str:
+def json_type(value: object) -> str:
     match value:
+        case str():
+            return "a string"
         case bool():
             return "a boolean"
         case int() | float():

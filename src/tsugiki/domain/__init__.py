@@ -9,7 +9,7 @@ from .jobs import Adaptation, Alias, AliasMove, Event, Export, NewVersion, Versi
 from .plans import Budget, Closeness, GateDecision, Plan, Profile, Rates, TrainingSet, Verdict
 from .predictions import Prediction
 from .projects import Fix, Label, Policy, Project
-from .samples import NewSample, Sample, Snapshot
+from .samples import NewSample, Prepared, Sample, Snapshot
 from .tenants import Key, Tenant
 from .told import LINE, tell_labels, told_labels, usable_labels
 from .words import (
@@ -20,6 +20,7 @@ from .words import (
     MIN_PER_LABEL,
     ROW_FINDINGS,
     SOFTENED,
+    Content,
     EngineName,
     FixAction,
     GateRule,
@@ -39,6 +40,7 @@ from .words import (
 if TYPE_CHECKING:
     from .numbers import Bools as Bools
     from .numbers import Floats as Floats
+    from .numbers import InputRow as InputRow
     from .numbers import Ints as Ints
 
 __all__ = [
@@ -47,6 +49,7 @@ __all__ = [
     "AliasMove",
     "Budget",
     "Closeness",
+    "Content",
     "Delta",
     "EngineName",
     "Event",
@@ -80,6 +83,7 @@ __all__ = [
     "Outcome",
     "Phase",
     "Plan",
+    "Prepared",
     "Policy",
     "Precision",
     "Prediction",

@@ -10,6 +10,7 @@ from .words import GateRule, Json, MethodName, Task
 
 if TYPE_CHECKING:
     from .numbers import Floats, Ints
+    from .samples import Prepared
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +29,9 @@ class TrainingSet:
     """`features` (samples, dim) float32 of the unchanged backbone by the serving engine.
 
     `targets` and `folds` are (samples,); `targets` index `labels` or, where a sample may have several, the sets of them
-    in `combinations`. `rows` are what the network itself reads, the token ids (tokens,) of each
-    sample, unpadded; a method that trains no network leaves them unread. `names` (labels, dim) are features of what
-    the labels are called, None where that is not heard; a label may then be without samples.
+    in `combinations`. `rows` are what the network itself reads of each sample; a method that trains no network leaves
+    them unread. `names` (labels, dim) are features of what the labels are called, None where that is not heard; a label
+    may then be without samples.
     """
 
     feature_space: str
@@ -39,7 +40,7 @@ class TrainingSet:
     folds: Ints
     labels: tuple[str, ...]
     seed: int
-    rows: Sequence[Ints] = ()
+    rows: Sequence[Prepared] = ()
     names: Floats | None = None
     combinations: tuple[tuple[int, ...], ...] | None = None
 

@@ -6,17 +6,35 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from tsugiki.errors import Issue
 
 from .told import tell_labels
 from .words import Json
 
+if TYPE_CHECKING:
+    from .numbers import InputRow
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """One input ready for the engine; `truncated` when it was longer than the limit.
+
+    `row` is (tokens,) int64 of a text, (height, width, 3) uint8 of a picture, (frames, bands) float32 of a sound.
+    `size` is what it counts in a pass, in tokens: of a text as many as it has, of the others what costs as much.
+    """
+
+    row: InputRow
+    size: int
+    truncated: bool = False
+
 
 @dataclass(frozen=True, slots=True)
 class NewSample:
     """A checked sample before it is stored: `content` is NFC text, `label` NFC or None.
+
+    Of a picture or a sound `file` holds the bytes as they were sent, and `content` is their sha256: the blob's name.
 
     `label` is what is told of it: in a multi_label project a set, as `tell_labels` writes it.
     `content_sha` is the identity for exact duplicates; `group` is shared by samples that must never
@@ -31,6 +49,7 @@ class NewSample:
     source: str | None = None
     metadata: Json = field(default_factory=dict[str, Any])
     issues: tuple[Issue, ...] = ()
+    file: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

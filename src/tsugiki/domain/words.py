@@ -27,6 +27,7 @@ RowFinding = Literal[  # what an audit may find wrong with one sample
     "input_truncated",
 ]
 FixAction = Literal["relabel", "drop", "keep"]
+Content = str | bytes  # of a sample or an input: a text, or a file's bytes as they were sent
 Json = dict[str, Any]  # a JSON object as the wire and the database hold it; Any because JSON is untyped
 
 LIVE = "live"

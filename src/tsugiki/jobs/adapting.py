@@ -17,13 +17,13 @@ from tsugiki.jobs import auditing
 from tsugiki.jobs.deep_lane import DEEP
 from tsugiki.jobs.labelling import combinations_of, learnable, learnt_combinations, rarest
 from tsugiki.jobs.naming import Names
-from tsugiki.jobs.profiling import named_labels, profile_of, with_closeness, with_lengths
+from tsugiki.jobs.profiling import named_labels, profile_of, spread, with_closeness, with_lengths
 from tsugiki.training.blending import hears_names
 from tsugiki.training.hyperparameters import tuned
 
 if TYPE_CHECKING:
     from tsugiki.data.audit import Neighbours
-    from tsugiki.domain import Adaptation, Fitted, Floats, Json, MethodName, Plan, Project, Promotion, Rates
+    from tsugiki.domain import Adaptation, Content, Fitted, Floats, Json, MethodName, Plan, Project, Promotion, Rates
     from tsugiki.jobs.progress import JobProgress, Stopwatch
     from tsugiki.ports import Backbone, Embedder, Method
     from tsugiki.storage.adaptations import Adaptations
@@ -113,7 +113,8 @@ class Phases:
 
     def tell(self, plan: Plan, rows: Sequence[LabelledSample]) -> None:
         """With what is found out of the rows once something runs on them."""
-        profile = with_lengths(plan.profile, self._backbone, [row.content for row in rows])
+        some = spread(rows, self._project.modality)
+        profile = with_lengths(plan.profile, self._backbone, self._contents(some))
         self._progress.phase("plan", 0.0, plan=asdict(replace(plan, profile=profile)))
 
     def embed(self, rows: Sequence[LabelledSample]) -> Floats:
@@ -152,7 +153,7 @@ class Phases:
     def data(self, plan: Plan, snapshot: Snapshot, rows: Sequence[LabelledSample], features: Floats) -> TrainingSet:
         """`rows` and their `features` (rows, dim) are the snapshot's samples, in its order."""
         profile = plan.profile
-        contents = [row.content for row in rows] if plan.chosen in DEEP else []
+        contents = self._contents(rows) if plan.chosen in DEEP else []
         hears = hears_names(profile.samples, profile.labels, profile.min_per_label) and snapshot.combinations is None
         labels = learnable(snapshot)
         return TrainingSet(
@@ -162,7 +163,7 @@ class Phases:
             folds=np.array(snapshot.folds, np.int64),
             labels=labels,
             seed=self._wish.seed,
-            rows=[prepared.ids for prepared in self._backbone.prepare(contents)] if contents else (),
+            rows=self._backbone.prepare(contents) if contents else (),
             names=self._names(snapshot.labels) if plan.chosen == "zero_shot" or hears else None,
             combinations=learnt_combinations(snapshot, labels),
         )
@@ -207,13 +208,15 @@ class Phases:
         missing = [row for row in rows if row.id not in index]
         for start in range(0, len(missing), EMBED_ROWS):
             part = missing[start : start + EMBED_ROWS]
-            contents = [row.content for row in part]
-            fresh = self._tools.embedder.embed(self._project.tenant_id, self._project.backbone, contents)
+            fresh = self._tools.embedder.embed(self._project.tenant_id, self._project.backbone, self._contents(part))
             self._stores.features.save(space.id, [row.id for row in part], fresh)
             index |= {row.id: len(index) + number for number, row in enumerate(part)}
             matrices.append(fresh)
             self._progress.phase("embed", (start + len(part)) / len(missing))
         return np.concatenate(matrices)[[index[row.id] for row in rows]]
+
+    def _contents(self, rows: Sequence[LabelledSample]) -> list[Content]:
+        return self._stores.samples.contents(self._project, rows)
 
     @cached_property
     def _backbone(self) -> Backbone:

@@ -41,7 +41,7 @@ def report(
 ) -> Json:
     """What is kept with the version's evaluation. `rows` are the snapshot's, in its order."""
     groups = [row.group for row in rows]
-    lengths = _lengths(rows, backbone, progress)
+    lengths = _lengths(rows, backbone, progress) if backbone.modality == "text" else None
     labels = fitted.graft.head.labels
     sets = None if snapshot.combinations is None else Sets(labels, truth_of(snapshot, labels))
     material = Material(snapshot, groups, near, lengths, fitted.held_out, sets)
@@ -78,7 +78,7 @@ def _counted(told: str) -> tuple[str, ...]:
 
 
 def _lengths(rows: Sequence[LabelledSample], backbone: Backbone, progress: JobProgress) -> Lengths:
-    special = len(backbone.prepare([""])[0].ids)
+    special = backbone.prepare([""])[0].size
     tokens = np.zeros(len(rows), np.int64)
     truncated = np.zeros(len(rows), np.bool_)
     for start in range(0, len(rows), LENGTH_ROWS):
@@ -86,5 +86,5 @@ def _lengths(rows: Sequence[LabelledSample], backbone: Backbone, progress: JobPr
         for place, prepared in enumerate(
             backbone.prepare([row.content for row in rows[start : start + LENGTH_ROWS]]), start
         ):
-            tokens[place], truncated[place] = len(prepared.ids) - special, prepared.truncated
+            tokens[place], truncated[place] = prepared.size - special, prepared.truncated
     return Lengths(tokens, truncated)

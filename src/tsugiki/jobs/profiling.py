@@ -6,17 +6,20 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from statistics import mean, median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from tsugiki.domain import MIN_PER_LABEL, Closeness, Profile, told_labels, usable_labels
 from tsugiki.evaluation.learning_curve import last_doubling
 
 if TYPE_CHECKING:
-    from tsugiki.domain import FeatureSpace, Json, Project, Task, TrainingSet
+    from tsugiki.domain import Content, FeatureSpace, Json, Modality, Project, Task, TrainingSet
     from tsugiki.ports import Backbone
 
+S = TypeVar("S")
+
 SIZE_UNKNOWN = 1  # of features
-COUNTED_ROWS = 200  # of which tokens are counted: their mean is known to a few per cent, in some 10 ms
+COUNTED_TEXTS = 200  # of which tokens are counted: their mean is known to a few per cent, in some 10 ms
+COUNTED_FILES = 8  # a file is read again for it; pictures are of one size, sounds mostly of a kind
 
 
 def profile_of(
@@ -78,12 +81,16 @@ def named_labels(project: Project) -> frozenset[str]:
     return frozenset(label.name for label in project.labels) if speaks else frozenset()
 
 
-def with_lengths(profile: Profile, backbone: Backbone, contents: Sequence[str]) -> Profile:
-    """Tokens of COUNTED_ROWS samples, spread evenly."""
+def spread(samples: Sequence[S], modality: Modality) -> Sequence[S]:
+    """As many as lengths are counted of, evenly."""
+    return samples[:: max(1, len(samples) // (COUNTED_TEXTS if modality == "text" else COUNTED_FILES))]
+
+
+def with_lengths(profile: Profile, backbone: Backbone, contents: Sequence[Content]) -> Profile:
+    """Their tokens; nothing is known of none."""
     if not contents:
         return profile
-    spread = contents[:: max(1, len(contents) // COUNTED_ROWS)]
-    tokens = [len(row.ids) for row in backbone.prepare(spread)]
+    tokens = [row.size for row in backbone.prepare(contents)]
     return replace(profile, mean_tokens=mean(tokens), max_tokens=max(tokens))
 
 

@@ -19,10 +19,7 @@ from tsugiki.runtime.priority import stand_back
 from tsugiki.runtime.queueing import FairQueue, Replies, Row, Ticket
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from tsugiki.domain import Floats
+    from tsugiki.domain import Floats, InputRow, Prepared
     from tsugiki.runtime.route import Route
 
 log = logging.getLogger(__name__)
@@ -53,8 +50,8 @@ class Limits:
 
 Passed: TypeAlias = "tuple[Sequence[Floats | TsugikiError], float]"
 """A pass's replies, and the seconds its engine ran."""
-Work: TypeAlias = "Callable[[Sequence[NDArray[np.int64]], Sequence[Route | None]], Passed]"
-"""Runs one pass: token ids and routes of its rows -> each row's reply. Rows of a pass are of one kin."""
+Work: TypeAlias = "Callable[[Sequence[InputRow], Sequence[Route | None]], Passed]"
+"""Runs one pass: its rows as prepared, and their routes -> each row's reply. Rows of a pass are of one kin."""
 
 
 class Batcher:
@@ -102,18 +99,16 @@ class Batcher:
         for thread in self._threads:
             thread.start()
 
-    def submit(
-        self, tenant_id: str, rows: Sequence[NDArray[np.int64]], route: Route | None, lane: Lane
-    ) -> Future[Replies]:
-        """Token ids of each row -> a future of one reply a row, in order. Raises Overloaded, Unavailable."""
+    def submit(self, tenant_id: str, rows: Sequence[Prepared], route: Route | None, lane: Lane) -> Future[Replies]:
+        """Prepared rows -> a future of one reply a row, in order. Raises Overloaded, Unavailable."""
         ticket = Ticket(tenant_id, route, [None] * len(rows), len(rows))
         if not rows:
             ticket.future.set_result(Replies([], 0.0))
             return ticket.future
         with self._lock:
             self._admit(lane, tenant_id, len(rows))
-            for index, ids in enumerate(rows):
-                self._lanes[lane].push(Row(ticket, index, ids))
+            for index, prepared in enumerate(rows):
+                self._lanes[lane].push(Row(ticket, index, prepared))
             self._ready.notify(len(rows))
             if self._owned:
                 self._cue.notify()
@@ -242,7 +237,7 @@ class Batcher:
     def _run(self, batch: Sequence[Row]) -> bool:
         """Whether the pass went through whole."""
         try:
-            replies, engine_s = self._work_on([row.ids for row in batch], [row.ticket.route for row in batch])
+            replies, engine_s = self._work_on([row.prepared.row for row in batch], [row.ticket.route for row in batch])
         except EngineLost as lost:
             for row in batch:
                 row.ticket.deliver(row.index, lost, 0.0)
@@ -272,13 +267,13 @@ class _Batch:
     @property
     def tokens(self) -> int:
         """With padding."""
-        return len(self.rows) * max(len(row.ids) for row in self.rows)
+        return len(self.rows) * max(row.size for row in self.rows)
 
     @property
     def owner(self) -> str | None:
         """The tenant with most of the pass, if one has."""
         tokens = Counter[str]()
         for row in self.rows:
-            tokens[row.ticket.tenant_id] += len(row.ids)
+            tokens[row.ticket.tenant_id] += row.size
         tenant_id, most = tokens.most_common(1)[0]
         return tenant_id if most > MOST * tokens.total() else None

@@ -13,9 +13,7 @@ from tsugiki.errors import Unavailable
 from tsugiki.runtime.engines.probe import MIN_COSINE, min_cosine
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from tsugiki.domain import EngineName, Floats
+    from tsugiki.domain import EngineName, Floats, InputRow
     from tsugiki.ports import Adapters, BankType, Engine
 
 log = logging.getLogger(__name__)
@@ -40,7 +38,7 @@ class MendedEngine:
     raise EngineLost until another one answers. Thread-safe.
     """
 
-    def __init__(self, make: Callable[[], Engine], probe: Sequence[NDArray[np.int64]], dim: int) -> None:
+    def __init__(self, make: Callable[[], Engine], probe: Sequence[InputRow], dim: int) -> None:
         self._make = make
         self._probe = probe
         self._dim = dim
@@ -63,7 +61,7 @@ class MendedEngine:
         self._present().prepare(modules)
         self._prepared.add(modules)
 
-    def run(self, rows: Sequence[NDArray[np.int64]], adapters: Adapters | None = None) -> Floats:
+    def run(self, rows: Sequence[InputRow], adapters: Adapters | None = None) -> Floats:
         """Raises EngineLost, and what the rows' own fault raised."""
         engine = self._present()
         try:
@@ -84,7 +82,7 @@ class MendedEngine:
             raise EngineLost
         return engine
 
-    def _checked(self, engine: Engine, rows: Sequence[NDArray[np.int64]], adapters: Adapters | None) -> Floats:
+    def _checked(self, engine: Engine, rows: Sequence[InputRow], adapters: Adapters | None) -> Floats:
         features = engine.run(rows, adapters)
         if features.shape != (len(rows), self._dim) or not np.isfinite(features).all():
             raise Unavailable(f"the engine returned {features.shape} or non-finite features", code="engine_fault")

@@ -13,9 +13,7 @@ from tsugiki.runtime.loras import NONE, grouped
 from tsugiki.runtime.route import LoraSlot, OwnNetwork, Rack
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from tsugiki.domain import Floats
+    from tsugiki.domain import Floats, InputRow
     from tsugiki.errors import TsugikiError
     from tsugiki.ports import Engine
     from tsugiki.runtime.banks import Banks
@@ -30,7 +28,7 @@ class Network:
         self._engine = engine
         self._banks = banks
 
-    def run(self, rows: Sequence[NDArray[np.int64]], routes: Sequence[Route | None]) -> Passed:
+    def run(self, rows: Sequence[InputRow], routes: Sequence[Route | None]) -> Passed:
         """Rows of one pass are of one kin. Raises what the engine raises."""
         kin: Kin = next((route.kin for route in routes if route is not None and route.kin is not None), None)
         started = time.perf_counter()
@@ -44,7 +42,7 @@ class Network:
         engine_s = time.perf_counter() - started
         return self._answers(routes, features), engine_s
 
-    def _adapted(self, rack: Rack, rows: Sequence[NDArray[np.int64]], routes: Sequence[Route | None]) -> Floats:
+    def _adapted(self, rack: Rack, rows: Sequence[InputRow], routes: Sequence[Route | None]) -> Floats:
         """Rows without an adapter read the slot that adds nothing. Rows of one adapter stand together."""
         order, slots = grouped([_lora_index(route) for route in routes])
         features = self._engine.run([rows[row] for row in order], self._banks.loras.adapters(rack, slots))

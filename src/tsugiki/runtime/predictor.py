@@ -6,11 +6,13 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tsugiki.data.files import file_bytes, told_at
 from tsugiki.data.text import clean_text
 from tsugiki.domain import Prediction
 from tsugiki.errors import Invalid, Issue, TsugikiError, Unavailable
@@ -21,10 +23,8 @@ from tsugiki.runtime.ranking import best_first, outcome_of
 from tsugiki.runtime.route import Route
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from tsugiki.domain import Floats, Project, Version
-    from tsugiki.ports import Prepared, Truncate
+    from tsugiki.domain import Content, Floats, Prepared, Project, Version
+    from tsugiki.ports import Truncate
     from tsugiki.runtime.directory import Directory, Selector
     from tsugiki.runtime.queueing import Replies
     from tsugiki.runtime.residency import Lease, Residency
@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 
 DEADLINE_S = 100.0  # the server's own limit is 120 s, and says nothing: it must never be met
 INLINE_CHARS = 1_024  # prepared in 0.5 to 0.6 ms; 4,096 take up to 2.3 ms, too long for the event loop
+READERS = 32  # requests whose files are read at a time; each waits for the decoders, of which there are few
 INLINE_SCORES = 2_048  # ditto of building answers
 
 
@@ -66,6 +67,7 @@ class Predictor:
         self._residency = residency
         self._backbones = backbones
         self._deadline_s = deadline_s
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="reading")
 
     async def predict(
         self,
@@ -112,11 +114,13 @@ class Predictor:
         if served is None:
             served = await asyncio.to_thread(self._backbones.of, target.version)
         served.batcher.check(tenant_id, len(inputs), Lane.INTERACTIVE)
-        if _characters(inputs) <= INLINE_CHARS:
+        if served.backbone.modality == "text" and _characters(inputs) <= INLINE_CHARS:
             rows = _prepare(served, inputs, truncate)
         else:
-            rows = await asyncio.to_thread(_prepare, served, inputs, truncate)
-        good = [row.ids for row in rows if not isinstance(row, TsugikiError)]
+            # Of its own threads for files: those who wait for a decoder keep nobody else from a thread.
+            readers = None if served.backbone.modality == "text" else self._readers
+            rows = await asyncio.get_running_loop().run_in_executor(readers, _prepare, served, inputs, truncate)
+        good = [row for row in rows if not isinstance(row, TsugikiError)]
         answered = await self._replies(served, target, good)
         classes = len(target.version.labels)
         if len(good) * min(top_k or classes, classes) <= INLINE_SCORES:
@@ -131,7 +135,7 @@ class Predictor:
         self._residency.lease(target.version).release()
         return target
 
-    async def _replies(self, served: Served, target: Target, rows: Sequence[NDArray[np.int64]]) -> Replies:
+    async def _replies(self, served: Served, target: Target, rows: Sequence[Prepared]) -> Replies:
         """Rows whose slot turned out to be another graft's are asked once more, at a new slot of the same version."""
         answered = await self._ask(served, target, rows)
         if StaleSlot not in map(type, answered.replies):
@@ -143,7 +147,7 @@ class Predictor:
             answered.replies[place] = _lost() if isinstance(reply, StaleSlot) else reply
         return answered
 
-    async def _ask(self, served: Served, target: Target, rows: Sequence[NDArray[np.int64]]) -> Replies:
+    async def _ask(self, served: Served, target: Target, rows: Sequence[Prepared]) -> Replies:
         lease = self._residency.lease_resident(target.version)
         if lease is None:
             lease = await self._lease(target.version)
@@ -163,14 +167,14 @@ class Predictor:
             leasing.add_done_callback(_release)
             raise
 
-    def probabilities(self, project: Project, version: Version, texts: Sequence[str]) -> Floats:
-        """The same answers for a job's thread, in the bulk lane: (texts, classes), columns in label order.
+    def probabilities(self, project: Project, version: Version, inputs: Sequence[Content]) -> Floats:
+        """The same answers for a job's thread, in the bulk lane: (inputs, classes), columns in label order.
 
         A version with a scope has one column more, one with thresholds as many (see `HeadBank.probabilities`).
         """
         served = self._backbones.of(version)
-        rows = _prepare(served, texts, "END")
-        good = [row.ids for row in rows if not isinstance(row, TsugikiError)]
+        rows = _prepare(served, inputs, "END")
+        good = [row for row in rows if not isinstance(row, TsugikiError)]
         with self._residency.lease(version) as lease:
             route = _route(project, version, lease)
             replies = served.batcher.submit(route.tenant_id, good, route, Lane.BULK).result().replies
@@ -201,22 +205,25 @@ def _lost() -> Unavailable:
 
 
 def _prepare(served: Served, inputs: Sequence[object], truncate: Truncate) -> list[Prepared | TsugikiError]:
-    texts: list[str] = []
-    rows: list[Prepared | TsugikiError | None] = []
+    clean = clean_text if served.backbone.modality == "text" else file_bytes
+    contents: list[Content] = []
+    rows: list[TsugikiError | None] = []
     for index, raw in enumerate(inputs):
         try:
-            texts.append(clean_text(raw, f"/inputs/{index}"))
+            contents.append(clean(raw, f"/inputs/{index}"))
             rows.append(None)
         except Invalid as refused:
             rows.append(refused)
-    prepared = iter(served.backbone.prepare(texts) if texts else ())
+    prepared = iter(served.backbone.prepare_each(contents) if contents else ())
     return [_fitting(next(prepared), index, truncate) if row is None else row for index, row in enumerate(rows)]
 
 
-def _fitting(row: Prepared, index: int, truncate: Truncate) -> Prepared | TsugikiError:
+def _fitting(row: Prepared | Invalid, index: int, truncate: Truncate) -> Prepared | TsugikiError:
+    if isinstance(row, Invalid):
+        return told_at(row, f"/inputs/{index}")
     if not row.truncated or truncate == "END":
         return row
-    detail = f"the text is longer than the backbone's {len(row.ids)} tokens and truncate is NONE"
+    detail = f"the text is longer than the backbone's {row.size} tokens and truncate is NONE"
     issue = Issue("input_too_long", f"/inputs/{index}", detail, "shorten it, or allow truncate: END")
     return Invalid(detail, code=issue.code, fix=issue.fix, issues=[issue])
 
@@ -255,7 +262,7 @@ def _prediction(target: Target, row: Prepared, probabilities: Floats, top_k: int
         score=score,
         scores=scores,
         truncated=row.truncated,
-        tokens=len(row.ids),
+        tokens=row.size,
         familiarity=familiarity,
     )
 
@@ -271,7 +278,7 @@ def _set_prediction(labels: Sequence[str], row: Prepared, probabilities: Floats,
         score=scores[0][1],
         scores=scores,
         truncated=row.truncated,
-        tokens=len(row.ids),
+        tokens=row.size,
         labels=tuple(labels[index] for index in given),
     )
 

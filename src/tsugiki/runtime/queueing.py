@@ -12,10 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from tsugiki.runtime.route import OwnNetwork
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from tsugiki.domain import Floats
+    from tsugiki.domain import Floats, Prepared
     from tsugiki.errors import TsugikiError
     from tsugiki.runtime.route import Kin, Route
 
@@ -58,7 +55,12 @@ class Ticket:
 class Row:
     ticket: Ticket
     index: int
-    ids: NDArray[np.int64]
+    prepared: Prepared
+
+    @property
+    def size(self) -> int:
+        """In tokens."""
+        return self.prepared.size
 
 
 class FairQueue:
@@ -87,14 +89,14 @@ class FairQueue:
         if tenant is None:
             tenant = self._tenants[row.ticket.tenant_id] = _Tenant(row.ticket.tenant_id, self._now)
         route = row.ticket.route
-        place = _Place(len(row.ids), None if route is None else route.kin)
+        place = _Place(row.size, None if route is None else route.kin)
         line = self._lines.get(place)
         if line is None:
             line = self._lines[place] = _Line()
         line.push(tenant, self._arrivals, row)
         self._arrivals += 1
         self.size += 1
-        self.tokens += len(row.ids)
+        self.tokens += row.size
         tenant.rows += 1
 
     def leader(self) -> str | None:

@@ -12,7 +12,6 @@ from tsugiki.backbones.sites import linear_shapes
 from tsugiki.errors import NotFound, TsugikiError, WrongFeatureSpace
 from tsugiki.runtime.banks import Banks, Weight
 from tsugiki.runtime.batcher import Batcher, Lane, Limits
-from tsugiki.runtime.engines.probe import PROBE_TEXTS
 from tsugiki.runtime.heads import HeadBank
 from tsugiki.runtime.loras import LoraBank
 from tsugiki.runtime.mending import MendedEngine
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tsugiki.backbones.loaded import Loaded
-    from tsugiki.domain import Floats, Version, WeightsDelta
+    from tsugiki.domain import Content, Floats, Version, WeightsDelta
     from tsugiki.ports import Backbone, Engine
 
 
@@ -132,12 +131,12 @@ class ServedBackbones:
         """The Embedder port's view of `get`."""
         return self.get(name).backbone
 
-    def embed(self, tenant_id: str, name: str, contents: Sequence[str]) -> Floats:
+    def embed(self, tenant_id: str, name: str, contents: Sequence[Content]) -> Floats:
         """Features of the serving engine for a job, (contents, dim): the Embedder port."""
         served = self.get(name)
         features = np.empty((len(contents), served.backbone.space.dim), np.float32)
         prepared = served.backbone.prepare(contents) if contents else []
-        answered = served.batcher.submit(tenant_id, [row.ids for row in prepared], None, Lane.BULK).result()
+        answered = served.batcher.submit(tenant_id, prepared, None, Lane.BULK).result()
         for row, reply in enumerate(answered.replies):
             if isinstance(reply, TsugikiError):
                 raise reply
@@ -153,7 +152,7 @@ class ServedBackbones:
 
     def _serve(self, name: str, make: MakeEngine) -> Served:
         files = self._files.get(name)
-        probe = [row.ids for row in files.backbone.prepare(PROBE_TEXTS)]
+        probe = [prepared.row for prepared in files.backbone.probe()]
         engine = MendedEngine(lambda: make(files, None), probe, files.backbone.space.dim)
 
         def own_network(delta: WeightsDelta) -> OwnNetwork:

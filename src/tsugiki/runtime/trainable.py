@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     import torch
 
     from tsugiki.backbones.loaded import Loaded
-    from tsugiki.domain import Delta, FeatureSpace, Floats, Ints, Modality
-    from tsugiki.ports import Adapters, Engine, Prepared
+    from tsugiki.domain import Content, Delta, FeatureSpace, Floats, Modality, Prepared
+    from tsugiki.errors import Invalid
+    from tsugiki.ports import Adapters, Engine
 
 
 class TrainableBackbone:
@@ -46,14 +47,20 @@ class TrainableBackbone:
         """Makes the engine: what it computes in is part of the space."""
         return self._loaded.at(self._engine.precision).backbone.space
 
-    def prepare(self, contents: Sequence[str]) -> list[Prepared]:
+    def prepare(self, contents: Sequence[Content]) -> list[Prepared]:
         return self._loaded.backbone.prepare(contents)
+
+    def prepare_each(self, contents: Sequence[Content]) -> list[Prepared | Invalid]:
+        return self._loaded.backbone.prepare_each(contents)
+
+    def probe(self) -> list[Prepared]:
+        return self._loaded.backbone.probe()
 
     def network(self) -> torch.nn.Module:
         # On a processor, of short texts in bfloat16, torch's fused attention took half of a training step.
         return features_module(self._loaded.source, "sdpa" if torch_engine.why_not() is None else "eager")
 
-    def features(self, rows: Sequence[Ints], delta: Delta | None, check: Callable[[], None]) -> Floats:
+    def features(self, rows: Sequence[Prepared], delta: Delta | None, check: Callable[[], None]) -> Floats:
         check()
         match delta:
             case None:
@@ -73,20 +80,20 @@ class TrainableBackbone:
         return self._make(self._loaded, None)
 
     def _run(
-        self, engine: Engine, rows: Sequence[Ints], adapters: Adapters | None, check: Callable[[], None]
+        self, engine: Engine, rows: Sequence[Prepared], adapters: Adapters | None, check: Callable[[], None]
     ) -> Floats:
         features = np.empty((len(rows), self._loaded.source.feature_dim), np.float32)
         for part in _passes(rows, engine.pass_tokens):
             check()
-            features[part] = engine.run([rows[row] for row in part], adapters)
+            features[part] = engine.run([rows[row].row for row in part], adapters)
         return features
 
 
-def _passes(rows: Sequence[Ints], tokens: int) -> Iterator[list[int]]:
-    """Rows of a length together, as many as make at most `tokens` with their padding, or one."""
+def _passes(rows: Sequence[Prepared], tokens: int) -> Iterator[list[int]]:
+    """Rows of a size together, as many as make at most `tokens` with their padding, or one."""
     part: list[int] = []
-    for row in sorted(range(len(rows)), key=lambda row: len(rows[row])):
-        if part and (len(part) + 1) * len(rows[row]) > tokens:
+    for row in sorted(range(len(rows)), key=lambda row: rows[row].size):
+        if part and (len(part) + 1) * rows[row].size > tokens:
             yield part
             part = []
         part.append(row)

@@ -6,20 +6,26 @@ from collections.abc import Collection
 
 from sqlalchemy import select, union_all
 
+from tsugiki.domain import Modality
 from tsugiki.storage.adaptation_rows import UNFINISHED
 from tsugiki.storage.blobs import BlobName
 from tsugiki.storage.database import Database
-from tsugiki.storage.tables import AdaptationRow, ExportRow, ProjectRow, VersionRow
+from tsugiki.storage.tables import AdaptationRow, ExportRow, ProjectRow, SampleRow, VersionRow
 
+TEXT: Modality = "text"  # whose samples are in their rows
 PROJECT = "proj_"  # how our owners' names begin; a folder of somebody else's beside them is not ours to judge
 
 
 def referenced_blobs(database: Database) -> frozenset[BlobName]:
-    """What versions, exports and unfinished adaptations are made of; for `Blobs.sweep`, read before it is called."""
+    """What versions, exports and unfinished adaptations are made of, and samples that are files.
+
+    For `Blobs.sweep`, read before it is called.
+    """
     query = union_all(
         select(VersionRow.project_id, VersionRow.digest),
         select(VersionRow.project_id, VersionRow.evaluation),
         select(ExportRow.project_id, ExportRow.sha256).where(ExportRow.sha256.is_not(None)),
+        select(SampleRow.project_id, SampleRow.content).join(ProjectRow).where(ProjectRow.modality != TEXT),
     )
     unfinished = select(AdaptationRow.project_id, AdaptationRow.staged).where(AdaptationRow.status.in_(UNFINISHED))
     with database.read() as session:

@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from sqlalchemy import ColumnElement, String, cast, func, insert, or_, select
 from sqlalchemy.orm import Session
 
-from tsugiki.domain import LINE, MAX_SAMPLES, Fix, Json, NewSample, Sample, tell_labels
+from tsugiki.domain import LINE, MAX_SAMPLES, Content, Fix, Json, NewSample, Project, Sample, tell_labels
 from tsugiki.errors import NotFound, TooLarge
 from tsugiki.storage import fixes
+from tsugiki.storage.blobs import Blobs
 from tsugiki.storage.database import Database
 from tsugiki.storage.duplicates import Settlement, Stored, settle
 from tsugiki.storage.fixes import Fixed, Standing
@@ -23,7 +24,7 @@ FACET_CHARS = 100  # a longer text describes one sample, no group of them
 
 @dataclass(frozen=True, slots=True)
 class LabelledSample:
-    """What a snapshot is cut from: no more of a sample than training reads."""
+    """What a snapshot is cut from: no more of a sample than training reads. `content` as of NewSample."""
 
     id: str
     label: str
@@ -32,12 +33,16 @@ class LabelledSample:
 
 
 class Samples:
-    def __init__(self, database: Database, max_samples: int = MAX_SAMPLES) -> None:
+    def __init__(self, database: Database, blobs: Blobs, max_samples: int = MAX_SAMPLES) -> None:
         self._database = database
+        self._blobs = blobs
         self._max_samples = max_samples
 
     def add(self, project_id: str, samples: Sequence[NewSample]) -> list[Stored]:
-        """All or none, in order. Raises TooLarge beyond the project's limit, NotFound."""
+        """All or none, in order. Raises TooLarge beyond the project's limit, NotFound, StorageFull."""
+        for sample in samples:
+            if sample.file is not None:  # before the row that names it; one that no row comes to name is swept
+                self._blobs.put(project_id, sample.file)
         with self._database.write() as session:
             settled = self._settle(session, project_id, samples)
             if settled.inserts:
@@ -124,6 +129,12 @@ class Samples:
         with self._database.read() as session:
             rows = session.execute(query.order_by(SampleRow.id))
             return [LabelledSample(id, label or "", group, content) for id, label, group, content in rows]
+
+    def contents(self, project: Project, samples: Sequence[LabelledSample]) -> list[Content]:
+        """What was sent as the input of each. Raises ArtifactCorrupt where a file is gone or changed."""
+        if project.modality == "text":
+            return [sample.content for sample in samples]
+        return [self._blobs.get(project.id, sample.content) for sample in samples]
 
     def facets(self, project_id: str) -> dict[str, dict[str, str]]:
         """By sample id what sets samples apart: its source, and metadata of short texts, truth values, whole numbers.

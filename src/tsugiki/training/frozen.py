@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from tsugiki.backbones.text import pad
+from tsugiki.backbones.inputs import stack
 from tsugiki.training.batches import length_batches
 from tsugiki.training.costs import MOST_KEPT_BYTES
 from tsugiki.training.network import ENCODER, blocks_of
 
 if TYPE_CHECKING:
-    from tsugiki.domain import Ints
+    from tsugiki.domain import Ints, Prepared
 
 
 class Below:
@@ -56,14 +56,17 @@ class Replay(torch.nn.Module):
 
 
 def compute_below(
-    network: torch.nn.Module, rows: Sequence[Ints], dim: int, first: int, check: Callable[[], None]
+    network: torch.nn.Module, rows: Sequence[Prepared], dim: int, first: int, check: Callable[[], None]
 ) -> Below | None:
-    """`network` unchanged, of `dim` numbers a token. None where there is nothing below, or more than is kept."""
+    """`network` unchanged, of `dim` numbers a token. None where there is nothing below, or more than is kept.
+
+    Nor for pictures, which are never the same twice in training.
+    """
     encoder = network.get_submodule(ENCODER)
     weight = next(encoder.parameters())
-    lengths = [len(row) for row in rows]
+    lengths = [row.size for row in rows]
     total = sum(lengths)
-    if first == 0 or (total + 1) * dim * weight.element_size() > MOST_KEPT_BYTES:
+    if first == 0 or rows[0].row.ndim == 3 or (total + 1) * dim * weight.element_size() > MOST_KEPT_BYTES:
         return None
     kept = torch.zeros((total + 1, dim), dtype=weight.dtype, device=weight.device)
     middle: Any = network.middle  # Any: torch takes it for a tensor or a module
@@ -79,9 +82,8 @@ def compute_below(
         with torch.no_grad():
             for part in length_batches(lengths, np.random.default_rng(0)):
                 check()
-                padded = pad([rows[row] for row in part])
-                ids, mask = (torch.from_numpy(side).to(weight.device) for side in (padded.ids, padded.mask))
-                features = network(ids, mask)
+                batch = stack([rows[row].row for row in part])
+                features = network(*(torch.from_numpy(side).to(weight.device) for side in batch.values()))
                 if lower is not None:
                     lower[torch.from_numpy(part)] = features[:, dim:]
                 hidden = seen.pop()

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from tsugiki.backbones.text import pad
+from tsugiki.backbones.inputs import stack
 from tsugiki.training.frozen import Below, replay_below
 from tsugiki.training.network import LOWER, Attached
 
 if TYPE_CHECKING:
-    from tsugiki.domain import Floats, Head, Ints
+    from tsugiki.domain import Floats, Head, Ints, Prepared
 
 LONGEST_STEP = 1.0  # norm of the gradient beyond which it is clipped, the usual one (Pascanu et al. 2013)
 
@@ -45,7 +45,7 @@ class Learner:
         self,
         network: torch.nn.Module,
         attached: Attached,
-        rows: Sequence[Ints],
+        rows: Sequence[Prepared],
         below: Below | None,
         head: Head,
         aim: Aim,
@@ -127,12 +127,13 @@ class Learner:
         return self._weight.detach().cpu().numpy().copy(), self._bias.detach().cpu().numpy().copy()
 
     def _scores(self, batch: Ints) -> torch.Tensor:
-        padded = pad([self._rows[row] for row in batch])
-        ids, mask = (torch.from_numpy(part).to(self._where) for part in (padded.ids, padded.mask))
+        inputs = [
+            torch.from_numpy(part).to(self._where) for part in stack([self._rows[row].row for row in batch]).values()
+        ]
         if self._below is not None and self._replay is not None:
             self._replay.hidden = self._below.batch(batch)
             setattr(self._network, LOWER, self._below.batch_lower(batch))
-        features = self._network(ids, mask)
+        features = self._network(*inputs)
         return torch.nn.functional.linear(features, self._weight, self._bias)
 
     def _loss(self, scores: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:

@@ -14,7 +14,7 @@ from tsugiki.training.schedule import rate_at
 from tsugiki.training.temperature import tempered_losses
 
 if TYPE_CHECKING:
-    from tsugiki.domain import Floats, Ints
+    from tsugiki.domain import Floats, Ints, Prepared
     from tsugiki.training.deadline import Deadline
 
 Stopped = Literal["done", "no_better", "deadline", "diverged"]
@@ -48,12 +48,12 @@ class Pupil(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Lessons:
-    """`rows` token ids of every sample, `targets` (samples,); `train` and `watched` index them.
+    """`rows` of every sample, `targets` (samples,); `train` and `watched` index them.
 
     With `truths` (kinds, classes) the targets index these: a sample may be of several classes.
     """
 
-    rows: Sequence[Ints]
+    rows: Sequence[Prepared]
     targets: Ints
     train: Ints
     watched: Ints
@@ -191,9 +191,9 @@ class _Run:
 
 
 def lengths_of(lessons: Lessons, samples: Ints) -> list[int]:
-    """In tokens."""
+    """In tokens; see Prepared."""
     chosen: list[int] = samples.tolist()
-    return [len(lessons.rows[sample]) for sample in chosen]
+    return [lessons.rows[sample].size for sample in chosen]
 
 
 def watched_loss(learner: Pupil, lessons: Lessons, check: Callable[[], None]) -> float:

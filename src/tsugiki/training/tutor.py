@@ -56,7 +56,7 @@ class Tutor:
         network, attached = self._fresh(0)
         encoder = network.get_submodule(ENCODER)
         blocks = len(blocks_of(encoder))
-        tokens = sum(len(row) for row in data.rows)
+        tokens = sum(row.size for row in data.rows)
         self._size = Size(tokens, width_of(encoder), blocks, blocks - attached.first_block, recipe.weights_too)
         check()
         unchanged = backbone.network().to(self._where, self._kind)
@@ -72,7 +72,7 @@ class Tutor:
         few = [rows[row] for row in np.linspace(0, len(rows) - 1, PACED_ROWS).astype(np.int64).tolist()]
         started = clock()
         self._backbone.features(few, None, self._check)
-        pace_s = (clock() - started) / sum(len(row) for row in few)
+        pace_s = (clock() - started) / sum(row.size for row in few)
         return ENGINE_S + pace_s * self._size.tokens
 
     def teach(

@@ -39,13 +39,13 @@ class Sets:
 class Material:
     """What an audit reads: `groups` (rows,) of equal inputs, and the rest as their owners say.
 
-    `sets` where a row may have several labels.
+    `lengths` of texts, `sets` where a row may have several labels.
     """
 
     snapshot: Snapshot
     groups: Sequence[str]
     near: Neighbours
-    lengths: Lengths
+    lengths: Lengths | None
     held_out: HeldOut
     sets: Sets | None = None
 
@@ -89,16 +89,20 @@ def _found(material: Material) -> Iterator[Finding]:
             set_suspects(truth, held_out.rows, held_out.probabilities, material.near),
             duplicates(material.groups, targets, folds, material.near),
             outliers(material.near),
-            lengths(material.lengths, missed),
+            _lengths(material, missed),
         )
     missed[held_out.rows] = held_out.probabilities.argmax(axis=1) != targets[held_out.rows]
     return chain(
         suspects(targets, held_out.rows, held_out.probabilities, material.near),
         duplicates(material.groups, targets, folds, material.near),
         outliers(material.near),
-        lengths(material.lengths, missed),
+        _lengths(material, missed),
         balance(targets, len(snapshot.labels), material.near),
     )
+
+
+def _lengths(material: Material, missed: NDArray[np.bool_]) -> Iterator[Finding]:
+    return iter(()) if material.lengths is None else lengths(material.lengths, missed)
 
 
 def _as_json(finding: Finding, material: Material) -> Json:

@@ -15,10 +15,7 @@ from tsugiki.errors import Unavailable
 from tsugiki.runtime.engines.probe import MIN_COSINE, min_cosine
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from tsugiki.domain import Floats
+    from tsugiki.domain import Floats, InputRow
     from tsugiki.ports import Engine
 
 log = logging.getLogger(__name__)
@@ -56,9 +53,7 @@ class Choice:
     trials: tuple[Trial, ...] = ()
 
 
-def choose(
-    wanted: Wanted, candidates: Sequence[Candidate], probe: Sequence[NDArray[np.int64]], kept_in: Path
-) -> Choice:
+def choose(wanted: Wanted, candidates: Sequence[Candidate], probe: Sequence[InputRow], kept_in: Path) -> Choice:
     """The engine asked for, or by "auto" the fastest that does not drift; the first candidate is the reference.
 
     What "auto" found is kept in a file: a feature space must not change because a start was noisy. It is found anew
@@ -78,7 +73,7 @@ def choose(
     return choice
 
 
-def _measured(candidates: Sequence[Candidate], probe: Sequence[NDArray[np.int64]]) -> Choice:
+def _measured(candidates: Sequence[Candidate], probe: Sequence[InputRow]) -> Choice:
     reasons = [(candidate, candidate.why_not()) for candidate in candidates]
     present = [candidate for candidate, reason in reasons if reason is None]
     skipped = tuple(Trial(candidate.name, refused=reason) for candidate, reason in reasons if reason is not None)
@@ -98,7 +93,7 @@ def _measured(candidates: Sequence[Candidate], probe: Sequence[NDArray[np.int64]
     return _told(Choice(chosen.name, (*trials, *skipped)))
 
 
-def _try(engine: Engine, probe: Sequence[NDArray[np.int64]], reference: Floats) -> Trial:
+def _try(engine: Engine, probe: Sequence[InputRow], reference: Floats) -> Trial:
     cosine = min_cosine(engine.run(probe), reference)
     passes, started = 0, time.perf_counter()
     while (taken := time.perf_counter() - started) < MEASURED_S:

@@ -12,7 +12,6 @@ from tsugiki.domain import EngineName
 from tsugiki.runtime.engines import openvino, torch
 from tsugiki.runtime.engines.choice import Candidate, Choice, Wanted, choose
 from tsugiki.runtime.engines.onnx import OnnxEngine
-from tsugiki.runtime.engines.probe import PROBE_TEXTS
 
 if TYPE_CHECKING:
     from tsugiki.backbones.loaded import Loaded
@@ -57,7 +56,7 @@ def choose_engine(wanted: Wanted, loaded: Loaded, cores: Cores) -> Choice:
         return Candidate(name, lambda: why_not(name), lambda: make(name, loaded, None, cores))
 
     candidates = [candidate(name) for name in get_args(EngineName)]  # the first, fp32, is the reference
-    probe = [row.ids for row in loaded.backbone.prepare(PROBE_TEXTS)]
+    probe = [prepared.row for prepared in loaded.backbone.probe()]
     return choose(wanted, candidates, probe, loaded.graph.with_suffix(".engine.json"))
 
 

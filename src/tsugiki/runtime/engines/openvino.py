@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tsugiki.backbones.signature import ATTENTION_MASK, FEATURES, INPUT_IDS, SLOTS, down, up
-from tsugiki.backbones.text import pad
+from tsugiki.backbones.inputs import stack
+from tsugiki.backbones.signature import FEATURES, SLOTS, down, up
 from tsugiki.domain import EngineName
 from tsugiki.ports import Adapters, BankType, Graphs
 from tsugiki.runtime.once import Once
@@ -25,7 +25,7 @@ from tsugiki.runtime.priority import standing_back
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from tsugiki.domain import Floats
+    from tsugiki.domain import Floats, InputRow
 
 PASS_TOKENS = (
     256  # a thread; MiniLM in bf16 on AVX-512, texts of 15 tokens, rows a pass: 8 gave 498/s, 16 509/s, 32 497/s
@@ -70,9 +70,8 @@ class OpenVinoEngine:
     def prepare(self, modules: tuple[str, ...]) -> None:
         self._banked.get(modules)
 
-    def run(self, rows: Sequence[NDArray[np.int64]], adapters: Adapters | None = None) -> Floats:
-        padded = pad(rows)
-        inputs: dict[str, Any] = {INPUT_IDS: padded.ids, ATTENTION_MASK: padded.mask}
+    def run(self, rows: Sequence[InputRow], adapters: Adapters | None = None) -> Floats:
+        inputs: dict[str, Any] = dict(stack(rows))
         if adapters is None:
             if not self._free.acquire(blocking=False):
                 return self._beside.run(inputs)

@@ -14,18 +14,13 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from tsugiki.domain import Rates
-from tsugiki.runtime.engines.probe import PROBE_TEXTS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
     from tsugiki.backbones.loaded import Loaded
-    from tsugiki.domain import EngineName
+    from tsugiki.domain import EngineName, InputRow
     from tsugiki.ports import Engine
 
 log = logging.getLogger(__name__)
@@ -33,7 +28,7 @@ log = logging.getLogger(__name__)
 # MiniLM by onnxruntime and by torch in fp32, two threads of a shared EPYC with AVX-512 that others kept busy too.
 USUAL = Rates(forward=3_000.0, backward=700.0, measured=False)
 BURST_S = 1.0  # of each: some tens of passes of MiniLM
-REPEATED = 2  # times the probe's 16 texts in a batch: as large as a training batch
+REPEATED = 2  # times the probe's 16 rows in a batch: as large as a training batch
 FORMAT = 1
 
 
@@ -62,8 +57,8 @@ def ensure_rates(loaded: Loaded, engine: Engine, threads: int) -> Rates:
     path = rates_file(loaded, engine.name, threads)
     if (known := read_rates(path)).measured:
         return known
-    rows = [row.ids for row in loaded.backbone.prepare(PROBE_TEXTS * REPEATED)]
-    tokens = sum(len(row) for row in rows)
+    probe = loaded.backbone.probe() * REPEATED
+    rows, tokens = [prepared.row for prepared in probe], sum(prepared.size for prepared in probe)
     forward = _per_second(lambda: engine.run(rows)) * tokens
     backward = _per_second(_training(loaded, rows, threads)) * tokens
     found = Rates(round(forward, 1), round(backward, 1), measured=True)
@@ -83,20 +78,19 @@ def _per_second(once: Callable[[], object]) -> float:
     return passes / taken
 
 
-def _training(loaded: Loaded, rows: list[NDArray[np.int64]], threads: int) -> Callable[[], object]:
+def _training(loaded: Loaded, rows: list[InputRow], threads: int) -> Callable[[], object]:
     """One step's work on all weights, there and back, with attention as it is trained."""
     import torch
 
     from tsugiki.backbones.graph import features_module
-    from tsugiki.backbones.text import pad
+    from tsugiki.backbones.inputs import stack
 
     torch.set_num_threads(threads)
     module = features_module(loaded.source, "sdpa").train()
-    padded = pad(rows)
-    ids, mask = torch.from_numpy(padded.ids), torch.from_numpy(padded.mask)
+    inputs = [torch.from_numpy(part) for part in stack(rows).values()]
 
     def step() -> None:
         module.zero_grad(set_to_none=True)
-        module(ids, mask).square().sum().backward()
+        module(*inputs).square().sum().backward()
 
     return step

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tsugiki.backbones.graph import features_module
+from tsugiki.backbones.inputs import stack
 from tsugiki.backbones.source import Source
-from tsugiki.backbones.text import pad
 from tsugiki.domain import EngineName
 from tsugiki.errors import ArtifactCorrupt
 from tsugiki.ports import Adapters, BankType
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from tsugiki.domain import Floats
+    from tsugiki.domain import Floats, InputRow
 
 PASS_TOKENS = 16_384  # not measured: a device of thousands of lanes is not full with less
 DRIVER = Path("/proc/driver/nvidia/version")  # asked before torch is imported, which takes 200 MB and a second
@@ -73,16 +73,14 @@ class TorchEngine:
     def prepare(self, modules: tuple[str, ...]) -> None:
         """Nothing to compile: the same network runs with and without adapters."""
 
-    def run(self, rows: Sequence[NDArray[np.int64]], adapters: Adapters | None = None) -> Floats:
+    def run(self, rows: Sequence[InputRow], adapters: Adapters | None = None) -> Floats:
         import torch
 
-        padded = pad(rows)
+        batch = stack(rows)
         with torch.inference_mode(), self._stream():
             self._here.adapters = None if adapters is None else self._mirror.read(adapters)
-            ids, mask = (
-                torch.from_numpy(part).to(self._device, non_blocking=True) for part in (padded.ids, padded.mask)
-            )
-            features: Floats = self._module(ids, mask).float().cpu().numpy()
+            inputs = [torch.from_numpy(part).to(self._device, non_blocking=True) for part in batch.values()]
+            features: Floats = self._module(*inputs).float().cpu().numpy()
         return features
 
     def _stream(self) -> AbstractContextManager[object]:

@@ -1,0 +1,47 @@
+"""A batch as a network reads it: made from prepared rows, whatever they are of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tsugiki.backbones.signature import ATTENTION_MASK, INPUT_IDS, MEL, PIXELS
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from tsugiki.domain import InputRow
+
+
+def stack(rows: Sequence[InputRow]) -> Mapping[str, NDArray[Any]]:  # Any: as in InputRow
+    """The batch of at least one row, by input name, in the order in which the torch module takes them.
+
+    Texts (tokens,): `[[5, 6], [7]] -> input_ids [[5, 6], [7, 0]], attention_mask [[1, 1], [1, 0]]`; sounds (frames,
+    bands) alike, as `mel`; pictures (height, width, 3), of one shape, as `pixels`.
+    """
+    match rows[0].ndim:
+        case 1:
+            return {INPUT_IDS: pad(rows), ATTENTION_MASK: mask_of(rows)}
+        case 2:
+            return {MEL: pad(rows), ATTENTION_MASK: mask_of(rows)}
+        case 3:
+            return {PIXELS: np.stack(rows)}
+        case dimensions:
+            raise AssertionError(f"a row has {dimensions} dimensions; this is a bug")
+
+
+def pad(rows: Sequence[InputRow]) -> InputRow:
+    """Rows made rectangular, 0 beyond a row's end."""
+    first = rows[0]
+    padded = np.zeros((len(rows), max(len(row) for row in rows), *first.shape[1:]), first.dtype)
+    for i, row in enumerate(rows):
+        padded[i, : len(row)] = row
+    return padded
+
+
+def mask_of(rows: Sequence[InputRow]) -> NDArray[np.int64]:
+    """1 where a row is. From the lengths: a text may spell a padding token, and its row must not shrink by it."""
+    lengths = np.array([len(row) for row in rows])
+    return (np.arange(lengths.max()) < lengths[:, None]).astype(np.int64)
