@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,8 +13,11 @@ from tsugiki.backbones.mel import FRAMES_A_POSITION, RATE, log_mel
 from tsugiki.backbones.outside import Outside
 from tsugiki.backbones.source import Source
 from tsugiki.data.decoding import Decoder
-from tsugiki.domain import Content, Floats, Prepared
+from tsugiki.domain import Content, Prepared
 from tsugiki.errors import Invalid
+
+if TYPE_CHECKING:
+    from tsugiki.domain import Floats
 
 DECODED_AS = 1  # raise it whenever reading files changes what samples they become
 PROBE_SECONDS = (0.2, 0.5, 0.5, 0.7, 1.0, 1.0, 1.5, 3.0)
