@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tsugiki.domain import Graft, Head, NewSample, NewVersion, Project, Snapshot, Version
+from tsugiki.domain import Graft, Head, Modality, NewSample, NewVersion, Project, SampleFile, Snapshot, Version
 from tsugiki.storage.adaptations import Adaptations
 from tsugiki.storage.blobs import Blobs
 from tsugiki.storage.database import Database
@@ -44,10 +44,10 @@ class Stores:
     registry: Registry
     moved: list[str]
 
-    def project(self, name: str = "support", tenant: str = "acme") -> Project:
+    def project(self, name: str = "support", tenant: str = "acme", modality: Modality = "text") -> Project:
         known = {found.name: found.id for found in self.tenants.list().data}
         tenant_id = known.get(tenant) or self.tenants.create(tenant).id
-        return self.projects.create(tenant_id, name, "text", "single_label", "tiny")
+        return self.projects.create(tenant_id, name, modality, "single_label", "tiny")
 
     def publish(
         self, project: Project, promote_to: str | None = "live", expected: int | None = None, fill: float = 1
@@ -80,6 +80,12 @@ def open_stores(home: Path, *, shared: bool = False) -> Stores:
 def sample(content: str, label: str | None = None, source: str | None = None) -> NewSample:
     digest = sha256(content.encode()).hexdigest()
     return NewSample(content, digest, digest, label, source=source)
+
+
+def file_sample(data: bytes, label: str | None = None) -> NewSample:
+    """Of a project of pictures or sounds; nothing here reads what is in it."""
+    digest = sha256(data).hexdigest()
+    return NewSample(digest, digest, digest, label, file=SampleFile(data, {"light": 0.5}))
 
 
 def graft(fill: float = 1, labels: tuple[str, ...] = ("no", "yes")) -> Graft:

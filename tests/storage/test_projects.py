@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sqlalchemy import select
 
-from tests.storage.making import Stores, sample
+from tests.storage.making import Stores, file_sample, sample
 from tsugiki.domain import Label, Policy
 from tsugiki.errors import Conflict, NotFound
 from tsugiki.storage.database import Database
@@ -88,6 +88,20 @@ def test_an_erased_project_leaves_no_byte_on_disk(stores: Stores) -> None:
         stores.projects.get(project.tenant_id, project.id)
     assert stores.samples.counts(kept.id) == {"a": 1}
     assert stores.registry.graft(version).method == "head"
+
+
+def test_an_erased_project_s_pictures_are_erased_and_another_s_same_one_stays(stores: Stores) -> None:
+    kept, erased = stores.project("kept", modality="image"), stores.project("erased", modality="image")
+    canary = "kNw7-canary-of-an-erased-picture"
+    stores.samples.add(kept.id, [file_sample(b"the same", "x")])
+    stores.samples.add(erased.id, [file_sample(b"the same", "x"), file_sample(canary.encode(), "y")])
+    assert len(_found(stores, canary)) == 1  # the scan sees what is there
+
+    assert stores.projects.delete(erased)
+
+    assert _found(stores, canary) == []
+    assert stores.blobs.owners() == {kept.id}
+    assert stores.samples.contents(kept, stores.samples.labelled(kept.id)) == [b"the same"]
 
 
 def test_deleting_again_is_harmless(stores: Stores) -> None:

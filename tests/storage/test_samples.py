@@ -1,12 +1,22 @@
+import os
+from collections.abc import Iterable
 from dataclasses import replace
+from hashlib import sha256
 
 import pytest
 
-from tests.storage.making import Stores, sample
-from tsugiki.domain import NewSample
-from tsugiki.errors import Conflict, NotFound, TooLarge
+from tests.storage.making import Stores, file_sample, sample
+from tsugiki.domain import Modality, NewSample
+from tsugiki.errors import ArtifactCorrupt, Conflict, NotFound, StorageFull, TooLarge
+from tsugiki.storage.blobs import Blobs
 from tsugiki.storage.duplicates import Stored
+from tsugiki.storage.local_files import LocalFiles
 from tsugiki.storage.samples import Samples
+
+
+class FullFiles(LocalFiles):
+    def write(self, path: str, chunks: Iterable[bytes]) -> None:
+        raise StorageFull("the disk has no room")
 
 
 def codes(outcome: Stored) -> list[str]:
@@ -117,7 +127,7 @@ def test_lists_are_filtered_and_paged(stores: Stores) -> None:
 
 def test_a_batch_beyond_the_limit_is_refused_whole(stores: Stores) -> None:
     project = stores.project()
-    few = Samples(stores.database, max_samples=3)
+    few = Samples(stores.database, stores.blobs, max_samples=3)
     few.add(project.id, [sample("a", "x"), sample("b", "x")])
     with pytest.raises(TooLarge):
         few.add(project.id, [sample("c", "x"), sample("d", "x")])
@@ -134,6 +144,53 @@ def test_labelled_samples_come_in_order_of_creation(stores: Stores) -> None:
         (stored[0], "x", "a"),
         (stored[2], "y", "c"),
     ]
+
+
+def test_a_text_s_content_is_in_its_row(stores: Stores) -> None:
+    project = stores.project()
+    stores.samples.add(project.id, [sample("a", "x"), sample("b", "y")])
+    assert stores.samples.contents(project, stores.samples.labelled(project.id)) == ["a", "b"]
+    assert stores.blobs.owners() == frozenset()
+
+
+@pytest.mark.parametrize("modality", ["image", "audio"])
+def test_a_file_comes_back_as_it_was_sent(stores: Stores, modality: Modality) -> None:
+    project = stores.project(modality=modality)
+    first, second, unlabelled = os.urandom(1_000), os.urandom(10), b"unlabelled"
+    rows = [file_sample(first, "x"), file_sample(unlabelled), file_sample(second, "y"), file_sample(first, "x")]
+    stored = stores.samples.add(project.id, rows)
+    assert [outcome.status for outcome in stored] == ["accepted", "accepted", "accepted", "duplicate"]
+    labelled = stores.samples.labelled(project.id)
+    assert stores.samples.contents(project, labelled) == [first, second]
+    assert stores.samples.contents(project, labelled[::-1]) == [second, first]
+    assert stores.samples.measures(project.id, ids(stored)[:1]) == [{"light": 0.5}]
+
+
+def test_a_file_is_kept_before_a_row_names_it(stores: Stores) -> None:
+    project = stores.project(modality="image")
+    full = Samples(stores.database, Blobs(FullFiles(stores.home / "blobs")))
+    with pytest.raises(StorageFull):
+        full.add(project.id, [file_sample(b"one", "x")])
+    assert stores.samples.list(project.id).data == (), "else it would name what is not there"
+    few = Samples(stores.database, stores.blobs, max_samples=0)
+    with pytest.raises(TooLarge):
+        few.add(project.id, [file_sample(b"one", "x")])
+    assert stores.blobs.has(project.id, sha256(b"one").hexdigest()), "without a row: for the next sweep"
+
+
+def test_a_preview_keeps_no_file(stores: Stores) -> None:
+    project = stores.project(modality="image")
+    assert stores.samples.preview(project.id, [file_sample(b"one", "x")])[0].status == "accepted"
+    assert stores.blobs.owners() == frozenset()
+
+
+def test_a_file_that_changed_is_not_trained_on(stores: Stores) -> None:
+    project = stores.project(modality="image")
+    stores.samples.add(project.id, [file_sample(b"one", "x")])
+    (path,) = (path for path in (stores.home / "blobs").rglob("*") if path.is_file())
+    path.write_bytes(b"two")
+    with pytest.raises(ArtifactCorrupt):
+        stores.samples.contents(project, stores.samples.labelled(project.id))
 
 
 def test_facets_are_what_sets_samples_apart(stores: Stores) -> None:
