@@ -134,7 +134,7 @@ class Samples:
         """What each sample was measured to be like, None where it was not: of texts, and of those that are gone."""
         query = select(SampleRow.id, SampleRow.measures).where(SampleRow.project_id == project_id)
         with self._database.read() as session:
-            found: dict[str, Json | None] = dict(session.execute(query).tuples().all())
+            found: dict[str, Json | None] = {id: measures for id, measures in session.execute(query)}
         return [found.get(sample_id) for sample_id in sample_ids]
 
     def contents(self, project: Project, samples: Sequence[LabelledSample]) -> list[Content]:
