@@ -43,7 +43,7 @@ def texts_of(counts: list[int], seed: int = 0) -> tuple[list[str], list[int]]:
 def training_set(backbone: TrainableBackbone, counts: list[int], seed: int = 0) -> TrainingSet:
     """As an adaptation would hand it over."""
     texts, targets = texts_of(counts, seed)
-    rows = [row.ids for row in backbone.prepare(texts)]
+    rows = backbone.prepare(texts)
     return TrainingSet(
         feature_space=backbone.space.id,
         features=backbone.features(rows, None, lambda: None),

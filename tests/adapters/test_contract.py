@@ -78,7 +78,7 @@ def serving(tmp_path: Path, tiny: Loaded) -> Iterator[Assembled]:
 
 def answers(backbone: TrainableBackbone, graft: Graft, texts: list[str]) -> Floats:
     """(texts, classes), the head in double precision on the changed network's features."""
-    rows = [row.ids for row in backbone.prepare(texts)]
+    rows = backbone.prepare(texts)
     features = backbone.features(rows, graft.delta, lambda: None).astype(np.float64)
     logits = (features @ graft.head.weight.T.astype(np.float64) + graft.head.bias) / graft.head.temperature
     raised = np.exp(logits - logits.max(axis=1, keepdims=True))

@@ -44,7 +44,7 @@ def data(backbone: TrainableBackbone) -> TrainingSet:
         for place in COMBINATIONS[int(target)]:
             own += random.choice(topics[place], 3).tolist()
         texts.append(" ".join(random.permutation([*random.choice(FILLING.split(), 3), *own]).tolist()))
-    rows = [row.ids for row in backbone.prepare(texts)]
+    rows = backbone.prepare(texts)
     return TrainingSet(
         feature_space=backbone.space.id,
         features=backbone.features(rows, None, lambda: None),

@@ -57,7 +57,7 @@ class _Filler:
         blobs = Blobs(LocalFiles(home / "blobs"))
         self._database = database
         self._tenants, self._projects = Tenants(database), Projects(database, blobs)
-        self._samples, self._adaptations = Samples(database), Adaptations(database)
+        self._samples, self._adaptations = Samples(database, blobs), Adaptations(database)
         self._registry = Registry(database, blobs)
         self._space = served_space(home)
 

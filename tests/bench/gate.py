@@ -139,12 +139,12 @@ def _features() -> list[tuple[Labelled, Labelled]]:
 
 def embed(loaded: Loaded, engine: Engine, rows: Sequence[Row]) -> Floats:
     """(rows, dim), by the engine that serves."""
-    ids = [row.ids for row in loaded.backbone.prepare([row.text for row in rows])]
-    features = np.empty((len(ids), loaded.backbone.space.dim), np.float32)
-    by_length = sorted(range(len(ids)), key=lambda i: len(ids[i]))
-    for start in range(0, len(ids), PASS_ROWS):
+    prepared = loaded.backbone.prepare([row.text for row in rows])
+    features = np.empty((len(prepared), loaded.backbone.space.dim), np.float32)
+    by_length = sorted(range(len(prepared)), key=lambda i: prepared[i].size)
+    for start in range(0, len(prepared), PASS_ROWS):
         part = by_length[start : start + PASS_ROWS]
-        features[part] = engine.run([ids[i] for i in part])
+        features[part] = engine.run([prepared[i].row for i in part])
     return features
 
 

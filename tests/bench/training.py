@@ -16,10 +16,11 @@ import numpy as np
 from adapters.lora import LoraMethod
 from tests.bench.figures import Figure
 from tests.bench.sets import read
-from tsugiki.backbones import load, pad
+from tsugiki.backbones import load
 from tsugiki.backbones.graph import features_module
+from tsugiki.backbones.inputs import stack
 from tsugiki.data.folds import assign_folds
-from tsugiki.domain import TrainingSet
+from tsugiki.domain import Prepared, TrainingSet
 from tsugiki.runtime.engines.making import Cores, make
 from tsugiki.runtime.trainable import TrainableBackbone
 from tsugiki.training.deadline import Deadline
@@ -49,7 +50,7 @@ class Taught(NamedTuple):
 class Task:
     backbone: TrainableBackbone
     data: TrainingSet
-    test: Sequence[Ints]
+    test: Sequence[Prepared]
     truth: Ints
     plain: Callable[[], torch.nn.Module]  # afresh, in float32, as transformers computes it
 
@@ -78,7 +79,7 @@ def _task(home: Path) -> Task:
     backbone = TrainableBackbone(loaded, lambda files, delta: make("onnxruntime", files, delta, Cores(1, THREADS)))
     train, test = read(SET, TRAIN), read(SET, TEST)
     labels = tuple(sorted({row.label for row in train}))
-    rows, asked = ([one.ids for one in backbone.prepare([row.text for row in part])] for part in (train, test))
+    rows, asked = (backbone.prepare([row.text for row in part]) for part in (train, test))
     targets, truth = (np.array([labels.index(row.label) for row in part]) for part in (train, test))
     features = backbone.features(rows, None, _never)
     folds = assign_folds(targets, [row.text for row in train], 0)
@@ -131,11 +132,11 @@ def _peft(task: Task) -> Taught:
     return Taught(seconds, _accuracy(scores.numpy(), task.truth))
 
 
-def _features(module: torch.nn.Module, rows: Sequence[Ints]) -> torch.Tensor:
+def _features(module: torch.nn.Module, rows: Sequence[Prepared]) -> torch.Tensor:
     import torch
 
-    padded = pad(rows)
-    found: torch.Tensor = module(torch.from_numpy(padded.ids), torch.from_numpy(padded.mask))
+    batch = stack([row.row for row in rows])
+    found: torch.Tensor = module(*(torch.from_numpy(part) for part in batch.values()))
     return found
 
 

@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pytest
 import torch
@@ -13,17 +11,15 @@ import torch
 from adapters.lora import LoraMethod
 from adapters.partial import PartialMethod
 from tests.adapters.lessons import texts_of, trainable
-from tsugiki.backbones import Loaded, pad
-from tsugiki.domain import Head
+from tsugiki.backbones import Loaded
+from tsugiki.backbones.inputs import stack
+from tsugiki.domain import Head, Prepared
 from tsugiki.runtime.trainable import TrainableBackbone
 from tsugiki.training.frozen import compute_below
 from tsugiki.training.learner import Aim, Learner
 from tsugiki.training.low_rank import LowRankLinear
 from tsugiki.training.network import ENCODER, Attach, blocks_of
 from tsugiki.training.tutor import class_weights
-
-if TYPE_CHECKING:
-    from tsugiki.domain import Ints
 
 AIM = Aim(0.0, None, 1e-2)
 CPU = torch.device("cpu")
@@ -35,9 +31,9 @@ def backbone(tiny: Loaded) -> TrainableBackbone:
 
 
 @pytest.fixture
-def rows(backbone: TrainableBackbone) -> list[Ints]:
+def rows(backbone: TrainableBackbone) -> list[Prepared]:
     texts, _ = texts_of([10, 10, 10])
-    return [row.ids for row in backbone.prepare(texts)]
+    return backbone.prepare(texts)
 
 
 def head() -> Head:
@@ -47,7 +43,7 @@ def head() -> Head:
 
 def learner(
     backbone: TrainableBackbone,
-    rows: list[Ints],
+    rows: list[Prepared],
     attach: Attach,
     *,
     cached: bool = False,
@@ -77,7 +73,7 @@ def test_one_operation_does_what_a_linear_module_and_its_matrices_do() -> None:
 
 
 @pytest.mark.parametrize("attach", [LoraMethod(top_blocks=1).attach, PartialMethod(top_blocks=1).attach])
-def test_blocks_computed_once_change_no_step(backbone: TrainableBackbone, rows: list[Ints], attach: Attach) -> None:
+def test_blocks_computed_once_change_no_step(backbone: TrainableBackbone, rows: list[Prepared], attach: Attach) -> None:
     plain = learner(backbone, rows, attach)
     cached = learner(backbone, rows, attach, cached=True)
     batch, targets = np.array([3, 0, 29, 11]), np.array([0, 1, 2, 0])
@@ -87,14 +83,14 @@ def test_blocks_computed_once_change_no_step(backbone: TrainableBackbone, rows: 
     assert all(np.allclose(values, wanted[name], atol=1e-4) for name, values in cached.values().items())
 
 
-def test_lower_blocks_stay_as_they_are(backbone: TrainableBackbone, rows: list[Ints]) -> None:
+def test_lower_blocks_stay_as_they_are(backbone: TrainableBackbone, rows: list[Prepared]) -> None:
     values = learner(backbone, rows, PartialMethod(top_blocks=1).attach).values()
     assert all(name.startswith("encoder.layer.1.") for name in values)
     assert len(values) == 16
 
 
 def test_shorter_numbers_learn_about_the_same_and_keep_what_no_step_moved(
-    backbone: TrainableBackbone, rows: list[Ints]
+    backbone: TrainableBackbone, rows: list[Prepared]
 ) -> None:
     exact = learner(backbone, rows, PartialMethod(top_blocks=1).attach)
     short = learner(backbone, rows, PartialMethod(top_blocks=1).attach, kind=torch.bfloat16)
@@ -105,7 +101,7 @@ def test_shorter_numbers_learn_about_the_same_and_keep_what_no_step_moved(
     assert losses[-1][1] == pytest.approx(losses[-1][0], rel=0.05)
 
 
-def test_a_state_that_was_kept_comes_back(backbone: TrainableBackbone, rows: list[Ints]) -> None:
+def test_a_state_that_was_kept_comes_back(backbone: TrainableBackbone, rows: list[Prepared]) -> None:
     pupil = learner(backbone, rows, LoraMethod(rank=4).attach)
     batch, targets = np.arange(8), np.arange(8) % 3
     pupil.step(batch, targets, 1.0)
@@ -117,7 +113,7 @@ def test_a_state_that_was_kept_comes_back(backbone: TrainableBackbone, rows: lis
     assert (pupil.scores(batch) == scores).all()
 
 
-def test_a_loss_that_is_no_number_moves_nothing(backbone: TrainableBackbone, rows: list[Ints]) -> None:
+def test_a_loss_that_is_no_number_moves_nothing(backbone: TrainableBackbone, rows: list[Prepared]) -> None:
     pupil = learner(backbone, rows, LoraMethod(rank=4).attach)
     before = pupil.state()
     broken = pupil.state()
@@ -128,12 +124,12 @@ def test_a_loss_that_is_no_number_moves_nothing(backbone: TrainableBackbone, row
     assert all(bool((a == b).all()) for a, b in moved)
 
 
-def test_lora_begins_as_the_unchanged_network(backbone: TrainableBackbone, rows: list[Ints]) -> None:
+def test_lora_begins_as_the_unchanged_network(backbone: TrainableBackbone, rows: list[Prepared]) -> None:
     network = backbone.network()
     LoraMethod().attach(network.get_submodule(ENCODER))
-    padded = pad(rows)
+    batch = stack([row.row for row in rows])
     with torch.no_grad():
-        found = network(torch.from_numpy(padded.ids), torch.from_numpy(padded.mask)).numpy()
+        found = network(*(torch.from_numpy(part) for part in batch.values())).numpy()
     assert np.abs(found - backbone.features(rows, None, lambda: None)).max() <= 1e-5
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
+from tsugiki.domain import Prepared
 from tsugiki.errors import Cancelled
 from tsugiki.training.deadline import Deadline
 from tsugiki.training.loop import LOOKS, Course, Lessons, train, watched_loss
@@ -24,7 +25,7 @@ TOKENS, CLASSES = 12, 3
 class Counter:
     """Plain gradient descent. `breaks_at`: the step from which on its losses are no numbers."""
 
-    rows: list[Ints]
+    rows: Sequence[Prepared]
     rate: float = 0.03
     breaks_at: int = 1_000_000
     at_step: Callable[[], None] = lambda: None
@@ -54,7 +55,7 @@ class Counter:
         self.weights = state.copy()
 
     def _seen(self, batch: Ints) -> Floats:
-        return np.stack([np.bincount(self.rows[int(row)], minlength=TOKENS) for row in batch]).astype(np.float32)
+        return np.stack([np.bincount(self.rows[int(row)].row, minlength=TOKENS) for row in batch]).astype(np.float32)
 
 
 @dataclass(slots=True)
@@ -76,10 +77,11 @@ def lessons(count: int = 300, *, noise: float = 0.1) -> Lessons:
     targets: Ints = random.integers(0, CLASSES, count)
     sizes: Ints = random.integers(3, 9, count)
     own: Ints = np.arange(TOKENS).reshape(CLASSES, -1)
-    rows: list[Ints] = []
+    rows: list[Prepared] = []
     for target, size in zip(targets, sizes, strict=True):
         other: Ints = random.integers(0, TOKENS, int(size))
-        rows.append(np.where(random.random(int(size)) < 0.6, random.choice(own[target], int(size)), other))
+        row = np.where(random.random(int(size)) < 0.6, random.choice(own[target], int(size)), other)
+        rows.append(Prepared(row, len(row)))
     drawn = random.random(count) < noise
     targets = np.where(drawn, random.integers(0, CLASSES, count), targets)
     held = np.arange(count) % 5 == 0
@@ -94,7 +96,7 @@ def learn(
 
 def test_it_learns_and_keeps_the_best() -> None:
     given = lessons()
-    pupil = Counter(list(given.rows))
+    pupil = Counter(given.rows)
     course = learn(pupil, given, epochs=1)
     assert course.stopped == "done"
     assert min(course.losses) < 0.7 * course.losses[0]
@@ -105,7 +107,7 @@ def test_it_learns_and_keeps_the_best() -> None:
 
 def test_what_gets_no_better_is_stopped_early_and_its_best_kept() -> None:
     given = lessons(noise=1.0)
-    pupil = Counter(list(given.rows), rate=0.3)
+    pupil = Counter(given.rows, rate=0.3)
     course = learn(pupil, given, epochs=60)
     assert course.stopped == "no_better"
     assert course.why is not None
@@ -116,7 +118,7 @@ def test_what_gets_no_better_is_stopped_early_and_its_best_kept() -> None:
 @pytest.mark.parametrize("breaks_at", [0, 20])
 def test_what_diverges_is_stopped_with_the_last_good_kept_and_the_reason(breaks_at: int) -> None:
     given = lessons()
-    pupil = Counter(list(given.rows), breaks_at=breaks_at)
+    pupil = Counter(given.rows, breaks_at=breaks_at)
     course = learn(pupil, given)
     assert course.stopped == "diverged"
     assert course.why is not None
@@ -128,7 +130,7 @@ def test_what_diverges_is_stopped_with_the_last_good_kept_and_the_reason(breaks_
 
 def test_a_loss_that_grows_beyond_bounds_is_divergence_too() -> None:
     given = lessons()
-    course = learn(Counter(list(given.rows), rate=1e6), given)
+    course = learn(Counter(given.rows, rate=1e6), given)
     assert course.stopped == "diverged"
 
 
@@ -139,7 +141,7 @@ def test_the_deadline_is_met_with_the_rate_run_down(budget_s: float, watched: bo
     if not watched:
         given = Lessons(given.rows, given.targets, given.train, given.watched[:0], given.classes)
     clock = Clock()
-    pupil = Counter(list(given.rows), rate=3e-4, at_step=lambda: clock.tick(0.05))
+    pupil = Counter(given.rows, rate=3e-4, at_step=lambda: clock.tick(0.05))
     course = learn(pupil, given, epochs=1_000, deadline=Deadline(budget_s, clock))
     assert course.stopped == "deadline"
     assert 0.8 * budget_s <= clock.now <= 1.1 * budget_s
@@ -152,7 +154,7 @@ def test_the_deadline_is_met_with_the_rate_run_down(budget_s: float, watched: bo
 def test_a_pace_that_slackens_still_meets_the_deadline() -> None:
     given = lessons()
     clock = Clock()
-    pupil = Counter(list(given.rows), rate=0.003)
+    pupil = Counter(given.rows, rate=0.003)
     pupil.at_step = lambda: clock.tick(0.01 if len(pupil.rates) < 100 else 0.1)
     learn(pupil, given, epochs=1_000, deadline=Deadline(10.0, clock))
     assert clock.now <= 11.0
@@ -160,24 +162,24 @@ def test_a_pace_that_slackens_still_meets_the_deadline() -> None:
 
 def test_no_time_is_no_step() -> None:
     given = lessons()
-    course = learn(Counter(list(given.rows)), given, deadline=Deadline(0.0, Clock()))
+    course = learn(Counter(given.rows), given, deadline=Deadline(0.0, Clock()))
     assert (course.steps, course.kept, course.stopped) == (0, 0.0, "deadline")
 
 
 def test_a_second_training_ends_where_the_first_one_was_best() -> None:
     given = lessons()
-    pupil = Counter(list(given.rows))
-    whole = learn(Counter(list(given.rows)), given, epochs=1)
+    pupil = Counter(given.rows)
+    whole = learn(Counter(given.rows), given, epochs=1)
     part = learn(pupil, given, epochs=1, until=0.5)
     assert whole.stopped == "done"
     assert part.steps == round(0.5 * whole.steps)
     assert pupil.rates[-1] > 0.3
-    assert learn(Counter(list(given.rows)), given, until=0.0).steps == 0
+    assert learn(Counter(given.rows), given, until=0.0).steps == 0
 
 
 def test_it_stops_within_a_batch_of_being_asked() -> None:
     given = lessons()
-    pupil = Counter(list(given.rows))
+    pupil = Counter(given.rows)
     asked = False
 
     def check() -> None:

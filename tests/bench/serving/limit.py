@@ -11,11 +11,9 @@ from tests.bench.filling import BACKBONE
 from tsugiki.runtime.engines.making import Cores, make
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from service.wiring import Core
     from tests.bench.serving.bed import Bed
+    from tsugiki.domain import InputRow
     from tsugiki.ports import Engine
 
 BATCHES = (8, 16, 32, 64)
@@ -36,7 +34,7 @@ class Limit:
         self._engine = engine(bed.core)
         self._workers = bed.core.settings.engine_workers
         prepared = bed.core.backbones.get(BACKBONE).backbone.prepare(bed.texts)
-        self._rows: list[NDArray[np.int64]] = sorted((row.ids for row in prepared), key=len)
+        self._rows: list[InputRow] = sorted((row.row for row in prepared), key=len)
         self.tokens = statistics.fmean(len(row) for row in self._rows)
         self.rounds: list[float] = []
         tries = [{batch: self._measure(batch, TRY_S) for batch in BATCHES} for _ in range(TRIES)]

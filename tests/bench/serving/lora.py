@@ -94,7 +94,7 @@ def engine_sides(bed: Bed, engine: Engine) -> list[Side]:
     slots = [bank.load(delta()) for _ in range(ROWS)]
     rack = slots[0].rack
     engine.prepare(rack.modules)
-    rows = [row.ids for row in served.backbone.prepare(middling(bed))]
+    rows = [prepared.row for prepared in served.backbone.prepare(middling(bed))]
     pool = ThreadPoolExecutor(bed.cores)
     base = engine_base(engine)
 
