@@ -52,7 +52,7 @@ class Held:
         return replace(self.method.assess(profile, budget), method=self.name)
 
     def fit(self, backbone: Backbone, data: TrainingSet, budget: Budget, progress: Progress) -> Fitted:
-        assert len(data.rows) == len(data.features) and all(row.ndim == 1 and len(row) for row in data.rows)
+        assert len(data.rows) == len(data.features) and all(row.row.ndim == 1 and row.size for row in data.rows)
         progress.phase("train", 0.1)
         never = threading.Event()
         while (self.home / HOLD).exists():

@@ -18,7 +18,7 @@ import pytest
 from service.wiring import Core
 from tests.jobs.working import SOON_S, adapt, core_at, project, samples
 from tsugiki.backbones import Loaded
-from tsugiki.domain import Export, Label, Precision, Project, Version
+from tsugiki.domain import Content, Export, Label, Precision, Project, Version
 from tsugiki.errors import NotFound, Unavailable
 from tsugiki.export import build
 from tsugiki.jobs.exporting import PARITY_ROWS, Answers, Exporting, ExportStores
@@ -96,8 +96,8 @@ def test_without_samples_what_answers_by_names_is_compared_on_them(core: Core) -
     with zipfile.ZipFile(io.BytesIO(content(core, done))) as archive:
         assert json.loads(archive.read("manifest.json"))["parity"] == done.parity
 
-    def other_answers(asked: Project, version: Version, texts: Sequence[str]) -> Floats:
-        return np.roll(core.predictor.probabilities(asked, version, texts), 1, axis=1)
+    def other_answers(asked: Project, version: Version, inputs: Sequence[Content]) -> Floats:
+        return np.roll(core.predictor.probabilities(asked, version, inputs), 1, axis=1)
 
     broken = exporting(core, other_answers)
     refused = export(core, of, broken)
@@ -115,16 +115,16 @@ def test_an_export_made_before_is_found_again_by_its_precision(core: Core) -> No
 
 def test_what_an_export_is_compared_on_are_samples_and_texts_that_were_not_fitted(core: Core) -> None:
     of = adapted(core, "compared")
-    asked: list[str] = []
+    asked: list[Content] = []
 
-    def listening(project: Project, version: Version, texts: Sequence[str]) -> Floats:
-        asked.extend(texts)
-        return core.predictor.probabilities(project, version, texts)
+    def listening(project: Project, version: Version, inputs: Sequence[Content]) -> Floats:
+        asked.extend(inputs)
+        return core.predictor.probabilities(project, version, inputs)
 
     by = exporting(core, listening)
     assert export(core, of, by).status == "succeeded"
     by.close()
-    stored = {row.content for row in core.samples.labelled(of.id)}
+    stored: set[Content] = {row.content for row in core.samples.labelled(of.id)}
     assert len(asked) <= PARITY_ROWS
     assert stored & set(asked) and set(asked) - stored
 
@@ -133,8 +133,8 @@ def test_an_export_that_answers_otherwise_than_the_service_is_refused_and_leaves
     of = adapted(core, "missed")
     before = files(core, of)
 
-    def other_answers(asked: Project, version: Version, texts: Sequence[str]) -> Floats:
-        return np.roll(core.predictor.probabilities(asked, version, texts), 1, axis=1)
+    def other_answers(asked: Project, version: Version, inputs: Sequence[Content]) -> Floats:
+        return np.roll(core.predictor.probabilities(asked, version, inputs), 1, axis=1)
 
     broken = exporting(core, other_answers)
     done = export(core, of, broken)
@@ -148,8 +148,8 @@ def test_an_export_that_answers_otherwise_than_the_service_is_refused_and_leaves
 
 
 def test_a_bug_fails_the_export_without_telling_internals(core: Core, made: Project) -> None:
-    def bug(asked: Project, version: Version, texts: Sequence[str]) -> Floats:
-        raise ZeroDivisionError(texts[0])
+    def bug(asked: Project, version: Version, inputs: Sequence[Content]) -> Floats:
+        raise ZeroDivisionError(inputs[0])
 
     broken = exporting(core, bug)
     done = export(core, made, broken)
@@ -172,8 +172,8 @@ def test_no_file_stays_of_a_project_that_is_erased_while_it_is_exported(
 ) -> None:
     of = adapted(core, "erased-export")
 
-    def erase_first(asked: Project, version: Version, texts: Sequence[str]) -> Floats:
-        found = core.predictor.probabilities(asked, version, texts)
+    def erase_first(asked: Project, version: Version, inputs: Sequence[Content]) -> Floats:
+        found = core.predictor.probabilities(asked, version, inputs)
         core.projects.delete(of)
         return found
 
@@ -210,10 +210,10 @@ def test_a_start_takes_up_exports_and_gives_up_one_that_kills_its_process(
 def test_a_moment_s_trouble_is_outlasted(core: Core, made: Project, trouble: Exception) -> None:
     troubles = [trouble, trouble]
 
-    def meet(asked: Project, version: Version, texts: Sequence[str]) -> Floats:
+    def meet(asked: Project, version: Version, inputs: Sequence[Content]) -> Floats:
         if troubles:
             raise troubles.pop()
-        return core.predictor.probabilities(asked, version, texts)
+        return core.predictor.probabilities(asked, version, inputs)
 
     troubled = exporting(core, meet)
     assert export(core, made, troubled).status == "succeeded"
@@ -224,8 +224,8 @@ def test_a_moment_s_trouble_is_outlasted(core: Core, made: Project, trouble: Exc
 def test_lasting_trouble_is_given_up_and_told(core: Core, made: Project) -> None:
     tried: list[int] = []
 
-    def away(asked: Project, version: Version, texts: Sequence[str]) -> Floats:
-        tried.append(len(texts))
+    def away(asked: Project, version: Version, inputs: Sequence[Content]) -> Floats:
+        tried.append(len(inputs))
         raise Unavailable("the engine is away")
 
     troubled = exporting(core, away)
@@ -239,10 +239,10 @@ def test_lasting_trouble_is_given_up_and_told(core: Core, made: Project) -> None
 def test_closing_puts_a_running_export_back_as_if_it_had_not_begun(core: Core, made: Project) -> None:
     entered, opened = threading.Semaphore(0), threading.Event()
 
-    def held(asked: Project, version: Version, texts: Sequence[str]) -> Floats:
+    def held(asked: Project, version: Version, inputs: Sequence[Content]) -> Floats:
         entered.release()
         assert opened.wait(SOON_S)
-        return core.predictor.probabilities(asked, version, texts)
+        return core.predictor.probabilities(asked, version, inputs)
 
     closed = exporting(core, held)
     running, waiting = (core.exports.create(made.id, 1, "fp32") for _ in range(2))

@@ -14,7 +14,7 @@ from adapters.selection import plan
 from service.settings import Settings
 from service.wiring import Core, wire
 from tsugiki.data.text import check_sample
-from tsugiki.domain import LIVE, Adaptation, Json, NewSample, Policy, Project
+from tsugiki.domain import LIVE, Adaptation, Content, Json, NewSample, Policy, Project
 from tsugiki.jobs.adapting import Stores, Tools
 from tsugiki.jobs.fast_lane import FastLane
 from tsugiki.ports import Backbone, Embedder, Method
@@ -45,12 +45,12 @@ class Watched:
     """The Embedder port, delegated; notes how many rows were embedded."""
 
     embedder: Embedder
-    rows: list[str] = field(default_factory=list[str])
+    rows: list[Content] = field(default_factory=list[Content])
 
     def backbone(self, name: str) -> Backbone:
         return self.embedder.backbone(name)
 
-    def embed(self, tenant_id: str, name: str, contents: Sequence[str]) -> Floats:
+    def embed(self, tenant_id: str, name: str, contents: Sequence[Content]) -> Floats:
         self.rows.extend(contents)
         return self.embedder.embed(tenant_id, name, contents)
 
