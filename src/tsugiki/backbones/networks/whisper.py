@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -21,7 +21,10 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 from tsugiki.backbones.networks.ctranslate2 import Malformed, Variables, read_variables
 from tsugiki.errors import Unavailable
 
-Attention = Literal["eager", "sdpa"]
+if TYPE_CHECKING:
+    from tsugiki.backbones.networks import Attention
+    from tsugiki.backbones.source import Source
+
 
 SPEC, PREFIX = "WhisperSpec", "encoder/"
 BLOCK = re.compile(r"layer_(\d+)/")
@@ -48,6 +51,11 @@ MIDDLE, SPREAD = 2, False
 # Added to a variance: a sound of one position has none, yet its features have a length and a gradient. The exporter
 # takes 1e-8 for zero and leaves the addition out.
 STILL = 1e-6
+
+
+def features(source: Source, attention: Attention) -> torch.nn.Module:
+    """(mel, mask) -> features, as WhisperFeatures says, in eval mode. Raises Unavailable as `read_encoder` does."""
+    return WhisperFeatures(read_encoder(source.weights, attention), middle=source.middle).eval()
 
 
 def read_encoder(weights: Path, attention: Attention = "eager") -> WhisperEncoder:
