@@ -1,0 +1,75 @@
+"""A process that decodes what it is sent, one file at a time: `python -m tsugiki.data.decoding.worker MEMORY_BYTES`.
+
+Frames come and go over its standard input, a socket. It says {} when it can begin; to a row it says {} when it has
+read it, so that the pool knows whether the row can have killed it, and then the array, or why there is none.
+It ends when the socket closes, as it does when the service dies. (The kernel's signal for that comes too early: when
+the thread ends that started the process.)
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tsugiki.data.decoding import images
+from tsugiki.data.decoding.frames import Header, receive, send
+
+ALONE_S = 600  # a row's end where no pool is left to end it; far above what a pool allows
+
+
+def main(memory_bytes: int) -> None:
+    channel = _settle(memory_bytes)
+    send(channel, {}, b"")
+    while True:
+        try:
+            request = receive(channel)
+        except EOFError:
+            return
+        send(channel, {}, b"")
+        signal.alarm(ALONE_S)
+        _answer(channel, request.header, bytes(request.body))
+        signal.alarm(0)
+
+
+def _settle(memory_bytes: int) -> socket.socket:
+    """Sets limits; gives the channel a number of its own, so that no library writes to it by accident."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the service, which closes the pool
+    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core would hold a tenant's file
+    channel = socket.socket(fileno=os.dup(0))
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for standard in range(3):
+        os.dup2(nothing, standard)
+    os.close(nothing)
+    return channel
+
+
+def _answer(channel: socket.socket, header: Header, data: bytes) -> None:
+    found = READERS[header["kind"]](header, data)
+    if isinstance(found, np.ndarray):
+        send(channel, {"shape": found.shape, "dtype": found.dtype.name}, np.ascontiguousarray(found).data.cast("B"))
+    else:
+        send(channel, found, b"")
+
+
+def _image(header: Header, data: bytes) -> NDArray[np.uint8] | Header:
+    view = images.View(header["size"], header["crop"], header["resample"])
+    try:
+        return images.read_image(data, view)
+    except images.Unreadable as error:
+        return {"code": error.code, "detail": error.detail, "fix": error.fix}
+
+
+READERS: dict[str, Callable[[Header, bytes], NDArray[Any] | Header]] = {"image": _image}  # Any: uint8 or float32
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
