@@ -84,6 +84,11 @@ def read_image(data: bytes, view: View) -> NDArray[np.uint8]:
     return _seen(_upright(image, file.exif), view)
 
 
+def size_of(data: bytes) -> tuple[int, int]:
+    """Width and height of a picture that `read_image` has read, as they lie in the file."""
+    return KINDS[_sniff(data)](data).image.size
+
+
 class _File(NamedTuple):
     image: ImageFile  # not decoded yet
     exif: bytes

@@ -8,27 +8,36 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tsugiki.data.decoding import LOOKED_AT, MOST_SECONDS, RATE
 from tsugiki.data.decoding.frames import Frame, Garbled, Header, receive, send
+from tsugiki.data.decoding.measures import PICTURE_MEASURES, SOUND_MEASURES
 from tsugiki.errors import Invalid, Issue, Unavailable
 
 if TYPE_CHECKING:
     from tsugiki.data.decoding.images import View
+    from tsugiki.domain import Modality
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 SECONDS = 10.0  # a row; the largest pictures and the longest sounds take some 2 s of a slow core
 START_S = 30.0  # a process takes 0.2 s; this is for a machine that is busy with something else
 MEMORY_BYTES = 3 << 29  # 1.5 GiB of addresses: three copies of the largest picture, and what is loaded before
 
-Kind = Literal["image", "sound"]
-TYPES: dict[Kind, Any] = {"image": np.uint8, "sound": np.float32}  # Any: numpy's types of scalars
-CODES: dict[Kind, str] = {"image": "image_undecodable", "sound": "audio_undecodable"}
+Kind = Literal["image", "look", "sound", "listen"]
+# Any: numpy's types of scalars
+TYPES: dict[Kind, Any] = {"image": np.uint8, "look": np.float32, "sound": np.float32, "listen": np.float32}
+PICTURE, SOUND = "image_undecodable", "audio_undecodable"
+CODES: dict[Kind, str] = {"image": PICTURE, "look": PICTURE, "sound": SOUND, "listen": SOUND}
 FIX = "save the file anew with another program"
 
 
@@ -40,6 +49,7 @@ class DecoderPool:
     """
 
     def __init__(self, processes: int, seconds: float = SECONDS, memory_bytes: int = MEMORY_BYTES) -> None:
+        self._processes = processes
         self._seconds = seconds
         self._memory_bytes = memory_bytes
         self._free = threading.Semaphore(processes)
@@ -55,6 +65,21 @@ class DecoderPool:
     def sound(self, data: bytes, rate: int, most_seconds: float) -> NDArray[np.float32]:
         """As `sounds.read_sound`. Raises Invalid with its codes; Unavailable where no process can be started."""
         return self._ask("sound", {"rate": rate, "most_seconds": most_seconds}, data)
+
+    def look(self, data: bytes, modality: Modality) -> dict[str, float]:
+        """What the file is like, once it has been read; see `measures`. Raises as the other two."""
+        if modality == "image":
+            found, names = self._ask("look", asdict(LOOKED_AT), data), PICTURE_MEASURES
+        else:
+            found, names = self._ask("listen", {"rate": RATE, "most_seconds": MOST_SECONDS}, data), SOUND_MEASURES
+        return {name: round(float(value), 4) for name, value in zip(names, found, strict=True)}
+
+    def map(self, read: Callable[[T], R], items: Sequence[T]) -> list[R]:
+        """`read` of each, in order, by threads of this call: those of several calls take turns at the processes."""
+        if len(items) < 2 or self._processes < 2:
+            return [read(item) for item in items]
+        with ThreadPoolExecutor(min(self._processes, len(items)), thread_name_prefix="decoding") as threads:
+            return list(threads.map(read, items))
 
     def pids(self) -> list[int]:
         """Of the processes that were started and have not been ended."""

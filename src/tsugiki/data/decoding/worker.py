@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tsugiki.data.decoding import images
+from tsugiki.data.decoding import images, measures
 from tsugiki.data.decoding.frames import Header, receive, send
 
 ALONE_S = 600  # a row's end where no pool is left to end it; far above what a pool allows
@@ -68,7 +68,37 @@ def _image(header: Header, data: bytes) -> NDArray[np.uint8] | Header:
         return {"code": error.code, "detail": error.detail, "fix": error.fix}
 
 
-READERS: dict[str, Callable[[Header, bytes], NDArray[Any] | Header]] = {"image": _image}  # Any: uint8 or float32
+def _look(header: Header, data: bytes) -> NDArray[np.float32] | Header:
+    """See PICTURE_MEASURES."""
+    pixels = _image(header, data)
+    if not isinstance(pixels, np.ndarray):
+        return pixels
+    return np.array([*images.size_of(data), *measures.of_picture(pixels)], np.float32)
+
+
+def _sound(header: Header, data: bytes) -> NDArray[np.float32] | Header:
+    from tsugiki.data.decoding import sounds  # an extra, which may not be installed
+
+    try:
+        return sounds.read_sound(data, header["rate"], header["most_seconds"])
+    except sounds.Unreadable as error:
+        return {"code": error.code, "detail": error.detail, "fix": error.fix}
+
+
+def _listen(header: Header, data: bytes) -> NDArray[np.float32] | Header:
+    """See SOUND_MEASURES."""
+    samples = _sound(header, data)
+    if not isinstance(samples, np.ndarray):
+        return samples
+    return np.array(measures.of_sound(samples, header["rate"]), np.float32)
+
+
+READERS: dict[str, Callable[[Header, bytes], NDArray[Any] | Header]] = {  # Any: uint8 or float32
+    "image": _image,
+    "look": _look,
+    "sound": _sound,
+    "listen": _listen,
+}
 
 
 if __name__ == "__main__":
