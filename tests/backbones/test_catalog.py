@@ -15,10 +15,12 @@ def test_default_backbone_comes_pinned_from_its_package() -> None:
 
 def test_configured_folder_is_found_by_its_name(tiny_folder: Path) -> None:
     assert find("tiny", {"tiny": tiny_folder}).folder == tiny_folder
-    assert names({"tiny": tiny_folder}) == ("minilm-en", "tiny")
+    assert names({})[0] == "minilm-en"
+    assert names({"tiny": tiny_folder}) == (*names({}), "tiny")
 
 
 def test_unknown_name_lists_the_known_ones(tiny_folder: Path) -> None:
-    with pytest.raises(Invalid, match="minilm-en, tiny") as refused:
+    with pytest.raises(Invalid) as refused:
         find("bert", {"tiny": tiny_folder})
+    assert ", ".join(names({"tiny": tiny_folder})) in refused.value.detail
     assert refused.value.reason == "backbone_unknown"

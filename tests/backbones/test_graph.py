@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from tsugiki.backbones import Loaded, pad
+from tsugiki.backbones import Loaded
+from tsugiki.backbones.inputs import stack
 from tsugiki.backbones.session import Session
 
 if TYPE_CHECKING:
@@ -24,8 +25,7 @@ def session(tiny_graph: Path) -> Session:
 
 
 def run(session: Session, tiny: Loaded, texts: list[str]) -> Floats:
-    padded = pad([p.ids for p in tiny.backbone.prepare(texts)])
-    return session.run("features", {"input_ids": padded.ids, "attention_mask": padded.mask})
+    return session.run("features", stack([prepared.row for prepared in tiny.backbone.prepare(texts)]))
 
 
 def test_features_are_unit_vectors_of_the_space(session: Session, tiny: Loaded) -> None:
@@ -56,7 +56,7 @@ def test_a_feature_is_what_the_last_block_yields_and_beside_it_what_the_middle_o
     for text in TEXTS:
         [prepared] = tiny.backbone.prepare([text])
         with torch.no_grad():
-            states = encoder(torch.from_numpy(prepared.ids)[None], output_hidden_states=True).hidden_states
+            states = encoder(torch.from_numpy(prepared.row)[None], output_hidden_states=True).hidden_states
         assert states is not None and len(states) == 3, "what enters the two blocks, and what leaves them"
         last, middle = (torch.nn.functional.normalize(states[place][0].mean(dim=0), dim=0).numpy() for place in (2, 1))
         wanted = np.concatenate([last, middle]) / np.sqrt(2)

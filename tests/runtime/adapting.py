@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tsugiki.backbones import Loaded, pad
+from tsugiki.backbones import Loaded
 from tsugiki.backbones.graph import features_module
+from tsugiki.backbones.inputs import stack
 from tsugiki.backbones.sites import QUERY_AND_VALUE, linear_shapes
 from tsugiki.domain import LoraDelta, LoraPair, WeightsDelta
 
 if TYPE_CHECKING:
     import torch
-    from numpy.typing import NDArray
 
-    from tsugiki.domain import Floats
+    from tsugiki.domain import Floats, InputRow
 
 ALPHA = 16
 STEPS = 5
@@ -61,7 +61,7 @@ class Trained:
     features: Floats
 
 
-def trained_by_peft(loaded: Loaded, rows: Sequence[NDArray[np.int64]], targets: list[str], rank: int) -> Trained:
+def trained_by_peft(loaded: Loaded, rows: Sequence[InputRow], targets: list[str], rank: int) -> Trained:
     """A few steps of peft towards features that are none of the backbone's."""
     import torch
     from peft import LoraConfig, get_peft_model
@@ -70,17 +70,16 @@ def trained_by_peft(loaded: Loaded, rows: Sequence[NDArray[np.int64]], targets: 
     module = features_module(loaded.source)
     config = LoraConfig(r=rank, lora_alpha=ALPHA, target_modules=targets, exclude_modules=["pooler.dense"])
     adapted = get_peft_model(module.get_submodule("encoder"), config)
-    padded = pad(rows)
-    ids, mask = torch.from_numpy(padded.ids), torch.from_numpy(padded.mask)
+    batch = [torch.from_numpy(part) for part in stack(rows).values()]
     wanted = torch.nn.functional.normalize(torch.randn(len(rows), loaded.backbone.space.dim), dim=-1)
     optimizer = torch.optim.AdamW([p for p in adapted.parameters() if p.requires_grad], lr=0.05)
     for _ in range(STEPS):
         optimizer.zero_grad()
-        loss = (module(ids, mask) - wanted).square().sum()
+        loss = (module(*batch) - wanted).square().sum()
         loss.backward()
         optimizer.step()
     with torch.no_grad():
-        features: Floats = module(ids, mask).numpy()
+        features: Floats = module(*batch).numpy()
     return Trained(_as_delta(adapted.state_dict(), ALPHA / rank), features)
 
 

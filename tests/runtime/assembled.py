@@ -45,9 +45,7 @@ from tsugiki.storage.registry import Registry
 from tsugiki.storage.tenants import Tenants
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from tsugiki.domain import Floats
+    from tsugiki.domain import Floats, InputRow
 
 ROOMY = Weight(64 << 20, 64 << 20, 64 << 20)
 MakeResidency = Callable[[Callable[[Version], Banks], Callable[[Version], Graft], Weight], Residency]
@@ -111,24 +109,24 @@ class Assembled:
         graft = self.registry.graft(version)
         head = graft.head
         (prepared,) = self.tiny.backbone.prepare([text])
-        feature = self._feature(version, graft, prepared.ids).astype(np.float64)
+        feature = self._feature(version, graft, prepared.row).astype(np.float64)
         logits = (head.weight.astype(np.float64) @ feature + head.bias) / head.temperature
         raised = np.exp(logits - logits.max())
         return (raised / raised.sum()).astype(np.float32)
 
-    def _feature(self, version: Version, graft: Graft, ids: NDArray[np.int64]) -> Floats:
+    def _feature(self, version: Version, graft: Graft, row: InputRow) -> Floats:
         match graft.delta:
             case None:
-                return self.engine.run([ids])[0]
+                return self.engine.run([row])[0]
             case LoraDelta():
                 # A bank that nothing else is in.
                 bank = LoraBank(lambda: shapes_of(self.tiny.graph), "float32", 0)
                 slot = bank.load(graft.delta)
-                return self.engine.run([ids], bank.adapters(slot.rack, np.array([slot.index])))[0]
+                return self.engine.run([row], bank.adapters(slot.rack, np.array([slot.index])))[0]
             case WeightsDelta():
                 if version.digest not in self.networks:
                     self.networks[version.digest] = make("onnxruntime", self.tiny, graft.delta, Cores(1, 1))
-                return self.networks[version.digest].run([ids])[0]
+                return self.networks[version.digest].run([row])[0]
             case _:
                 assert_never(graft.delta)
 

@@ -11,9 +11,7 @@ from tests.runtime.wrapping import Wrapping
 from tsugiki.ports import Adapters, Engine
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from tsugiki.domain import Floats
+    from tsugiki.domain import Floats, InputRow
 
 
 class Breaking(Wrapping):
@@ -23,13 +21,13 @@ class Breaking(Wrapping):
         super().__init__(engine)
         self.fault = ""
         self.prepared: list[tuple[str, ...]] = []
-        self.poisonous: Callable[[NDArray[np.int64]], bool] = lambda row: False
+        self.poisonous: Callable[[InputRow], bool] = lambda row: False
 
     def prepare(self, modules: tuple[str, ...]) -> None:
         self.prepared.append(modules)
         super().prepare(modules)
 
-    def run(self, rows: Sequence[NDArray[np.int64]], adapters: Adapters | None = None) -> Floats:
+    def run(self, rows: Sequence[InputRow], adapters: Adapters | None = None) -> Floats:
         features = super().run(rows, adapters)
         if any(map(self.poisonous, rows)):
             raise RuntimeError("this row breaks the pass, and only it")

@@ -1,4 +1,4 @@
-"""An engine whose passes can be held and looked at: what a row's ids say is what becomes of it."""
+"""An engine whose passes can be held and looked at: what a row's tokens say is what becomes of it."""
 
 from __future__ import annotations
 
@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tsugiki.domain import EngineName
+from tsugiki.domain import EngineName, Prepared
 from tsugiki.ports import Adapters, BankType
 from tsugiki.runtime.batcher import Batcher, Limits, Passed
 from tsugiki.runtime.route import Route
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from tsugiki.domain import Floats
+    from tsugiki.domain import Floats, InputRow
 
 POISON = 666  # a row that begins so makes its whole pass fail
 
@@ -38,7 +36,7 @@ class Passes:
     def prepare(self, modules: tuple[str, ...]) -> None:
         """Nothing to do."""
 
-    def run(self, rows: Sequence[NDArray[np.int64]], adapters: Adapters | None = None) -> Floats:
+    def run(self, rows: Sequence[InputRow], adapters: Adapters | None = None) -> Floats:
         self.entered.release()
         self._open.wait()
         self.seen.append([int(row[0]) for row in rows])
@@ -56,11 +54,11 @@ class Passes:
 def batcher(engine: Passes, *, workers: int = 1, limits: Limits | None = None, express: bool = False) -> Batcher:
     """A row's reply is its feature. Without the express thread a held pass holds everybody."""
 
-    def work(rows: Sequence[NDArray[np.int64]], routes: Sequence[Route | None]) -> Passed:
+    def work(rows: Sequence[InputRow], routes: Sequence[Route | None]) -> Passed:
         return list(engine.run(rows)), 0.0
 
     return Batcher(work, workers=workers, limits=limits or Limits(), express=express)
 
 
-def row(number: int, tokens: int = 8) -> NDArray[np.int64]:
-    return np.full(tokens, number, np.int64)
+def row(number: int, tokens: int = 8) -> Prepared:
+    return Prepared(np.full(tokens, number, np.int64), tokens)

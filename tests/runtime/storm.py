@@ -22,9 +22,7 @@ from tsugiki.runtime.directory import Selector
 from tsugiki.runtime.predictor import Answered
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from tsugiki.domain import Floats
+    from tsugiki.domain import Floats, InputRow
 
 MOST_VERSIONS = 6  # of a project
 NAME = "support"  # of every tenant's project: what is keyed by name alone would meet here
@@ -38,9 +36,9 @@ class Fragile(Wrapping):
 
     def __init__(self, engine: Engine, tiny: Loaded) -> None:
         super().__init__(engine)
-        self._poison = int(tiny.backbone.prepare([POISON])[0].ids[1])
+        self._poison = int(tiny.backbone.prepare([POISON])[0].row[1])
 
-    def run(self, rows: Sequence[NDArray[np.int64]], adapters: Adapters | None = None) -> Floats:
+    def run(self, rows: Sequence[InputRow], adapters: Adapters | None = None) -> Floats:
         if any(self._poison in row for row in rows):
             raise RuntimeError("this row breaks the engine")
         return self.inner.run(rows, adapters)

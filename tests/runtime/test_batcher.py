@@ -18,7 +18,7 @@ from tsugiki.runtime.queueing import Replies
 from tsugiki.runtime.route import Route
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from tsugiki.domain import InputRow
 
 SOON_S = 30  # a test that waits so long has hung
 
@@ -286,7 +286,7 @@ def test_without_an_owner_nobody_runs_beside_the_workers(engine: Passes) -> None
 def test_a_lost_engine_fails_the_whole_pass_at_once() -> None:
     passes: list[int] = []
 
-    def lost(rows: Sequence[NDArray[np.int64]], routes: Sequence[Route | None]) -> Passed:
+    def lost(rows: Sequence[InputRow], routes: Sequence[Route | None]) -> Passed:
         passes.append(len(rows))
         raise EngineLost
 

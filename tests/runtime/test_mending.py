@@ -14,11 +14,10 @@ from tsugiki.backbones import Loaded
 from tsugiki.backbones.sites import linear_shapes
 from tsugiki.ports import Engine
 from tsugiki.runtime.engines.onnx import OnnxEngine
-from tsugiki.runtime.engines.probe import PROBE_TEXTS
 from tsugiki.runtime.mending import EngineLost, MendedEngine
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from tsugiki.domain import InputRow
 
 SOON_S = 30
 
@@ -43,11 +42,11 @@ class Factory:
 
 
 @pytest.fixture
-def rows(tiny: Loaded) -> list[NDArray[np.int64]]:
-    return [row.ids for row in tiny.backbone.prepare(PROBE_TEXTS)]
+def rows(tiny: Loaded) -> list[InputRow]:
+    return [prepared.row for prepared in tiny.backbone.probe()]
 
 
-def mended(factory: Factory, tiny: Loaded, rows: list[NDArray[np.int64]]) -> MendedEngine:
+def mended(factory: Factory, tiny: Loaded, rows: list[InputRow]) -> MendedEngine:
     return MendedEngine(factory, rows, tiny.backbone.space.dim)
 
 
@@ -59,7 +58,7 @@ def until_it_answers(engine: MendedEngine) -> None:
 
 
 @pytest.mark.parametrize("fault", ["raises", "nan", "shape"])
-def test_a_broken_engine_is_lost_then_made_anew(fault: str, tiny: Loaded, rows: list[NDArray[np.int64]]) -> None:
+def test_a_broken_engine_is_lost_then_made_anew(fault: str, tiny: Loaded, rows: list[InputRow]) -> None:
     factory = Factory(tiny)
     engine = mended(factory, tiny, rows)
     before = engine.run(rows)
@@ -76,7 +75,7 @@ def test_a_broken_engine_is_lost_then_made_anew(fault: str, tiny: Loaded, rows: 
     engine.close()
 
 
-def test_a_row_s_own_fault_is_the_row_s(tiny: Loaded, rows: list[NDArray[np.int64]]) -> None:
+def test_a_row_s_own_fault_is_the_row_s(tiny: Loaded, rows: list[InputRow]) -> None:
     factory = Factory(tiny)
     engine = mended(factory, tiny, rows)
     poison = rows[0].copy()
@@ -89,7 +88,7 @@ def test_a_row_s_own_fault_is_the_row_s(tiny: Loaded, rows: list[NDArray[np.int6
     engine.close()
 
 
-def test_it_is_tried_until_an_engine_answers_as_the_first_did(tiny: Loaded, rows: list[NDArray[np.int64]]) -> None:
+def test_it_is_tried_until_an_engine_answers_as_the_first_did(tiny: Loaded, rows: list[InputRow]) -> None:
     factory = Factory(tiny)
     engine = mended(factory, tiny, rows)
     before = engine.run(rows)
@@ -102,9 +101,7 @@ def test_it_is_tried_until_an_engine_answers_as_the_first_did(tiny: Loaded, rows
     engine.close()
 
 
-def test_an_engine_that_yields_other_features_does_not_pass_for_mended(
-    tiny: Loaded, rows: list[NDArray[np.int64]]
-) -> None:
+def test_an_engine_that_yields_other_features_does_not_pass_for_mended(tiny: Loaded, rows: list[InputRow]) -> None:
     made = threading.Semaphore(0)
     real = OnnxEngine(tiny, threads=1)
     engines = [Breaking(real) for _ in range(3)]
@@ -124,7 +121,7 @@ def test_an_engine_that_yields_other_features_does_not_pass_for_mended(
     engine.close()
 
 
-def test_what_was_ready_for_passes_is_ready_in_the_next_engine(tiny: Loaded, rows: list[NDArray[np.int64]]) -> None:
+def test_what_was_ready_for_passes_is_ready_in_the_next_engine(tiny: Loaded, rows: list[InputRow]) -> None:
     factory = Factory(tiny)
     engine = mended(factory, tiny, rows)
     modules = tuple(linear_shapes(tiny.graph))

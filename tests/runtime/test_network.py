@@ -41,7 +41,7 @@ class Bench:
         engine = OnnxEngine(tiny, threads=1)
         space = tiny.backbone.space
         self.tiny, self.space = tiny, space
-        self.rows = [row.ids for row in tiny.backbone.prepare(["the card", "where is my parcel", "rain"])]
+        self.rows = [prepared.row for prepared in tiny.backbone.prepare(["the card", "where is my parcel", "rain"])]
         self.banks = Banks(
             HeadBank(space.id, space.dim),
             kind(lambda: linear_shapes(tiny.graph), "float32", 0),

@@ -29,9 +29,7 @@ from tsugiki.runtime.residency import Lease, Residency
 from tsugiki.runtime.route import Slot
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from tsugiki.domain import Floats
+    from tsugiki.domain import Floats, InputRow
 
 LABELS = ("billing", "delivery", "other")
 TEXTS = ("the card", "where is my parcel", "i love it", "refund please " * 10)
@@ -139,7 +137,7 @@ def test_a_job_gets_the_margins_to_the_scope_as_well(parts: Assembled) -> None:
     found = parts.predictor.probabilities(project, version, TEXTS)
     assert found.shape == (len(TEXTS), len(LABELS) + 1)
     head = parts.registry.graft(version).head
-    rows = np.stack([parts.engine.run([row.ids])[0] for row in parts.tiny.backbone.prepare(TEXTS)])
+    rows = np.stack([parts.engine.run([prepared.row])[0] for prepared in parts.tiny.backbone.prepare(TEXTS)])
     nearest = ((rows[:, None] - head.weight) ** 2).sum(axis=2).min(axis=1)
     assert np.allclose(found[:, -1], 50.0 - nearest, atol=1e-3)
 
@@ -189,7 +187,7 @@ def test_a_request_that_is_cancelled_leaves_its_head_free_to_go(parts: Assembled
     asyncio.run(leave())
     served = parts.backbones.get("tiny")
     (prepared,) = served.backbone.prepare(["the card"])
-    served.batcher.submit(project.tenant_id, [prepared.ids], None, Lane.INTERACTIVE).result(30)
+    served.batcher.submit(project.tenant_id, [prepared], None, Lane.INTERACTIVE).result(30)
     parts.residency.forget(project.id)
     assert parts.residency.resident_grafts == 0
     assert parts.residency.lease_resident(version) is None
@@ -289,7 +287,7 @@ class Gated(Wrapping):
         self.open.set()
         self.passes = 0
 
-    def run(self, rows: Sequence[NDArray[np.int64]], adapters: Adapters | None = None) -> Floats:
+    def run(self, rows: Sequence[InputRow], adapters: Adapters | None = None) -> Floats:
         assert self.open.wait(30)
         self.passes += 1
         return self.inner.run(rows, adapters)

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.runtime.passes import Passes
+from tsugiki.domain import Prepared
 from tsugiki.runtime.queueing import STRETCH, FairQueue, Row, Ticket
 from tsugiki.runtime.route import LoraSlot, OwnNetwork, Rack, Route, Slot
 
@@ -18,7 +19,7 @@ Delta = LoraSlot | OwnNetwork | None
 
 def row(tenant: str, tokens: int, delta: Delta = None) -> Row:
     route = Route(tenant, "proj", 1, "digest", "fsp", Slot(0, 0, 2, 1), delta)
-    return Row(Ticket(tenant, route, [None], 1), 0, np.zeros(tokens, np.int64))
+    return Row(Ticket(tenant, route, [None], 1), 0, Prepared(np.zeros(tokens, np.int64), tokens))
 
 
 def filled(*rows: Row) -> FairQueue:
@@ -37,7 +38,7 @@ def test_tenants_get_the_same_tokens_whatever_the_length_of_their_rows() -> None
     served: Counter[str] = Counter()
     for _ in range(32):
         for one in queue.take(256):
-            served[one.ticket.tenant_id] += len(one.ids)
+            served[one.ticket.tenant_id] += one.size
     assert abs(served["long"] - served["short"]) <= 256, served
 
 
@@ -63,9 +64,9 @@ def test_every_row_is_taken_once_and_no_pass_is_larger_than_it_may_be(lengths: l
     queue = filled(*rows)
     taken: list[Row] = []
     while batch := queue.take(tokens):
-        longest = max(len(one.ids) for one in batch)
+        longest = max(one.size for one in batch)
         assert len(batch) == 1 or len(batch) * longest <= tokens
-        assert longest <= max(STRETCH * STRETCH * min(len(one.ids) for one in batch), 1)
+        assert longest <= max(STRETCH * STRETCH * min(one.size for one in batch), 1)
         taken += batch
     assert {id(one) for one in taken} == {id(one) for one in rows}
     assert len(taken) == len(rows)

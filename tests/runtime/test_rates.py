@@ -10,7 +10,10 @@ from tsugiki.backbones import Loaded
 from tsugiki.domain import Rates
 from tsugiki.runtime.engines import rates
 from tsugiki.runtime.engines.onnx import OnnxEngine
-from tsugiki.runtime.engines.rates import USUAL, ensure_rates, rates_file, read_rates
+from tsugiki.runtime.engines.rates import ensure_rates, rates_file, read_rates
+from tsugiki.training.costs import TYPICAL
+
+USUAL = TYPICAL["text"].rates
 
 
 @pytest.fixture
@@ -32,10 +35,10 @@ def test_what_was_measured_is_kept_for_the_next_plan(here: Loaded, monkeypatch: 
     assert read_rates(rates_file(here, "onnxruntime", 2)) == USUAL, "other threads are another rate"
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"format": 1}', '{"format": 2, "forward": 1, "backward": 1}'])
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"format": 2}', '{"format": 1, "forward": 1, "backward": 1}'])
 def test_a_file_that_is_not_what_was_written_is_not_believed(tmp_path: Path, content: str) -> None:
     path = tmp_path / "graph.rates.json"
     path.write_text(content)
     assert read_rates(path) == USUAL
-    path.write_text(json.dumps({"format": 1, "forward": 2.0, "backward": 1.0}))
+    path.write_text(json.dumps({"format": 2, "forward": 2.0, "backward": 1.0}))
     assert read_rates(path) == Rates(2.0, 1.0, measured=True)

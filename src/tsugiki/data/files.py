@@ -10,7 +10,7 @@ from typing import Any, cast
 from tsugiki.data.decoding import Decoder
 from tsugiki.data.text import RowRefused, json_type, names_url, refused
 from tsugiki.domain import Modality, SampleFile
-from tsugiki.errors import Invalid
+from tsugiki.errors import Invalid, Issue
 
 
 def clean_file(raw: object, pointer: str, modality: Modality, decoder: Decoder) -> SampleFile:
@@ -35,8 +35,9 @@ def file_bytes(raw: object, pointer: str) -> bytes:
 
 
 def told_at(unreadable: Invalid, pointer: str) -> RowRefused:
-    """The same refusal of a file, with where in the request it stood."""
+    """The same refusal of a file, with where in the request it stood; one without issues becomes one."""
     issues = [replace(issue, pointer=pointer) for issue in unreadable.issues]
+    issues = issues or [Issue(unreadable.reason, pointer, unreadable.detail, unreadable.fix)]
     return RowRefused(unreadable.detail, fix=unreadable.fix, code=unreadable.reason, issues=issues)
 
 

@@ -18,12 +18,9 @@ from tsugiki.errors import Unavailable
 from tsugiki.ports import Adapters, Engine
 from tsugiki.runtime.engines.choice import Candidate, choose
 from tsugiki.runtime.engines.onnx import OnnxEngine
-from tsugiki.runtime.engines.probe import PROBE_TEXTS
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from tsugiki.domain import Floats
+    from tsugiki.domain import Floats, InputRow
 
 
 class Altered(Wrapping):
@@ -34,7 +31,7 @@ class Altered(Wrapping):
         self.name: EngineName = name
         self._slower_s, self._noise = slower_s, noise
 
-    def run(self, rows: Sequence[NDArray[np.int64]], adapters: Adapters | None = None) -> Floats:
+    def run(self, rows: Sequence[InputRow], adapters: Adapters | None = None) -> Floats:
         features = super().run(rows, adapters)
         time.sleep(self._slower_s)  # what makes it slower, not a wait for anything
         random = np.random.default_rng(0).standard_normal(features.shape, np.float32)
@@ -42,8 +39,8 @@ class Altered(Wrapping):
 
 
 @pytest.fixture
-def rows(tiny: Loaded) -> list[NDArray[np.int64]]:
-    return [row.ids for row in tiny.backbone.prepare(PROBE_TEXTS)]
+def rows(tiny: Loaded) -> list[InputRow]:
+    return [prepared.row for prepared in tiny.backbone.probe()]
 
 
 def candidate(engine: Engine, why_not: str | None = None) -> Candidate:
@@ -59,7 +56,7 @@ def other(tiny: Loaded, *, noise: float = 0.0, slower_s: float = 0.0) -> Engine:
 
 
 def test_the_fastest_serves_and_stays_though_it_be_slow_the_next_time(
-    tiny: Loaded, rows: list[NDArray[np.int64]], tmp_path: Path
+    tiny: Loaded, rows: list[InputRow], tmp_path: Path
 ) -> None:
     kept = tmp_path / "engine.json"
     choice = choose("auto", [slow_reference(tiny), candidate(other(tiny))], rows, kept)
@@ -71,7 +68,7 @@ def test_the_fastest_serves_and_stays_though_it_be_slow_the_next_time(
 
 
 def test_an_engine_whose_features_drift_is_refused_however_fast(
-    tiny: Loaded, rows: list[NDArray[np.int64]], tmp_path: Path
+    tiny: Loaded, rows: list[InputRow], tmp_path: Path
 ) -> None:
     choice = choose("auto", [slow_reference(tiny), candidate(other(tiny, noise=0.05))], rows, tmp_path / "engine.json")
     assert choice.name == "onnxruntime"
@@ -81,7 +78,7 @@ def test_an_engine_whose_features_drift_is_refused_however_fast(
 
 
 def test_what_cannot_run_here_or_fails_is_told_and_keeps_nobody_from_serving(
-    tiny: Loaded, rows: list[NDArray[np.int64]], tmp_path: Path
+    tiny: Loaded, rows: list[InputRow], tmp_path: Path
 ) -> None:
     def fail() -> Engine:
         raise RuntimeError("it cannot be made")
@@ -96,7 +93,7 @@ def test_what_cannot_run_here_or_fails_is_told_and_keeps_nobody_from_serving(
     }
 
 
-def test_a_kept_engine_that_is_gone_is_chosen_anew(tiny: Loaded, rows: list[NDArray[np.int64]], tmp_path: Path) -> None:
+def test_a_kept_engine_that_is_gone_is_chosen_anew(tiny: Loaded, rows: list[InputRow], tmp_path: Path) -> None:
     kept = tmp_path / "engine.json"
     choose("auto", [slow_reference(tiny), candidate(other(tiny))], rows, kept)
     assert choose("auto", [slow_reference(tiny), candidate(other(tiny), "gone")], rows, kept).name == "onnxruntime"
@@ -105,7 +102,7 @@ def test_a_kept_engine_that_is_gone_is_chosen_anew(tiny: Loaded, rows: list[NDAr
 
 
 def test_an_engine_asked_for_by_name_serves_or_stops_the_start(
-    tiny: Loaded, rows: list[NDArray[np.int64]], tmp_path: Path
+    tiny: Loaded, rows: list[InputRow], tmp_path: Path
 ) -> None:
     kept = tmp_path / "engine.json"
     assert choose("onnxruntime", [slow_reference(tiny), candidate(other(tiny))], rows, kept).name == "onnxruntime"

@@ -21,9 +21,7 @@ from tsugiki.runtime.engines.torch import TorchEngine
 from tsugiki.runtime.loras import LoraBank, grouped
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from tsugiki.domain import Floats
+    from tsugiki.domain import Floats, InputRow
 
 TEXTS = (
     "the card",
@@ -71,18 +69,16 @@ def engine(maker: Make, tiny: Loaded) -> Engine:
 
 
 @pytest.fixture(scope="module")
-def rows(tiny: Loaded) -> list[NDArray[np.int64]]:
-    return [row.ids for row in tiny.backbone.prepare(TEXTS)]
+def rows(tiny: Loaded) -> list[InputRow]:
+    return [prepared.row for prepared in tiny.backbone.prepare(TEXTS)]
 
 
 @pytest.fixture(scope="module")
-def reference(tiny: Loaded, rows: list[NDArray[np.int64]]) -> Floats:
+def reference(tiny: Loaded, rows: list[InputRow]) -> Floats:
     return make("onnxruntime", tiny, None, CORES).run(rows)
 
 
-def adapted(
-    engine: Engine, tiny: Loaded, rows: Sequence[NDArray[np.int64]], deltas: Sequence[LoraDelta | None]
-) -> Floats:
+def adapted(engine: Engine, tiny: Loaded, rows: Sequence[InputRow], deltas: Sequence[LoraDelta | None]) -> Floats:
     """Features of the rows in one pass, each with its own delta."""
     bank = LoraBank(lambda: linear_shapes(tiny.graph), engine.bank_type, 1 << 20)
     slots = {id(delta): bank.load(delta) for delta in deltas if delta is not None}
@@ -99,20 +95,20 @@ def same(engine: Engine, found: Floats, expected: Floats) -> bool:
     return min_cosine(found, expected) >= MIN_COSINE
 
 
-def test_features_are_those_of_the_reference(engine: Engine, rows: list[NDArray[np.int64]], reference: Floats) -> None:
+def test_features_are_those_of_the_reference(engine: Engine, rows: list[InputRow], reference: Floats) -> None:
     found = engine.run(rows)
     assert found.dtype == np.float32
     assert same(engine, found, reference)
     assert engine.pass_tokens > 0
 
 
-def test_a_row_s_features_do_not_depend_on_its_company(engine: Engine, rows: list[NDArray[np.int64]]) -> None:
+def test_a_row_s_features_do_not_depend_on_its_company(engine: Engine, rows: list[InputRow]) -> None:
     alone = np.concatenate([engine.run([row]) for row in rows])
     assert same(engine, engine.run(rows), alone)
 
 
 def test_rows_of_many_adapters_and_none_share_a_pass(
-    engine: Engine, tiny: Loaded, rows: list[NDArray[np.int64]], reference: Floats
+    engine: Engine, tiny: Loaded, rows: list[InputRow], reference: Floats
 ) -> None:
     first, second = drawn_lora(tiny, 1), drawn_lora(tiny, 2, rank=3)
     deltas = [first, None, second, first, None, second, first]
@@ -123,9 +119,7 @@ def test_rows_of_many_adapters_and_none_share_a_pass(
         assert delta is None or min_cosine(found[[row]], reference[[row]]) < MIN_COSINE, "the adapter does something"
 
 
-def test_equal_runs_of_rows_are_one_product_an_adapter(
-    engine: Engine, tiny: Loaded, rows: list[NDArray[np.int64]]
-) -> None:
+def test_equal_runs_of_rows_are_one_product_an_adapter(engine: Engine, tiny: Loaded, rows: list[InputRow]) -> None:
     first, second = drawn_lora(tiny, 1), drawn_lora(tiny, 2)
     together = adapted(engine, tiny, rows[:6], [first, second, first, second, first, second])
     apart = [adapted(engine, tiny, [rows[n]], [(first, second)[n % 2]]) for n in range(6)]
@@ -134,7 +128,7 @@ def test_equal_runs_of_rows_are_one_product_an_adapter(
 
 @pytest.mark.parametrize(("targets", "rank"), [(["query", "value"], 8), (["query", "key", "value", "dense"], 5)])
 def test_matrices_trained_by_peft_give_peft_s_features(
-    engine: Engine, tiny: Loaded, rows: list[NDArray[np.int64]], targets: list[str], rank: int
+    engine: Engine, tiny: Loaded, rows: list[InputRow], targets: list[str], rank: int
 ) -> None:
     trained = trained_by_peft(tiny, rows, targets, rank)
     found = adapted(engine, tiny, rows, [trained.delta] * len(rows))
@@ -142,7 +136,7 @@ def test_matrices_trained_by_peft_give_peft_s_features(
 
 
 def test_a_network_with_weights_of_its_own_is_another_and_leaves_the_first_as_it_was(
-    maker: Make, engine: Engine, tiny: Loaded, rows: list[NDArray[np.int64]], reference: Floats
+    maker: Make, engine: Engine, tiny: Loaded, rows: list[InputRow], reference: Floats
 ) -> None:
     delta = drawn_weights(tiny, 1)
     own = maker(tiny, delta).run(rows)

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -54,8 +54,9 @@ class TextFeatures(torch.nn.Module):
         self.encoder = encoder
         self.middle = middle
         self.lower: torch.Tensor | None = None
+        config: Any = encoder.config  # Any: torch takes it for a tensor or a module
         # Counted from above, for in training something else may stand for the lowest blocks.
-        self._above = -1 if middle is None else middle - encoder.config.num_hidden_layers - 1
+        self._above = -1 if middle is None else middle - config.num_hidden_layers - 1
         self._first_token = first_token
         self._normalise = normalise
 
