@@ -105,8 +105,11 @@ async def answer_by_names(core: Core, project: Project) -> None:
 
 
 def _names_answer(core: Core, project: Project) -> bool:
-    """Whether the names of the labels are what answers: two or more, nothing better live, and not left to the user."""
-    if project.policy.adapt != "auto" or len(named_labels(project)) < MIN_LABELS:
+    """Whether the names of the labels are what answers: two or more, nothing better live, and not left to the user.
+
+    A network of pictures or sounds reads no names.
+    """
+    if project.modality != "text" or project.policy.adapt != "auto" or len(named_labels(project)) < MIN_LABELS:
         return False
     alias = core.registry.alias(project.id, LIVE)
     return alias is None or core.registry.get(project.id, alias.version).method == "zero_shot"
@@ -221,10 +224,10 @@ def _take_samples(core: Core, principal: Principal, wish: AdaptIn) -> _Taken:
     core.fast_lane.admit(principal.tenant.id)
     project = _found(core, principal, wish.project)
     task, modality = (wish.task, wish.modality) if project is None else (project.task, project.modality)
+    backbone = core.backbone_for(modality, "auto") if project is None else project.backbone
     checked = check_samples(wish.samples, task, modality, core.decoder, label_required=True)
     if wish.samples and not checked.good:
         raise checked.refusal()
-    backbone = core.backbone_for(wish.modality, "auto") if project is None else project.backbone
     fresh = _fresh(core, project, checked.good)
     counts = Counter(core.samples.counts(project.id) if project is not None else ())
     counts.update(sample.label for sample in fresh if sample.label is not None)
