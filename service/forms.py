@@ -92,8 +92,10 @@ def _rows(parts: Sequence[Part]) -> list[dict[str, Any]]:
 
 def _tell(row: dict[str, Any], part: Part, place: str) -> None:
     text = part.text(place)
-    if part.name == "label" and row.keys() & {"label", "labels"}:
-        row["labels"] = [*row.get("labels", ()), *filter(None, [row.pop("label", None)]), text]
+    if part.name == "label" and "labels" in row:
+        row["labels"].append(text)
+    elif part.name == "label" and "label" in row:
+        row["labels"] = [row.pop("label"), text]
     elif part.name in row:
         raise _twice(part, place)
     else:

@@ -23,6 +23,7 @@ POST /v1/backbones/recommend
 GET /v1/me
 POST GET /v1/projects/{p}/samples
 GET DELETE /v1/projects/{p}/samples/{s}
+GET /v1/projects/{p}/samples/{s}/content
 PUT /v1/projects/{p}/samples/{s}/label
 POST GET /v1/projects/{p}/adaptations
 GET /v1/adaptations/{a}
