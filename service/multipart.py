@@ -48,9 +48,13 @@ def read_parts(body: bytes, content_type: str, most: int) -> list[Part]:
     boundary = parse_options_header(content_type)[1].get(b"boundary", b"")
     if not boundary:
         raise malformed("the content type names no boundary", fix="let the HTTP library write the header")
-    # RFC 2046: a part never holds the delimiter. Counted first, as the parser takes its time over each.
-    if body.count(b"\r\n--" + boundary) > most + 1:
+    # RFC 2046: no part holds the delimiter, and who composes a body puts no white space behind it. Looked for first, as
+    # the parser takes 0.2 us for each such byte and more for each delimiter.
+    delimiter = b"\r\n--" + boundary
+    if body.count(delimiter) > most + 1:
         raise malformed(f"the body has more than {most:,} parts", fix="send fewer a request")
+    if delimiter + b" " in body or delimiter + b"\t" in body:
+        raise malformed("white space follows a boundary", fix="send none there")
     reader = _Reader()
     try:
         parser = MultipartParser(

@@ -212,6 +212,7 @@ def test_pictures_are_adapted_to_and_answered(client: Client, adapted: Adapted, 
     assert answers.labels == ["warm", "cold", "warm", None, "cold"]
     assert answers[3].problem is not None and answers[3].problem.code == "image_undecodable"
     assert client.predict(adapted.project, path, version=1).labels == ["cold"]
+    assert "Equal files never stand on both sides" in client.versions.card(adapted.project, 1)
 
 
 def test_every_way_to_send_a_picture_is_answered_alike(http: httpx.Client, adapted: Adapted) -> None:

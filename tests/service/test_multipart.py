@@ -73,6 +73,8 @@ def test_what_the_standard_leaves_free_is_read(body: bytes) -> None:
         (part(f'form-data; name="{"a" * MAX_HEADER_BYTES}"') + b"--B--", "cannot be told apart"),
         (form(*[("a", b"1")] * (MOST + 2)), "more than 10 parts"),
         (form(("a", b"\r\n--Bx" * 100_000)), "more than 10 parts"),
+        (part('form-data; name="a"') + b"--B \r\n--B--", "white space follows"),
+        (part('form-data; name="a"') + b"--B\t--", "white space follows"),
     ],
 )
 def test_what_is_no_form_is_refused(body: bytes, told: str, caplog: pytest.LogCaptureFixture) -> None:
