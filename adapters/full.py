@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from tsugiki.domain import Budget, Fitted, MethodName, Profile, TrainingSet, Verdict, WeightsDelta
 from tsugiki.ports import Backbone, Progress
-from tsugiki.training.costs import EMBEDDINGS, TYPICAL_BLOCKS, assess_deep
+from tsugiki.training.costs import assess_deep
 from tsugiki.training.hyperparameters import decay, epochs, rate, smoothing
 
 if TYPE_CHECKING:
@@ -33,8 +33,7 @@ class FullMethod:
         return "full"
 
     def assess(self, profile: Profile, budget: Budget) -> Verdict:
-        numbers = TYPICAL_BLOCKS * 12 * profile.width**2 + EMBEDDINGS * profile.width
-        return assess_deep(self, profile, budget, TYPICAL_BLOCKS, numbers)
+        return assess_deep(self, profile, budget, None)
 
     def fit(self, backbone: Backbone, data: TrainingSet, budget: Budget, progress: Progress) -> Fitted:
         from tsugiki.training.deep import fit_deep

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from tsugiki.domain import Budget, Fitted, LoraDelta, LoraPair, MethodName, Profile, TrainingSet, Verdict
 from tsugiki.ports import Backbone, Progress
-from tsugiki.training.costs import TYPICAL_BLOCKS, assess_deep
-from tsugiki.training.hyperparameters import MOST_BLOCKS, choice, epochs, rate, smoothing, whole
+from tsugiki.training.costs import TYPICAL, assess_deep
+from tsugiki.training.hyperparameters import MOST_BLOCKS, a_part_of, choice, epochs, rate, smoothing, whole
 
 if TYPE_CHECKING:
     import torch
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tsugiki.domain import Floats
     from tsugiki.training.network import Attached
 
+PART = 1 / 2  # of the blocks, from the top: MiniLM's three of six
 MOST_RANK = 64  # twice the largest bucket of the bank (runtime/loras.py); beyond, weights themselves are cheaper
 ADAPTER = "default"  # peft's own name for the first one
 A, B = f".lora_A.{ADAPTER}.weight", f".lora_B.{ADAPTER}.weight"
@@ -28,7 +29,7 @@ Targets = Literal["attention", "all"]
 
 @dataclass(frozen=True, slots=True)
 class LoraMethod:
-    """Matrices of `rank` on the attention's or all linear modules of the `top_blocks` (None: of all)."""
+    """Matrices of `rank` on the attention's or all linear modules of the `top_blocks`."""
 
     fewest_per_label: ClassVar[int] = 4  # to train on three where one is held out
     weights_too: ClassVar[bool] = False
@@ -37,7 +38,9 @@ class LoraMethod:
     # rows, the frozen head 86.7. A rate of 5e-3 was at 87.5 after five; all blocks were not compared, a step takes
     # three times as long there.
     rank: int = whole(16, "rank of the matrices; their scale is 1", least=1, most=MOST_RANK)
-    top_blocks: int | None = whole(3, "how many blocks, from the top", least=1, most=MOST_BLOCKS, null="all")
+    top_blocks: int | None = whole(
+        None, "how many blocks, from the top", least=1, most=MOST_BLOCKS, null="half of them"
+    )
     targets: Targets = choice("all", "which linear modules of a block get matrices", get_args(Targets))
     epochs: float = epochs(8.0)
     learning_rate: float = rate(2e-3, "of the matrices")
@@ -49,9 +52,9 @@ class LoraMethod:
         return "lora"
 
     def assess(self, profile: Profile, budget: Budget) -> Verdict:
-        trained = min(self.top_blocks or TYPICAL_BLOCKS, TYPICAL_BLOCKS)
-        numbers = trained * 18 * profile.width * self.rank  # in and out of six modules, two of them four dim wide
-        return assess_deep(self, profile, budget, trained, numbers)
+        top_blocks = self.top_blocks or a_part_of(TYPICAL[profile.modality].blocks, PART)
+        numbers = top_blocks * 18 * profile.width * self.rank  # in and out of six modules, two of them four dim wide
+        return assess_deep(self, profile, budget, top_blocks, numbers)
 
     def fit(self, backbone: Backbone, data: TrainingSet, budget: Budget, progress: Progress) -> Fitted:
         from tsugiki.training.deep import fit_deep
@@ -65,7 +68,7 @@ class LoraMethod:
         from tsugiki.training.network import Attached, Group, blocks_of
 
         blocks = blocks_of(encoder)
-        first = max(0, len(blocks) - (self.top_blocks or len(blocks)))
+        first = max(0, len(blocks) - (self.top_blocks or a_part_of(len(blocks), PART)))
         targets = self._targets(encoder, blocks[first:])
         config = LoraConfig(r=self.rank, lora_alpha=self.rank, target_modules=targets, bias="none")
         inject_adapter_in_model(config, encoder, ADAPTER)

@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, ClassVar
 
 from tsugiki.domain import Budget, Fitted, MethodName, Profile, TrainingSet, Verdict, WeightsDelta
 from tsugiki.ports import Backbone, Progress
-from tsugiki.training.costs import TYPICAL_BLOCKS, assess_deep
-from tsugiki.training.hyperparameters import MOST_BLOCKS, decay, epochs, number, rate, smoothing, whole
+from tsugiki.training.costs import TYPICAL, assess_deep
+from tsugiki.training.hyperparameters import MOST_BLOCKS, a_part_of, decay, epochs, number, rate, smoothing, whole
 
 if TYPE_CHECKING:
     import torch
 
     from tsugiki.training.network import Attached
+
+
+PART = 1 / 3  # of the blocks, from the top: MiniLM's two of six
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +27,9 @@ class PartialMethod:
     fewest_per_label: ClassVar[int] = 8  # as for all of them
     weights_too: ClassVar[bool] = True
 
-    top_blocks: int = whole(2, "how many blocks, from the top", least=1, most=MOST_BLOCKS)
+    top_blocks: int | None = whole(
+        None, "how many blocks, from the top", least=1, most=MOST_BLOCKS, null="a third of them"
+    )
     epochs: float = epochs(4.0)
     learning_rate: float = rate(2e-4, "of the highest block")
     rate_decay: float = number(0.7, "a block's rate by that of the one above", least=0.1, most=1.0)
@@ -37,9 +42,8 @@ class PartialMethod:
         return "partial"
 
     def assess(self, profile: Profile, budget: Budget) -> Verdict:
-        trained = min(self.top_blocks, TYPICAL_BLOCKS)
-        numbers = trained * 12 * profile.width**2
-        return assess_deep(self, profile, budget, trained, numbers)
+        top_blocks = self.top_blocks or a_part_of(TYPICAL[profile.modality].blocks, PART)
+        return assess_deep(self, profile, budget, top_blocks)
 
     def fit(self, backbone: Backbone, data: TrainingSet, budget: Budget, progress: Progress) -> Fitted:
         from tsugiki.training.deep import fit_deep
@@ -47,13 +51,22 @@ class PartialMethod:
         return fit_deep(self, backbone, data, budget, progress)
 
     def attach(self, encoder: torch.nn.Module) -> Attached:
-        """Groups of parameters, the highest block first."""
-        from tsugiki.training.network import Attached, Group, blocks_of, used_parameters, weight_groups
+        """Groups of parameters, the highest block first, and with it what comes after it."""
+        from tsugiki.training.network import (
+            Attached,
+            Group,
+            above_blocks,
+            blocks_of,
+            used_parameters,
+            weight_groups,
+        )
 
         blocks = blocks_of(encoder)
-        first = max(0, len(blocks) - self.top_blocks)
+        first = max(0, len(blocks) - (self.top_blocks or a_part_of(len(blocks), PART)))
         named = used_parameters(encoder)
         groups: list[Group] = []
+        if above := above_blocks(encoder):
+            groups += weight_groups(above, self.learning_rate, self.weight_decay)
         for depth, block in enumerate(reversed(list(blocks)[first:])):
             inside = {id(parameter) for parameter in block.parameters()}
             own = {name: parameter for name, parameter in named.items() if id(parameter) in inside}

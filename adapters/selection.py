@@ -81,7 +81,7 @@ def readiness(methods: Sequence[Method], profile: Profile) -> Readiness:
         return Readiness(None, "head", f"at least {MIN_LABELS} labels with {MIN_PER_LABEL} samples each")
     if now == "zero_shot":
         return Readiness(now, "head", f"{profile.labels - profile.samples} more labelled samples, of as many labels")
-    fewest = fewest_per_label(profile.closeness)
+    fewest = fewest_per_label(profile.closeness, profile.modality)
     if fewest is None:
         return Readiness(now, "lora", "nothing: the head leaves too little to gain")
     more = max(fewest - int(profile.median_per_label), 0)
@@ -91,7 +91,7 @@ def readiness(methods: Sequence[Method], profile: Profile) -> Readiness:
 
 def from_about(profile: Profile) -> str:
     """`LoRA from about 40 samples per label`: what would let another method be tried."""
-    fewest = fewest_per_label(profile.closeness)
+    fewest = fewest_per_label(profile.closeness, profile.modality)
     if fewest is None:
         return f"LoRA: the head leaves less to gain than {100 * WORTH:g} point, with however many samples"
     return f"LoRA from about {fewest} samples per label"
@@ -111,7 +111,7 @@ def _next(chosen: Verdict, verdicts: Sequence[Verdict], profile: Profile, budget
         return _Onward(None, (f"no deeper method is installed; {from_about(profile)}",))
     if profile.closeness is None:
         return _Onward(None, ("whether a deeper method may pay is told once the head was judged on held-out samples",))
-    expected = gain(profile.closeness, profile.median_per_label)
+    expected = gain(profile.closeness, profile.median_per_label, modality=profile.modality)
     if expected.expected < WORTH:
         return _Onward(None, (f"no deeper method: {_points(expected)}, less than a point; {from_about(profile)}",))
     allowed = USUAL_DEEP_S if budget.seconds is None else budget.seconds
@@ -119,7 +119,7 @@ def _next(chosen: Verdict, verdicts: Sequence[Verdict], profile: Profile, budget
     if not payable:
         why = "; ".join(f"{v.method}: {v.skipped or f'{v.seconds:.0f} s of the {allowed:g} s allowed'}" for v in deeper)
         return _Onward(None, (f"a deeper method may pay ({_points(expected)}), but none may run: {why}",))
-    gains = {v.method: gain(profile.closeness, profile.median_per_label, v.method) for v in payable}
+    gains = {v.method: gain(profile.closeness, profile.median_per_label, v.method, profile.modality) for v in payable}
     most = max(found.expected for found in gains.values())
     best = min((v for v in payable if gains[v.method].expected >= most - ALIKE), key=lambda v: v.seconds)
     cost = f"estimated at {best.seconds:.0f} s and {best.peak_bytes / 2**20:.0f} MiB"
@@ -141,7 +141,7 @@ def _expected(verdict: Verdict, profile: Profile) -> Verdict:
         return verdict
     if verdict.method == "head":
         return replace(verdict, score=near.accuracy, ci95=near.ci95)
-    more = gain(near, profile.median_per_label, verdict.method)
+    more = gain(near, profile.median_per_label, verdict.method, profile.modality)
     interval = (near.ci95[0] + more.low, min(1.0, near.ci95[1] + more.high))
     return replace(verdict, score=near.accuracy + more.expected, ci95=interval)
 

@@ -114,7 +114,7 @@ def batch_reply(
 
 def readiness(counts: Mapping[str, int], project: Project) -> dict[str, Any]:
     """What the labelled samples of a project allow, and what the next method would need."""
-    profile = profile_of(counts, None, named_labels(project), project.task)
+    profile = profile_of(counts, None, named_labels(project), project.task, project.modality)
     found = selection.readiness(METHODS, profile)
     return {
         "labels": profile.labels,

@@ -233,4 +233,4 @@ class QuotaIn(Wire):
     requests_per_second: float | None = Field(None, gt=0)
     projects: int | None = Field(None, ge=0)
     samples: int | None = Field(None, ge=0)
-    bytes: int | None = Field(None, ge=0, description="of versions and exports; files of samples are not counted")
+    bytes: int | None = Field(None, ge=0, description="of files of samples, versions, exports")

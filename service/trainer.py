@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from threadpoolctl import threadpool_limits
-from tsugiki.data.decoding.pool import DecoderPool
 
 from adapters import METHODS
 from adapters.selection import plan
@@ -23,6 +22,7 @@ from service.logs import write_log
 from service.parts import WORKERS, engines_of, open_parts, serve_backbones
 from service.settings import Settings, read_settings
 from service.supervision import end_with
+from tsugiki.data.decoding.pool import DecoderPool
 from tsugiki.jobs.adapting import Tools
 from tsugiki.jobs.attempts import PAUSES_S
 from tsugiki.jobs.deep_jobs import DeepJobs, Step
@@ -105,12 +105,12 @@ class Trainables:
     def backbone(self, name: str) -> Backbone:
         """The first time on this machine it is measured how fast it trains."""
         served = self.backbones.get(name)
-        ensure_rates(served.loaded, served.engine, self.threads)
+        rates = ensure_rates(served.loaded, served.engine, self.threads)
 
         def engine(loaded: Loaded, delta: WeightsDelta | None) -> Engine:
             return served.engine if delta is None else self.make(loaded, delta)
 
-        return TrainableBackbone(served.loaded, engine)
+        return TrainableBackbone(served.loaded, engine, rates)
 
     def embed(self, tenant_id: str, name: str, contents: Sequence[Content]) -> Floats:
         return self.backbones.embed(tenant_id, name, contents)

@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 
 from threadpoolctl import threadpool_limits
-from tsugiki.data.decoding.pool import DecoderPool
 
 from adapters import METHODS
 from adapters.selection import plan
@@ -26,6 +25,7 @@ from service.streams import Streams
 from service.supervision import end
 from tsugiki.backbones.catalog import find
 from tsugiki.data.audit import confident
+from tsugiki.data.decoding.pool import DecoderPool
 from tsugiki.domain import Modality, Rates
 from tsugiki.errors import Invalid, OutOfMemory, TsugikiError
 from tsugiki.export.bundle import build
@@ -269,7 +269,7 @@ def wire(
 def _rates(backbones: ServedBackbones, threads: int, name: str) -> Rates:
     """As measured here for training on `threads` threads, once it was."""
     served = backbones.get(name)
-    return read_rates(rates_file(served.loaded, served.engine.name, threads))
+    return read_rates(rates_file(served.loaded, served.engine.name, threads), served.loaded.source.modality)
 
 
 def _warm(core: Core) -> None:

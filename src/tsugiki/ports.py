@@ -27,6 +27,7 @@ from tsugiki.domain import (
     Phase,
     Prepared,
     Profile,
+    Rates,
     TrainingSet,
     Verdict,
 )
@@ -60,6 +61,11 @@ class Backbone(Protocol):
 @runtime_checkable
 class Trainable(Protocol):
     """What a backbone offers besides, where a method may change the network itself."""
+
+    @property
+    def rates(self) -> Rates:
+        """Tokens a second here, or what is usual."""
+        ...
 
     def network(self) -> torch.nn.Module:
         """A fresh copy of the whole, on the processor in float32: what `stack` makes of rows -> (batch, dim).

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from service.launch import Running, serving
-from tests.bench import adapting, audit, gate, ladder, memory, quality, scope, training, truth, workers
+from tests.bench import adapting, audit, files, gate, ladder, memory, quality, scope, training, truth, workers
 from tests.bench.figures import Figure, report
 from tests.bench.process import become_served
 
@@ -17,6 +17,7 @@ THROUGH_SERVICE: Mapping[str, Callable[[Running], list[Figure]]] = {
     "quality": quality.measure,
     "scope": scope.measure,
     "audit": audit.measure,
+    "files": files.measure,
     "ladder": ladder.measure,
     "few": ladder.measure_few,
 }

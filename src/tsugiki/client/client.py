@@ -10,6 +10,7 @@ from typing import Literal, Self
 from tsugiki.client.adaptations import Adaptations
 from tsugiki.client.admin import Admin
 from tsugiki.client.audits import Audits
+from tsugiki.client.backbones import Backbones
 from tsugiki.client.exports import Exports
 from tsugiki.client.inputs import Input, Modality, NewSample, chunks, listed, modality_of, on_wire, sample_on_wire
 from tsugiki.client.problem import TsugikiProblem
@@ -51,6 +52,7 @@ class Client:
         self.versions = Versions(self._transport)
         self.audits = Audits(self._transport)
         self.exports = Exports(self._transport)
+        self.backbones = Backbones(self._transport)
         self.admin = Admin(self._transport)
 
     def adapt(

@@ -8,22 +8,21 @@ import re
 from dataclasses import replace
 from typing import Any, cast
 
-from tsugiki.data.decoding import Decoder, look
+from tsugiki.data.decoding import Decoder
 from tsugiki.data.text import RowRefused, json_type, names_url, refused
-from tsugiki.domain import Modality
+from tsugiki.domain import Modality, SampleFile
 from tsugiki.errors import Invalid
 
 ADDRESS = re.compile(r"\s*[a-z][a-z0-9+.-]*://", re.IGNORECASE)  # RFC 3986
 
 
-def clean_file(raw: object, pointer: str, modality: Modality, decoder: Decoder) -> bytes:
-    """The file's bytes once it has been read as what it should be. Blocks meanwhile. Raises RowRefused."""
+def clean_file(raw: object, pointer: str, modality: Modality, decoder: Decoder) -> SampleFile:
+    """The file once it has been read as what it should be. Blocks meanwhile. Raises RowRefused."""
     data = file_bytes(raw, pointer)
     try:
-        look(decoder, modality, data)
+        return SampleFile(data, decoder.look(data, modality))
     except Invalid as unreadable:
         raise told_at(unreadable, pointer) from None
-    return data
 
 
 def file_bytes(raw: object, pointer: str) -> bytes:

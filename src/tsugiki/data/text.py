@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
-from tsugiki.domain import Content, NewSample, Task, tell_labels
+from tsugiki.domain import Content, NewSample, SampleFile, Task, tell_labels
 from tsugiki.errors import Invalid, Issue
 
 MAX_TEXT_CHARS = 65_536  # far above any backbone's window, far below what makes one row a burden
@@ -101,14 +101,14 @@ def check_sample(
     *,
     label_required: bool,
     task: Task = "single_label",
-    clean: Callable[[object, str], Content] = clean_text,
+    clean: Callable[[object, str], str | SampleFile] = clean_text,
 ) -> NewSample:
     """A stored-to-be sample from one row of a request, with every refusal of the row at once.
 
     `clean` makes the content of the input and its pointer, or raises RowRefused.
     """
     issues: list[Issue] = []
-    content: Content = ""
+    content: str | SampleFile = ""
     label = None
     try:
         content = clean(raw.get("input"), f"{pointer}/input")
@@ -122,13 +122,17 @@ def check_sample(
         issues += error.issues
     if issues:
         raise RowRefused("; ".join(issue.detail for issue in issues), code=issues[0].code, issues=issues)
-    sha = fingerprint(content)
+    if isinstance(content, str):
+        file, text, sha, group = None, content, fingerprint(content), fingerprint(_folded(content))
+    else:
+        sha = fingerprint(content.data)
+        file, text, group = content, sha, sha
     return NewSample(
-        content=content if isinstance(content, str) else sha,
+        content=text,
         content_sha=sha,
-        group=fingerprint(_folded(content)) if isinstance(content, str) else sha,
+        group=group,
         label=label,
-        file=None if isinstance(content, str) else content,
+        file=file,
         external_id=raw.get("external_id"),
         source=raw.get("source"),
         metadata=raw.get("metadata") or {},

@@ -9,7 +9,7 @@ from .jobs import Adaptation, Alias, AliasMove, Event, Export, NewVersion, Versi
 from .plans import Budget, Closeness, GateDecision, Plan, Profile, Rates, TrainingSet, Verdict
 from .predictions import Prediction
 from .projects import Fix, Label, Policy, Project
-from .samples import NewSample, Prepared, Sample, Snapshot
+from .samples import NewSample, Prepared, Sample, SampleFile, Snapshot
 from .tenants import Key, Tenant
 from .told import LINE, tell_labels, told_labels, usable_labels
 from .words import (
@@ -95,6 +95,7 @@ __all__ = [
     "RowFinding",
     "SOFTENED",
     "Sample",
+    "SampleFile",
     "Scope",
     "Snapshot",
     "Task",

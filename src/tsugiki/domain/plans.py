@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .words import GateRule, Json, MethodName, Task
+from .words import GateRule, Json, MethodName, Modality, Task
 
 if TYPE_CHECKING:
     from .numbers import Floats, Ints
@@ -70,6 +70,7 @@ class Profile:
     closeness: Closeness | None = None
     rates: Rates | None = None
     device: str = "cpu"
+    modality: Modality = "text"
     task: Task = "single_label"
     left_out: int = 0
 

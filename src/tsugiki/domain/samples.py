@@ -31,10 +31,18 @@ class Prepared:
 
 
 @dataclass(frozen=True, slots=True)
+class SampleFile:
+    """A picture or a sound as it was sent, and what it was measured to be like once it had been read."""
+
+    data: bytes
+    measures: Json
+
+
+@dataclass(frozen=True, slots=True)
 class NewSample:
     """A checked sample before it is stored: `content` is NFC text, `label` NFC or None.
 
-    Of a picture or a sound `file` holds the bytes as they were sent, and `content` is their sha256: the blob's name.
+    Of a picture or a sound there is a `file`, and `content` is its sha256: the blob's name.
 
     `label` is what is told of it: in a multi_label project a set, as `tell_labels` writes it.
     `content_sha` is the identity for exact duplicates; `group` is shared by samples that must never
@@ -49,7 +57,7 @@ class NewSample:
     source: str | None = None
     metadata: Json = field(default_factory=dict[str, Any])
     issues: tuple[Issue, ...] = ()
-    file: bytes | None = None
+    file: SampleFile | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,12 @@ RowFinding = Literal[  # what an audit may find wrong with one sample
     "outlier",
     "input_too_short",
     "input_truncated",
+    "image_dark",
+    "image_blurred",
+    "image_small",
+    "audio_clipped",
+    "audio_quiet",
+    "audio_odd_length",
 ]
 FixAction = Literal["relabel", "drop", "keep"]
 Content = str | bytes  # of a sample or an input: a text, or a file's bytes as they were sent

@@ -224,7 +224,8 @@ class Phases:
 
     def _profile(self, rows: Sequence[LabelledSample]) -> Profile:
         counts = Counter(row.label for row in rows)
-        profile = profile_of(counts, self._backbone.space, named_labels(self._project), self._project.task)
+        project = self._project
+        profile = profile_of(counts, self._backbone.space, named_labels(project), project.task, project.modality)
         return (
             profile if self._tools.rates is None else replace(profile, rates=self._tools.rates(self._project.backbone))
         )

@@ -41,10 +41,12 @@ def report(
 ) -> Json:
     """What is kept with the version's evaluation. `rows` are the snapshot's, in its order."""
     groups = [row.group for row in rows]
-    lengths = _lengths(rows, backbone, progress) if backbone.modality == "text" else None
+    texts = backbone.modality == "text"
+    lengths = _lengths(rows, backbone, progress) if texts else None
+    measures = () if texts else samples.measures(snapshot.project_id, snapshot.sample_ids)
     labels = fitted.graft.head.labels
     sets = None if snapshot.combinations is None else Sets(labels, truth_of(snapshot, labels))
-    material = Material(snapshot, groups, near, lengths, fitted.held_out, sets)
+    material = Material(snapshot, groups, near, lengths, fitted.held_out, measures, sets)
     return audit(material, samples.kept(snapshot.project_id))
 
 

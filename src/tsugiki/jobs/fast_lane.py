@@ -56,8 +56,9 @@ class FastLane:
         Raises Invalid when nothing can.
         """
         wish = Wish.read(request)
-        space = self._tools.embedder.backbone(backbone).space
-        profile = profile_of(counts, space, () if project is None else named_labels(project), task)
+        outside = self._tools.embedder.backbone(backbone)
+        declared = () if project is None else named_labels(project)
+        profile = profile_of(counts, outside.space, declared, task, outside.modality)
         if self._tools.rates is not None:
             profile = replace(profile, rates=self._tools.rates(backbone))
         if project is not None:

@@ -27,6 +27,7 @@ def profile_of(
     space: FeatureSpace | None,
     declared: Collection[str] = (),
     task: Task = "single_label",
+    modality: Modality = "text",
 ) -> Profile:
     """`{"billing": 12, "delivery": 8}` -> 20 samples, 2 labels, 8 to 12 a label; `declared` ones count without any.
 
@@ -34,7 +35,7 @@ def profile_of(
     """
     dim, parts = (SIZE_UNKNOWN, 1) if space is None else (space.dim, space.parts)
     if task == "multi_label":
-        return _profile_of_sets(counts, dim, parts)
+        return replace(_profile_of_sets(counts, dim, parts), modality=modality)
     all_counts = {**dict.fromkeys(declared, 0), **counts}
     sizes = list(all_counts.values())
     thin = {label for label, count in all_counts.items() if count < MIN_PER_LABEL}
@@ -49,6 +50,7 @@ def profile_of(
         imbalance=max(sizes, default=0) / max(min(sizes, default=0), 1),
         declared=len(declared),
         named=thin <= set(declared),
+        modality=modality,
     )
 
 

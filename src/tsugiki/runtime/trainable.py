@@ -13,12 +13,13 @@ from tsugiki.backbones.sites import linear_shapes
 from tsugiki.domain import LoraDelta, WeightsDelta
 from tsugiki.runtime.engines import torch as torch_engine
 from tsugiki.runtime.loras import LoraBank
+from tsugiki.training.costs import TYPICAL
 
 if TYPE_CHECKING:
     import torch
 
     from tsugiki.backbones.loaded import Loaded
-    from tsugiki.domain import Content, Delta, FeatureSpace, Floats, Modality, Prepared
+    from tsugiki.domain import Content, Delta, FeatureSpace, Floats, Modality, Prepared, Rates
     from tsugiki.errors import Invalid
     from tsugiki.ports import Adapters, Engine
 
@@ -30,9 +31,12 @@ class TrainableBackbone:
     made when first needed; the engine of replaced weights lasts for one call.
     """
 
-    def __init__(self, loaded: Loaded, make: Callable[[Loaded, WeightsDelta | None], Engine]) -> None:
+    def __init__(
+        self, loaded: Loaded, make: Callable[[Loaded, WeightsDelta | None], Engine], rates: Rates | None = None
+    ) -> None:
         self._loaded = loaded
         self._make = make
+        self.rates = rates or TYPICAL[loaded.source.modality].rates
 
     @property
     def name(self) -> str:

@@ -56,6 +56,8 @@ def values(project_id: str, twin: Twin, sample: NewSample) -> Json:
         "external_id": sample.external_id,
         "source": sample.source,
         "metadata": sample.metadata,
+        "bytes": 0 if sample.file is None else len(sample.file.data),
+        "measures": None if sample.file is None else sample.file.measures,
         "status": "accepted",
         "issues": [asdict(issue) for issue in twin.issues],
     }

@@ -42,7 +42,7 @@ class Samples:
         """All or none, in order. Raises TooLarge beyond the project's limit, NotFound, StorageFull."""
         for sample in samples:
             if sample.file is not None:  # before the row that names it; one that no row comes to name is swept
-                self._blobs.put(project_id, sample.file)
+                self._blobs.put(project_id, sample.file.data)
         with self._database.write() as session:
             settled = self._settle(session, project_id, samples)
             if settled.inserts:
@@ -129,6 +129,13 @@ class Samples:
         with self._database.read() as session:
             rows = session.execute(query.order_by(SampleRow.id))
             return [LabelledSample(id, label or "", group, content) for id, label, group, content in rows]
+
+    def measures(self, project_id: str, sample_ids: Sequence[str]) -> list[Json | None]:
+        """What each sample was measured to be like, None where it was not: of texts, and of those that are gone."""
+        query = select(SampleRow.id, SampleRow.measures).where(SampleRow.project_id == project_id)
+        with self._database.read() as session:
+            found: dict[str, Json | None] = dict(session.execute(query).tuples().all())
+        return [found.get(sample_id) for sample_id in sample_ids]
 
     def contents(self, project: Project, samples: Sequence[LabelledSample]) -> list[Content]:
         """What was sent as the input of each. Raises ArtifactCorrupt where a file is gone or changed."""

@@ -105,6 +105,8 @@ class SampleRow(Base):
     external_id: Mapped[str | None]
     source: Mapped[str | None]
     extra: Mapped[Json] = mapped_column("metadata")  # `metadata` is taken by the mapper
+    bytes: Mapped[int] = mapped_column(server_default="0")  # of the file, where it is one
+    measures: Mapped[Json | None]  # ditto: what it is like
     status: Mapped[str]
     issues: Mapped[list[Json]]
     created_at: Mapped[datetime]

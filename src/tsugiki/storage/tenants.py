@@ -135,11 +135,12 @@ class Tenants:
         return None if not same or expired or key.revoked_at is not None else Principal(tenant, key)
 
     def usage(self, tenant_id: str) -> Json:
-        """How many projects, samples and versions the tenant has, and the bytes of its versions and exports.
+        """How many projects, samples and versions the tenant has, and the bytes of its files, versions and exports.
 
         Files of equal bytes are one: a version exported anew does not count again.
         """
         mine = select(ProjectRow.id).where(ProjectRow.tenant_id == tenant_id)
+        files = select(func.sum(SampleRow.bytes)).where(SampleRow.project_id.in_(mine)).scalar_subquery()
         versions = select(func.sum(VersionRow.bytes)).where(VersionRow.project_id.in_(mine)).scalar_subquery()
         zips = select(ExportRow.project_id, ExportRow.sha256, ExportRow.bytes).where(ExportRow.project_id.in_(mine))
         exports = select(func.sum(zips.distinct().subquery().c.bytes)).scalar_subquery()
@@ -147,7 +148,7 @@ class Tenants:
             "projects": select(func.count()).select_from(ProjectRow).where(ProjectRow.tenant_id == tenant_id),
             "samples": select(func.count()).select_from(SampleRow).where(SampleRow.project_id.in_(mine)),
             "versions": select(func.count()).select_from(VersionRow).where(VersionRow.project_id.in_(mine)),
-            "bytes": select(func.coalesce(versions, 0) + func.coalesce(exports, 0)),
+            "bytes": select(func.coalesce(files, 0) + func.coalesce(versions, 0) + func.coalesce(exports, 0)),
         }
         with self._database.read() as session:
             return {name: session.execute(query).scalar_one() for name, query in counts.items()}

@@ -12,7 +12,13 @@ if TYPE_CHECKING:
     from tsugiki.domain import Ints
 
 BATCH_ROWS = 32  # the usual batch of fine-tuning (Devlin et al. 2019 searched 16 and 32)
+BATCH_PICTURES = 16  # each keeps 27 MB for the gradient
 BATCH_TOKENS = 4_096  # of long rows there are fewer: 8 of 512 tokens, so that memory is bounded
+
+
+def batch_rows(*, pictures: bool) -> int:
+    """At most in a batch."""
+    return BATCH_PICTURES if pictures else BATCH_ROWS
 
 
 def length_batches(

@@ -58,15 +58,12 @@ class Replay(torch.nn.Module):
 def compute_below(
     network: torch.nn.Module, rows: Sequence[Prepared], dim: int, first: int, check: Callable[[], None]
 ) -> Below | None:
-    """`network` unchanged, of `dim` numbers a token. None where there is nothing below, or more than is kept.
-
-    Nor for pictures, which are never the same twice in training.
-    """
+    """`network` unchanged, of `dim` numbers a token. None where there is nothing below, or more than is kept."""
     encoder = network.get_submodule(ENCODER)
     weight = next(encoder.parameters())
     lengths = [row.size for row in rows]
     total = sum(lengths)
-    if first == 0 or rows[0].row.ndim == 3 or (total + 1) * dim * weight.element_size() > MOST_KEPT_BYTES:
+    if first == 0 or (total + 1) * dim * weight.element_size() > MOST_KEPT_BYTES:
         return None
     kept = torch.zeros((total + 1, dim), dtype=weight.dtype, device=weight.device)
     middle: Any = network.middle  # Any: torch takes it for a tensor or a module

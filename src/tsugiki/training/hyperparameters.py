@@ -73,6 +73,11 @@ def number(default: Any, meaning: str, *, least: float, most: float, null: str |
     return field(default=default, metadata={KEY: Hyperparameter(meaning, least, most, null=null)})
 
 
+def a_part_of(blocks: int, part: float) -> int:
+    """How many that is, one at least: where `top_blocks` is not given."""
+    return max(1, round(part * blocks))
+
+
 def epochs(default: float) -> Any:
     return number(default, "passes over the samples, at most", least=LEAST_EPOCHS, most=MOST_EPOCHS)
 

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from tsugiki.backbones.inputs import stack
+from tsugiki.training.augmentation import varied
 from tsugiki.training.frozen import Below, replay_below
 from tsugiki.training.network import LOWER, Attached
 
@@ -32,6 +33,7 @@ class Aim:
     weights: Floats | None
     head_rate: float
     truths: Floats | None = None
+    seed: int = 0
 
 
 class Learner:
@@ -56,6 +58,7 @@ class Learner:
         self._below = below
         self._smoothing = aim.smoothing
         self._where = where
+        self._random = torch.Generator().manual_seed(aim.seed)
         network.requires_grad_(False)
         self._working = {
             name: p.requires_grad_(True) for group in attached.groups for name, p in group.parameters.items()
@@ -82,7 +85,7 @@ class Learner:
 
     def step(self, batch: Ints, targets: Ints, rate: float) -> float:
         """One batch at `rate` times the peak rates; the loss before it. If that is no number, nothing changes."""
-        scores = self._scores(batch)
+        scores = self._scores(batch, self._random)
         wanted = torch.from_numpy(targets).to(scores.device)
         loss = self._loss(scores, wanted)
         value = float(loss.detach())
@@ -126,10 +129,13 @@ class Learner:
         """Weight (classes, dim) and bias (classes,) of the head that learns along."""
         return self._weight.detach().cpu().numpy().copy(), self._bias.detach().cpu().numpy().copy()
 
-    def _scores(self, batch: Ints) -> torch.Tensor:
+    def _scores(self, batch: Ints, random: torch.Generator | None = None) -> torch.Tensor:
+        """With `random` of the inputs as they might also have been, where nothing below is kept of them as they are."""
         inputs = [
             torch.from_numpy(part).to(self._where) for part in stack([self._rows[row].row for row in batch]).values()
         ]
+        if random is not None and self._below is None:
+            inputs = varied(inputs, random)
         if self._below is not None and self._replay is not None:
             self._replay.hidden = self._below.batch(batch)
             setattr(self._network, LOWER, self._below.batch_lower(batch))

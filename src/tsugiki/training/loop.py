@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
-from tsugiki.training.batches import length_batches
+from tsugiki.training.batches import batch_rows, length_batches
+from tsugiki.training.network import is_picture
 from tsugiki.training.schedule import rate_at
 from tsugiki.training.temperature import tempered_losses
 
@@ -151,7 +152,7 @@ class _Run:
 
     def _batches(self) -> Iterator[Ints]:
         while True:
-            yield from length_batches(self._lengths, self._random)
+            yield from length_batches(self._lengths, self._random, most_rows_of(self._lessons))
 
     def _look(self, check: Callable[[], None]) -> int:
         """Keeps the state if it is the best so far; how many looks ago the best was."""
@@ -196,11 +197,16 @@ def lengths_of(lessons: Lessons, samples: Ints) -> list[int]:
     return [lessons.rows[sample].size for sample in chosen]
 
 
+def most_rows_of(lessons: Lessons) -> int:
+    """In a batch."""
+    return batch_rows(pictures=is_picture(lessons.rows))
+
+
 def watched_loss(learner: Pupil, lessons: Lessons, check: Callable[[], None]) -> float:
     """Mean log loss at its best temperature, for the served head is calibrated as well; infinite if it is no number."""
     watched = lessons.watched
     scores = np.empty((len(watched), lessons.classes), np.float32)
-    for part in length_batches(lengths_of(lessons, watched), np.random.default_rng(0)):
+    for part in length_batches(lengths_of(lessons, watched), np.random.default_rng(0), most_rows_of(lessons)):
         check()
         scores[part] = learner.scores(watched[part])
     if not np.isfinite(scores).all():

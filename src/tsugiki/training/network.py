@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from tsugiki.errors import Unavailable
 if TYPE_CHECKING:
     import torch
 
-    from tsugiki.domain import Delta, Floats
+    from tsugiki.domain import Delta, Floats, Prepared
 
 ENCODER = "encoder"  # the submodule that deltas speak of; see ports.Trainable
 LOWER = "lower"  # its attribute for the features that blocks below would yield; see features_module
@@ -47,9 +47,15 @@ Attach = Callable[["torch.nn.Module"], Attached]
 
 
 def blocks_of(encoder: torch.nn.Module) -> torch.nn.ModuleList:
-    """The transformer's blocks, lowest first. Raises Unavailable where the network does not tell."""
+    """The network's blocks, lowest first: its own list of them, or a transformer's as its configuration tells.
+
+    Raises Unavailable where the network does not tell.
+    """
     import torch
 
+    own = getattr(encoder, "blocks", None)
+    if isinstance(own, torch.nn.ModuleList):
+        return own
     wanted = getattr(getattr(encoder, "config", None), "num_hidden_layers", None)
     for module in encoder.modules():
         if isinstance(module, torch.nn.ModuleList) and len(module) == wanted:
@@ -88,6 +94,19 @@ def compute_type(where: torch.device) -> torch.dtype:
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
     has_units = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return torch.bfloat16 if has_units else torch.float32
+
+
+def is_picture(rows: Sequence[Prepared]) -> bool:
+    """Pictures are never the same twice in training, and their places are no list of tokens."""
+    return len(rows) > 0 and rows[0].row.ndim == 3
+
+
+def above_blocks(encoder: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
+    """What comes after the last block, by name: parameters are named in the order of the network."""
+    inside = {id(parameter) for parameter in blocks_of(encoder).parameters()}
+    named = list(used_parameters(encoder).items())
+    last = max(place for place, (_, parameter) in enumerate(named) if id(parameter) in inside)
+    return dict(named[last + 1 :])
 
 
 def used_parameters(encoder: torch.nn.Module) -> dict[str, torch.nn.Parameter]:

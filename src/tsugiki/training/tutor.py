@@ -16,7 +16,7 @@ from tsugiki.training.effort import LAST_TOLERANCE, USUAL_STRENGTH
 from tsugiki.training.lbfgs import minimise
 from tsugiki.training.loop import Course, Lessons, train
 from tsugiki.training.losses import loss_of, truths_of
-from tsugiki.training.network import ENCODER, Attached, blocks_of, compute_type, device, width_of
+from tsugiki.training.network import ENCODER, Attached, blocks_of, compute_type, device, is_picture, width_of
 from tsugiki.training.rotation import principal_axes
 from tsugiki.training.softmax import pose
 
@@ -55,16 +55,19 @@ class Tutor:
         self._kind = compute_type(self._where)
         network, attached = self._fresh(0)
         encoder = network.get_submodule(ENCODER)
-        blocks = len(blocks_of(encoder))
+        blocks, first = len(blocks_of(encoder)), attached.first_block
         tokens = sum(row.size for row in data.rows)
-        self._size = Size(tokens, width_of(encoder), blocks, blocks - attached.first_block, recipe.weights_too)
         check()
-        unchanged = backbone.network().to(self._where, self._kind)
-        self._below = compute_below(unchanged, data.rows, self._size.dim, attached.first_block, check)
+        self._below = None
+        if first and not is_picture(data.rows):
+            unchanged = backbone.network().to(self._where, self._kind)
+            self._below = compute_below(unchanged, data.rows, width_of(encoder), first, check)
+        self._size = Size(tokens, (blocks - first) / blocks, self._below is not None, recipe.weights_too)
 
     def estimate_s(self) -> float:
         """Of one training and a look at all samples through the serving engine."""
-        return self._recipe.epochs * epoch_seconds(self._size) + features_seconds(self._size)
+        rates = self._backbone.rates
+        return self._recipe.epochs * epoch_seconds(self._size, rates) + features_seconds(self._size, rates)
 
     def measure_features_s(self, clock: Clock) -> float:
         """Of that look alone, from a few samples: it is made by another engine than training, at its own pace."""
@@ -87,7 +90,7 @@ class Tutor:
         weights = None
         if data.combinations is None:
             weights = class_weights(data.targets[part.train], len(data.labels))
-        aim = Aim(recipe.label_smoothing, weights, recipe.head_learning_rate, truths_of(data))
+        aim = Aim(recipe.label_smoothing, weights, recipe.head_learning_rate, truths_of(data), data.seed)
         self._check()
         learner = Learner(network, attached, data.rows, self._below, head, aim, self._where, self._kind)
         lessons = Lessons(data.rows, data.targets, part.train, part.watched, len(data.labels), truths_of(data))

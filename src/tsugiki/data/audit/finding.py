@@ -84,6 +84,26 @@ ADVICE: Mapping[Code, Advice] = {
         "Send the part that decides the label.",
         ("drop", "keep"),
     ),
+    "image_dark": Advice(
+        "/input", "So dark or so light that little is to be seen.", "Take it anew, or drop it.", ("drop", "keep")
+    ),
+    "image_blurred": Advice("/input", "Nothing in it is sharp.", "Take it anew, or drop it.", ("drop", "keep")),
+    "image_small": Advice(
+        "/input",
+        "Smaller than what a network looks at: what it sees is made up.",
+        "Send a larger one.",
+        ("drop", "keep"),
+    ),
+    "audio_clipped": Advice(
+        "/input", "Recorded too loudly: the tops of its waves are cut off.", "Record it anew.", ("drop", "keep")
+    ),
+    "audio_quiet": Advice("/input", "Hardly louder than silence.", "Record it anew, or drop it.", ("drop", "keep")),
+    "audio_odd_length": Advice(
+        "/input",
+        "Much longer or shorter than the others.",
+        "Cut it to what decides the label, or keep it.",
+        ("drop", "keep"),
+    ),
     "label_rare": Advice("/label", "Far fewer samples than the other labels have.", "Add samples of it.", ()),
     "label_thin": Advice(
         "/label", "Its samples are mostly the same few, told again.", "Add samples that differ from them.", ()

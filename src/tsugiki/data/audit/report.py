@@ -14,6 +14,7 @@ from tsugiki.data.audit.duplicates import duplicates
 from tsugiki.data.audit.finding import ADVICE, Finding
 from tsugiki.data.audit.lengths import lengths
 from tsugiki.data.audit.outliers import outliers
+from tsugiki.data.audit.quality import quality
 from tsugiki.data.audit.suspects import set_suspects, suspects
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from tsugiki.data.audit.lengths import Lengths
     from tsugiki.data.audit.neighbours import Neighbours
+    from tsugiki.data.audit.quality import Measures
     from tsugiki.domain import HeldOut, Json, Snapshot
 
 FORMAT = 1
@@ -39,7 +41,7 @@ class Sets:
 class Material:
     """What an audit reads: `groups` (rows,) of equal inputs, and the rest as their owners say.
 
-    `lengths` of texts, `sets` where a row may have several labels.
+    `lengths` of texts, `measures` (rows,) of pictures and sounds, `sets` where a row may have several labels.
     """
 
     snapshot: Snapshot
@@ -47,6 +49,7 @@ class Material:
     near: Neighbours
     lengths: Lengths | None
     held_out: HeldOut
+    measures: Sequence[Measures | None] = ()
     sets: Sets | None = None
 
 
@@ -78,6 +81,11 @@ def audit(material: Material, kept: Collection[tuple[str, str]] = ()) -> Json:
 
 
 def _found(material: Material) -> Iterator[Finding]:
+    return chain(_told_apart(material), quality(material.measures))
+
+
+def _told_apart(material: Material) -> Iterator[Finding]:
+    """What labels, neighbours and lengths tell."""
     snapshot, held_out = material.snapshot, material.held_out
     targets = np.array(snapshot.targets, np.int64)
     folds = np.array(snapshot.folds, np.int64)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 R = TypeVar("R")
 
-LOOKED_AT = View(size=32, crop=1.0, resample="bilinear")  # enough to know that a picture can be read
+LOOKED_AT = View(size=224, crop=1.0, resample="bilinear")  # what a picture is measured on
 RATE = 16_000  # samples a second: what networks of speech hear
 MOST_SECONDS = 30.0  # of a sound: Whisper's window, and 1,500 positions make a pass of half a second
 
@@ -31,17 +31,10 @@ class Decoder(Protocol):
         """(samples,), one channel. Raises Invalid: `audio_undecodable`, `audio_too_long`, `audio_silent`."""
         ...
 
+    def look(self, data: bytes, modality: Modality) -> dict[str, float]:
+        """What the file is like once it has been read; see `measures`. Raises as above."""
+        ...
+
     def map(self, read: Callable[[T], R], items: Sequence[T]) -> list[R]:
         """`read` of each, in order, as many at a time as there are decoders. Raises what `read` raises first."""
         ...
-
-
-def look(decoder: Decoder, modality: Modality, data: bytes) -> None:
-    """Nothing, if the file can be read as what it should be; what the decoder raises, if it cannot."""
-    match modality:
-        case "image":
-            decoder.image(data, LOOKED_AT)
-        case "audio":
-            decoder.sound(data, RATE, MOST_SECONDS)
-        case "text":
-            raise AssertionError("a text is no file; this is a bug")

