@@ -17,7 +17,7 @@ from service.auth import require
 from service.edge import PROBLEM, invalid
 from service.errors import problem, retry_after, status_of
 from service.following import followed
-from service.intake import batch_reply, check_samples, quota_left
+from service.intake import batch_reply, check_samples, file_bytes, quota_left
 from service.schemas import AdaptationIn, AdaptIn, PredictVerb
 from service.strict_json import read_json
 from service.wiring import Core
@@ -232,7 +232,7 @@ def _take_samples(core: Core, principal: Principal, wish: AdaptIn) -> _Taken:
     counts = Counter(core.samples.counts(project.id) if project is not None else ())
     counts.update(sample.label for sample in fresh if sample.label is not None)
     plan = core.fast_lane.plan(backbone, request_of(AdaptationIn(method=wish.method)), counts, task, project)
-    quota_left(core, principal.tenant, project, len(fresh))
+    quota_left(core, principal.tenant, project, len(fresh), file_bytes(fresh))
     if project is None:
         project = _made(core, principal, wish, backbone)
     stored = core.samples.add(project.id, checked.good)

@@ -22,7 +22,7 @@ from service.edge import (
     parse,
 )
 from service.forms import SAMPLES_FORM, samples_form
-from service.intake import batch_reply, check_samples, quota_left
+from service.intake import batch_reply, check_samples, file_bytes, quota_left
 from service.replies import ListReply, SampleReply
 from service.schemas import MAX_ROWS, LabelChange, SampleIn, SamplesIn
 from service.strict_json import read_json
@@ -61,7 +61,7 @@ def add(
         batch = batch_reply(checked, [], by.core.samples.counts(project.id), project) if not checked.good else {}
         return answer_problem(request, checked.refusal(), batch)
     if not validate_only:
-        quota_left(by.core, by.principal.tenant, project, len(checked.good))
+        quota_left(by.core, by.principal.tenant, project, len(checked.good), file_bytes(checked.good))
     store = by.core.samples.preview if validate_only else by.core.samples.add
     stored = store(project.id, checked.good)
     return Reply(batch_reply(checked, stored, by.core.samples.counts(project.id), project))

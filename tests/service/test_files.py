@@ -18,7 +18,7 @@ import soundfile
 from PIL import Image
 
 from service.launch import Running
-from tests.service.asking import Object, Tenant, good, listed, refused
+from tests.service.asking import Object, Tenant, good, listed, new_tenant, refused
 from tsugiki.client import Adapted, Audio, Client, TsugikiProblem
 from tsugiki.client import inputs as client_inputs
 from tsugiki.client.inputs import file_of
@@ -179,6 +179,25 @@ def test_deleted_files_and_other_tenants_are_not_found(tenant: Tenant, stranger:
     refused(stranger.http.get(f"{path}/content"), 404)
     assert "sha256" in good(tenant.http.delete(path))["input"]
     refused(tenant.http.get(f"{path}/content"), 404)
+
+
+def test_the_quota_of_bytes_holds_files(server: Running) -> None:
+    first, second = png(0), png(1)
+    with new_tenant(server) as tenant:
+        path = f"{fresh(tenant, 'image')}/samples"
+        quota = {"bytes": len(first) + len(second) - 1}
+        good(tenant.operator.put(f"/admin/v1/tenants/{tenant.id}/quota", json=quota))
+        good(tenant.http.post(path, files={"file": first}))
+        assert tenant.usage()["bytes"] == len(first)
+        refused(tenant.http.post(path, files={"file": second}), 413, "quota_exceeded")
+        refused(tenant.http.post("/adapt", json=adapting(second, first)), 413, "quota_exceeded")
+        assert (tenant.usage()["bytes"], len(listed(tenant.http, path))) == (len(first), 1)
+
+
+def adapting(*files: bytes) -> Object:
+    """A request to adapt to each of the files under two labels."""
+    rows = [{"input": wire(data), "label": label} for data in files for label in "ab"]
+    return {"project": name(), "modality": "image", "samples": rows}
 
 
 # What follows needs the networks.

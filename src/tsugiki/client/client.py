@@ -131,10 +131,6 @@ class Client:
             if problem.status != CONFLICT:
                 raise
 
-    def backbones(self) -> list[Json]:
-        """The networks the operator offers, with licence and sha256."""
-        return self._transport.get("/v1/backbones")["data"]
-
     def me(self) -> Json:
         """The key's tenant, scopes, quotas and usage."""
         return self._transport.get("/v1/me")
