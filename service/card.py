@@ -20,6 +20,7 @@ KINDS = {
     "partial": "the backbone's upper blocks, trained further, and a linear classifier on its features",
     "full": "the whole backbone, trained further, and a linear classifier on its features",
 }
+INPUTS = {"text": "texts", "image": "files", "audio": "files"}
 SET_MEASURES = {"micro_f1": "micro F1, of all decisions", "example_f1": "F1 of a sample's labels, mean"}
 MARKUP = re.compile(r"([\\`*_\[\]<>|#])")
 
@@ -28,7 +29,7 @@ def card(project: Project, version: Version, report: Json, adaptation: Adaptatio
     """Markdown. `report` is the version's evaluation, `adaptation` the job that made it."""
     sections = (
         _title(project, version),
-        _data(version, report),
+        _data(project, version, report),
         _method(version),
         _plan(adaptation.plan or {}),
         _worth(report),
@@ -48,7 +49,7 @@ def _title(project: Project, version: Version) -> Sequence[str]:
     )
 
 
-def _data(version: Version, report: Json) -> Sequence[str]:
+def _data(project: Project, version: Version, report: Json) -> Sequence[str]:
     lines = [
         "## Data",
         f"{report['samples']} labelled samples (snapshot `{version.snapshot}`,",
@@ -57,7 +58,7 @@ def _data(version: Version, report: Json) -> Sequence[str]:
     if supports := [row["support"] for row in report["per_class"]]:
         held = "Every sample was held out once" if report["held_out"] == report["samples"] else "A part was held out"
         lines.append(f"{held}, {report['held_out']} in all, {min(supports)} to {max(supports)} a label. ")
-        lines.append("Equal texts never stand on both sides of a split.")
+        lines.append(f"Equal {INPUTS[project.modality]} never stand on both sides of a split.")
     if (holdout := report["holdout"]) is not None:
         lines.append(f"{holdout['samples']} of them are the frozen holdout, the same for every version.")
     return lines

@@ -7,6 +7,7 @@ import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -32,6 +33,11 @@ OPEN_PATHS = frozenset({"/livez", "/readyz", "/healthz"})
 BENTO_ROUTES = frozenset({("POST", "/bento/adapt"), ("POST", "/bento/predict"), ("GET", "/schema.json")})
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})  # others are no metric label
 BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})
+JSON_ONLY = ("application/json",)
+ALSO_READ = {  # by what a project's path ends in
+    "/predict": ("text/plain", "image/*", "audio/*", "application/octet-stream", "multipart/form-data"),
+    "/samples": ("application/x-ndjson", "multipart/form-data"),
+}
 BODY_S = 120.0  # for a body to arrive: 16 MiB at some 1 Mbit/s
 REQUEST_ID_LENGTH = 64  # a caller's own X-Request-ID is taken up to here
 
@@ -129,10 +135,10 @@ class Guard:
             raise Unavailable(detail, fix="send fewer rows a request", code="body_too_slow") from None
         kind = headers.get(b"content-type", b"").split(b";")[0].strip().decode("latin-1").lower()
         types = _types(scope["path"])
-        if body and kind not in types:
+        if body and not any(fnmatchcase(kind, known) for known in types):
             raise UnsupportedType(
                 f"the content type is {kind or 'missing'!r}, expected {' or '.join(types)}",
-                fix="send Content-Type: application/json",
+                fix="send Content-Type: application/json" + ("" if types == JSON_ONLY else ", or what the body is"),
             )
         state["body"], state["content_type"] = body, kind
         sent = False
@@ -203,9 +209,13 @@ async def _read(receive: Receive, limit: int, headers: dict[bytes, bytes]) -> by
 
 
 def _types(path: str) -> tuple[str, ...]:
-    """What a path reads besides JSON: a type that browsers send across sites opens nothing that changes anything."""
-    also = {"/predict": ("text/plain",), "/samples": ("application/x-ndjson",)}
-    return ("application/json", *also.get(path[path.rfind("/") :] if path.startswith("/v1/projects/") else "", ()))
+    """What a path reads, JSON and perhaps more.
+
+    A page elsewhere can make browsers send some of these types here. It cannot make them send a key: where anything is
+    changed a key is read from an Authorization of Bearer only, which no browser adds by itself.
+    """
+    also = ALSO_READ.get(path[path.rfind("/") :], ()) if path.startswith("/v1/projects/") else ()
+    return (*JSON_ONLY, *also)
 
 
 def _template(scope: MutableMapping[str, Any]) -> str:

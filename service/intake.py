@@ -67,15 +67,20 @@ def check_samples(
     return Checked(tuple(map(check, rows) if modality == "text" else decoder.map(check, rows)))
 
 
-def quota_left(core: Core, tenant: Tenant, project: Project | None, samples: int) -> None:
-    """Raises TooLarge when the tenant's quota does not hold what is about to be stored.
+def file_bytes(samples: Sequence[NewSample]) -> int:
+    """What they take beside their rows."""
+    return sum(len(sample.file.data) for sample in samples if sample.file is not None)
+
+
+def quota_left(core: Core, tenant: Tenant, project: Project | None, samples: int, files: int = 0) -> None:
+    """Raises TooLarge when the tenant's quota does not hold what is about to be stored; `files` are bytes.
 
     How many bytes a version or export takes is known only afterwards: at the limit the next one is refused.
     """
     if not tenant.quota.keys() & {"projects", "samples", "bytes"}:
         return
     usage = core.tenants.usage(tenant.id)
-    for name, more in (("projects", int(project is None)), ("samples", samples), ("bytes", 1)):
+    for name, more in (("projects", int(project is None)), ("samples", samples), ("bytes", max(files, 1))):
         limit = tenant.quota.get(name)
         if limit is not None and usage[name] + more > limit:
             raise TooLarge(

@@ -44,6 +44,8 @@ def _not_an_id(value: str) -> str:
     return value
 
 
+MAX_INPUTS = 1_024  # of a request for predictions
+MAX_ROWS = 10_000  # samples of a request
 MAX_METADATA_BYTES = 16_384  # metadata describes a sample; larger things belong elsewhere
 
 Told = Annotated[
@@ -62,10 +64,13 @@ Slug = Annotated[
 Name = Annotated[Text, Field(min_length=1, max_length=100)]
 AliasName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 Wait = Annotated[float, Field(ge=0, le=60, description="seconds the reply may wait for the adaptation")]
-# An input is text, or {"base64": ...}; anything else is refused row by row, so that the others live.
-Input = Annotated[Any, Field(description="a string, or {'base64': '…'} for images and audio")]
+# Anything else is refused row by row, so that the others live.
+Input = Annotated[
+    Any,
+    Field(description="of a text project a string, of the others a file: {'base64': '…'}. No URL: none is fetched"),
+]
 MethodWish = Literal["auto", MethodName]
-Inputs = Annotated[list[Input], Field(min_length=1, max_length=1024)]
+Inputs = Annotated[list[Input], Field(min_length=1, max_length=MAX_INPUTS)]
 
 
 class Wire(BaseModel):
@@ -121,7 +126,7 @@ class SampleIn(Wire):
 
 
 class SamplesIn(Wire):
-    samples: list[SampleIn] = Field(min_length=1, max_length=10_000)
+    samples: list[SampleIn] = Field(min_length=1, max_length=MAX_ROWS)
 
 
 class LabelChange(Wire):
@@ -165,9 +170,9 @@ class AdaptIn(Wire):
     """The verb: samples and adaptation in one call; the project is made if it is new."""
 
     project: Annotated[str, Field(pattern=r"^([a-z0-9][a-z0-9_-]{0,62}|proj_[0-9A-Z]{26})$")]
-    modality: Modality = "text"
-    task: Task = Field("single_label", description="of a project that is new")
-    samples: list[SampleIn] = Field(default_factory=list[SampleIn], max_length=10_000)
+    modality: Modality = Field("text", description="of a project that is new")
+    task: Task = Field("single_label", description="ditto")
+    samples: list[SampleIn] = Field(default_factory=list[SampleIn], max_length=MAX_ROWS)
     method: MethodWish = "auto"
     wait_seconds: Wait = 10
 
@@ -228,4 +233,4 @@ class QuotaIn(Wire):
     requests_per_second: float | None = Field(None, gt=0)
     projects: int | None = Field(None, ge=0)
     samples: int | None = Field(None, ge=0)
-    bytes: int | None = Field(None, ge=0, description="of versions and exports")
+    bytes: int | None = Field(None, ge=0, description="of files of samples, versions, exports")

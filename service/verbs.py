@@ -17,7 +17,7 @@ from service.auth import require
 from service.edge import PROBLEM, invalid
 from service.errors import problem, retry_after, status_of
 from service.following import followed
-from service.intake import batch_reply, check_samples, quota_left
+from service.intake import batch_reply, check_samples, file_bytes, quota_left
 from service.schemas import AdaptationIn, AdaptIn, PredictVerb
 from service.strict_json import read_json
 from service.wiring import Core
@@ -105,8 +105,11 @@ async def answer_by_names(core: Core, project: Project) -> None:
 
 
 def _names_answer(core: Core, project: Project) -> bool:
-    """Whether the names of the labels are what answers: two or more, nothing better live, and not left to the user."""
-    if project.policy.adapt != "auto" or len(named_labels(project)) < MIN_LABELS:
+    """Whether the names of the labels are what answers: two or more, nothing better live, and not left to the user.
+
+    A network of pictures or sounds reads no names.
+    """
+    if project.modality != "text" or project.policy.adapt != "auto" or len(named_labels(project)) < MIN_LABELS:
         return False
     alias = core.registry.alias(project.id, LIVE)
     return alias is None or core.registry.get(project.id, alias.version).method == "zero_shot"
@@ -221,15 +224,15 @@ def _take_samples(core: Core, principal: Principal, wish: AdaptIn) -> _Taken:
     core.fast_lane.admit(principal.tenant.id)
     project = _found(core, principal, wish.project)
     task, modality = (wish.task, wish.modality) if project is None else (project.task, project.modality)
+    backbone = core.backbone_for(modality, "auto") if project is None else project.backbone
     checked = check_samples(wish.samples, task, modality, core.decoder, label_required=True)
     if wish.samples and not checked.good:
         raise checked.refusal()
-    backbone = core.backbone_for(wish.modality, "auto") if project is None else project.backbone
     fresh = _fresh(core, project, checked.good)
     counts = Counter(core.samples.counts(project.id) if project is not None else ())
     counts.update(sample.label for sample in fresh if sample.label is not None)
     plan = core.fast_lane.plan(backbone, request_of(AdaptationIn(method=wish.method)), counts, task, project)
-    quota_left(core, principal.tenant, project, len(fresh))
+    quota_left(core, principal.tenant, project, len(fresh), file_bytes(fresh))
     if project is None:
         project = _made(core, principal, wish, backbone)
     stored = core.samples.add(project.id, checked.good)

@@ -12,7 +12,7 @@ from tsugiki.domain import told_labels
 from .lists import Object, moment
 
 if TYPE_CHECKING:
-    from tsugiki.domain import Project, Sample
+    from tsugiki.domain import Modality, Project, Sample
     from tsugiki.errors import Issue
 
 
@@ -32,10 +32,16 @@ class SampleLabels(TypedDict, total=False):
     labels: list[str]  # of a multi_label project
 
 
+class FileReply(TypedDict):
+    """Stands for a file, which `…/samples/{s}/content` gives."""
+
+    sha256: str
+
+
 class SampleReply(SampleLabels):
     object: Literal["sample"]
     id: str
-    input: str
+    input: str | FileReply
     label: str | None
     external_id: str | None
     source: str | None
@@ -66,14 +72,14 @@ def project(item: Project) -> ProjectReply:
     }
 
 
-def sample(item: Sample) -> SampleReply:
+def sample(item: Sample, modality: Modality) -> SampleReply:
     """`labels` of a set besides `label`, which is then the only one or null."""
     labels = None if item.label is None else told_labels(item.label)
     several: SampleLabels = {"labels": list(labels)} if labels is not None and labels != (item.label,) else {}
     return {
         "object": "sample",
         "id": item.id,
-        "input": item.content,
+        "input": item.content if modality == "text" else {"sha256": item.content},
         "label": labels[0] if labels is not None and len(labels) == 1 else None,
         **several,
         "external_id": item.external_id,

@@ -1,11 +1,15 @@
-"""Predictions of one project: JSON, or one raw text."""
+"""Predictions of one project: JSON, one raw text or file, or a form of files."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
 
 from fastapi import APIRouter, Request
 
 from service.direct import DirectRoute
 from service.edge import Reply, documented, parse, read_body, validated
+from service.forms import PREDICTION_FORM, prediction_form
 from service.replies import PredictionList
 from service.routes.verbs import answer, predicting
 from service.schemas import PredictIn, PredictQuery
@@ -15,6 +19,7 @@ from tsugiki.runtime.directory import Selector
 router = APIRouter(prefix="/v1/projects/{p}", route_class=DirectRoute, tags=["predictions"])
 
 MAX_RAW_BYTES = 1 << 20  # one text; rows by the thousand go as JSON
+ONE_FILE = {"type": "string", "format": "binary", "description": "one input, the file as it is"}
 CONTRACT = {
     "parameters": [
         {"name": "p", "in": "path", "required": True, "schema": {"type": "string"}},
@@ -27,7 +32,9 @@ CONTRACT = {
         "required": True,
         "content": {
             "application/json": {"schema": PredictIn.model_json_schema()},
-            "text/plain": {"schema": {"type": "string", "description": "one input"}},
+            "text/plain": {"schema": {"type": "string", "description": "one input, of a text project"}},
+            **dict.fromkeys(("image/*", "audio/*", "application/octet-stream"), {"schema": ONE_FILE}),
+            "multipart/form-data": {"schema": PREDICTION_FORM},
         },
     },
 }
@@ -35,10 +42,14 @@ CONTRACT = {
 
 @router.post("/predict", responses=documented(PredictionList, 404, 409, 413, 415), openapi_extra=CONTRACT)
 async def predict(request: Request) -> Reply:
-    """Answer inputs by the live version, or by `?alias=` or `?version=`. A bad row fails alone."""
+    """Answer inputs by the live version, or by `?alias=` or `?version=`. A bad row fails alone.
+
+    Files go as the body itself (`curl --data-binary @a.jpg -H 'Content-Type: image/jpeg'`), several of them as a form
+    (`curl -F file=@a.jpg -F file=@b.jpg`) or in JSON as base64.
+    """
     by = predicting(request)
     selector = _selector(request) if request.scope["query_string"] else Selector()
-    wish = await read_body(request, _text if request.state.content_type == "text/plain" else _json)
+    wish = await read_body(request, _reading(request))
     return await answer(by, request.path_params["p"], selector, wish)
 
 
@@ -47,8 +58,21 @@ def _selector(request: Request) -> Selector:
     return Selector(query.alias, query.version)
 
 
-def _json(body: bytes) -> PredictIn:
-    return parse(PredictIn, body)
+def _reading(request: Request) -> Callable[[bytes], PredictIn]:
+    """How the body is read. The guard lets no other type pass, but where there is no body."""
+    match request.state.content_type.partition("/"):
+        case ("text", _, "plain"):
+            return _text
+        case ("multipart", _, "form-data"):
+            return partial(prediction_form, content_type=request.headers["content-type"])
+        case ("image" | "audio", _, _) | ("application", _, "octet-stream"):
+            return _file
+        case _:
+            return partial(parse, PredictIn)
+
+
+def _file(body: bytes) -> PredictIn:
+    return PredictIn(inputs=[body])
 
 
 def _text(body: bytes) -> PredictIn:

@@ -1,10 +1,11 @@
-"""Samples: added by the thousand, listed, relabelled, deleted."""
+"""Samples: added by the thousand, listed, given back, relabelled, deleted."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import ValidationError
 
 from service import replies
@@ -20,21 +21,23 @@ from service.edge import (
     invalid,
     parse,
 )
-from service.intake import batch_reply, check_samples, quota_left
+from service.forms import SAMPLES_FORM, samples_form
+from service.intake import batch_reply, check_samples, file_bytes, quota_left
 from service.replies import ListReply, SampleReply
-from service.schemas import LabelChange, SampleIn, SamplesIn
+from service.schemas import MAX_ROWS, LabelChange, SampleIn, SamplesIn
 from service.strict_json import read_json
 from tsugiki.data.text import clean_told
 from tsugiki.errors import Invalid, Issue
+from tsugiki.media import media_type
 
 router = APIRouter(prefix="/v1/projects/{p}/samples", route_class=StrictRoute, tags=["samples"])
 
-MAX_ROWS = 10_000
 BODY = {
     "required": True,
     "content": {
         "application/json": {"schema": SamplesIn.model_json_schema(ref_template="#/components/schemas/{model}")},
         "application/x-ndjson": {"schema": {"type": "string", "description": "one sample a line"}},
+        "multipart/form-data": {"schema": SAMPLES_FORM},
     },
 }
 
@@ -47,14 +50,18 @@ def add(
     on_error: Literal["skip", "fail"] = "skip",
     validate_only: bool = False,
 ) -> Any:  # a Reply or a problem
-    """Store samples, each with or without a label. Bad rows are reported in place; `on_error=fail` stores none then."""
+    """Store samples, each with or without a label. Bad rows are reported in place; `on_error=fail` stores none then.
+
+    Files go as a form, each followed by what is told of it (`curl -F file=@a.jpg -F label=ants -F file=@b.jpg -F
+    label=bees`), or in JSON as base64.
+    """
     project = by.project(p)
     checked = check_samples(_rows(request), project.task, project.modality, by.core.decoder, label_required=False)
     if checked.refused and (on_error == "fail" or not checked.good):
         batch = batch_reply(checked, [], by.core.samples.counts(project.id), project) if not checked.good else {}
         return answer_problem(request, checked.refusal(), batch)
     if not validate_only:
-        quota_left(by.core, by.principal.tenant, project, len(checked.good))
+        quota_left(by.core, by.principal.tenant, project, len(checked.good), file_bytes(checked.good))
     store = by.core.samples.preview if validate_only else by.core.samples.add
     stored = store(project.id, checked.good)
     return Reply(batch_reply(checked, stored, by.core.samples.counts(project.id), project))
@@ -71,13 +78,34 @@ def list_samples(
     limit: Limit = 100,
 ) -> Reply:
     """The project's samples, oldest first; filtered by label, source, or the code of an issue."""
-    found = by.core.samples.list(by.project(p).id, label, source, issue, after, limit)
-    return Reply(replies.page(found, replies.sample))
+    project = by.project(p)
+    found = by.core.samples.list(project.id, label, source, issue, after, limit)
+    return Reply(replies.page(found, partial(replies.sample, modality=project.modality)))
 
 
 @router.get("/{s}", responses=documented(SampleReply, 404))
 def get(by: Annotating, p: str, s: str) -> Reply:
-    return Reply(replies.sample(by.core.samples.get(by.project(p).id, s)))
+    project = by.project(p)
+    return Reply(replies.sample(by.core.samples.get(project.id, s), project.modality))
+
+
+@router.get(
+    "/{s}/content",
+    responses={**documented(str, 404), 200: {"content": {"*/*": {"schema": {"type": "string", "format": "binary"}}}}},
+)
+def content(by: Annotating, p: str, s: str) -> Response:
+    """The input as it was sent: the file, or the text. To be saved, not shown: it is a stranger's."""
+    project = by.project(p)
+    sample = by.core.samples.get(project.id, s)
+    headers = {
+        "content-disposition": f'attachment; filename="{sample.id}"',
+        "x-content-type-options": "nosniff",
+        "content-security-policy": "sandbox",
+    }
+    if project.modality == "text":
+        return Response(sample.content, 200, headers, "text/plain")
+    data = by.core.blobs.get(project.id, sample.content)
+    return Response(data, 200, headers, media_type(data))
 
 
 @router.delete("/{s}", responses=documented(SampleReply, 404, 507))
@@ -93,20 +121,28 @@ def relabel(by: Annotating, p: str, s: str, wish: LabelChange) -> Reply:
     label = clean_told(wish.label, wish.labels, "", project.task)
     if label is None:
         raise Invalid("no label was given", code="label_missing", fix="send label, or labels")
-    return Reply(replies.sample(by.core.samples.set_label(project.id, s, label)))
+    return Reply(replies.sample(by.core.samples.set_label(project.id, s, label), project.modality))
 
 
 def _delete(by: Caller, p: str, s: str) -> SampleReply:
     project = by.project(p)
     sample = by.core.samples.get(project.id, s)
     by.core.samples.delete(project.id, s)
-    return replies.sample(sample)
+    return replies.sample(sample, project.modality)
 
 
 def _rows(request: Request) -> list[SampleIn]:
     body: bytes = request.state.body
-    if request.state.content_type != "application/x-ndjson":
-        return parse(SamplesIn, body).samples
+    match request.state.content_type:
+        case "application/x-ndjson":
+            return _lines(body)
+        case "multipart/form-data":
+            return samples_form(body, request.headers["content-type"])
+        case _:
+            return parse(SamplesIn, body).samples
+
+
+def _lines(body: bytes) -> list[SampleIn]:
     lines = [line for line in body.split(b"\n") if line.strip()]
     if not 0 < len(lines) <= MAX_ROWS:
         raise Invalid(f"the body has {len(lines):,} lines, 1 to {MAX_ROWS:,} are accepted", code="rows_out_of_range")

@@ -231,7 +231,7 @@ def test_a_call_that_stays_throttled_is_given_up(client: Client, server: Running
 
 
 def test_the_environment_names_service_and_key(server: Running) -> None:
-    code = "from tsugiki.client import Client\nwith Client() as c: print(c.backbones()[0]['name'])"
+    code = "from tsugiki.client import Client\nwith Client() as c: print(c.backbones.list()[0]['name'])"
     environment = {"TSUGIKI_URL": server.url, "TSUGIKI_KEY": server.key, "PYTHONPATH": ":".join(sys.path)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.strip()

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import subprocess
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
+import soundfile
+from PIL import Image
 
 from service.launch import free_port
-from tsugiki.client import Client, Predictions, TsugikiProblem
+from tsugiki.client import Audio, Client, Input, Predictions, TsugikiProblem
 from tsugiki.client import inputs as client_inputs
-from tsugiki.client.inputs import chunks, on_wire, sample_on_wire
+from tsugiki.client.inputs import chunks, listed, modality_of, on_wire, sample_on_wire
 from tsugiki.client.problem import problem_of, refusal
+from tsugiki.client.samples import merged
 from tsugiki.client.transport import Call, Transport
 from tsugiki.client.waiting import until_finished
 
@@ -58,6 +65,73 @@ def test_bytes_travel_as_base64() -> None:
     assert on_wire("text") == "text"
 
 
+def test_files_pictures_and_sounds_travel_as_files(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(b"\x89PNG")
+    assert on_wire(path) == on_wire(b"\x89PNG")
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (9, 7, 3), np.uint8))
+    with Image.open(io.BytesIO(sent(picture))) as read:
+        assert read.format == "PNG" and np.array_equal(np.asarray(read), np.asarray(picture))
+
+
+@pytest.mark.parametrize("shape", [(1_000,), (1_000, 2)])
+@pytest.mark.parametrize("kind", ["float32", "float64", "int16", "int32", ">f4"])
+def test_a_sound_is_read_back_as_it_was(kind: str, shape: tuple[int, ...]) -> None:
+    samples = np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
+    whole = {"int16": 2.0**15, "int32": 2.0**31}.get(kind)
+    if whole is not None:
+        samples = np.round(samples * 2.0**15) / 2.0**15
+    given = (samples if whole is None else samples * whole).astype(kind)
+    read, rate = soundfile.read(io.BytesIO(sent(Audio(given, 44_100))), dtype="float32")
+    assert rate == 44_100 and np.array_equal(read, samples)
+
+
+@pytest.mark.parametrize(
+    "samples", [np.zeros((2, 1_000)), np.zeros((2, 2, 2)), np.zeros(0), np.zeros(9, np.uint8), ["a"], 1.0]
+)
+def test_what_is_no_sound_is_refused_before_it_is_sent(samples: object) -> None:
+    with pytest.raises(ValueError, match="a sound is"):
+        on_wire(Audio(samples, 16_000))
+
+
+def test_what_no_input_can_be_is_refused_with_what_can() -> None:
+    with pytest.raises(TypeError, match="Audio"):
+        on_wire(np.zeros(9))
+    with pytest.raises(FileNotFoundError):
+        on_wire(Path("nowhere.png"))
+    assert on_wire(None) is None and on_wire({"url": "x"}) == {"url": "x"}  # the service says why not
+
+
+def test_a_single_input_is_a_list_of_one() -> None:
+    one: list[Input] = ["text", b"file", Path("a.png"), Audio([0.0], 8_000), Image.new("RGB", (1, 1))]
+    assert [listed(value) for value in one] == [[value] for value in one]
+    assert listed(iter(one)) == one
+
+
+def test_a_new_projects_modality_is_its_first_samples() -> None:
+    sound, picture = Audio([0.5, 0.1], 8_000), Image.new("RGB", (1, 1))
+    for given, modality in ((sound, "audio"), (picture, "image"), ("text", "text")):
+        assert modality_of([sample_on_wire((given, "a")), {"input": "later"}]) == modality
+    assert modality_of([]) == "text"
+    for unclear in (b"", b"x", b"x" * 99):
+        with pytest.raises(ValueError, match="modality="):
+            modality_of([sample_on_wire((unclear, "a"))])
+
+
+def test_batches_sent_one_after_the_other_read_as_one() -> None:
+    def batch(statuses: str) -> dict[str, object]:
+        counts = {"accepted": statuses.count("a"), "rejected": statuses.count("r"), "duplicates": 0, "quarantined": 0}
+        return {**counts, "data": [{"index": i} for i in range(len(statuses))], "readiness": statuses}
+
+    whole = merged([batch("aar"), batch("ra")])
+    assert (whole["accepted"], whole["rejected"], whole["readiness"]) == (3, 2, "ra")
+    assert [row["index"] for row in whole["data"]] == [0, 1, 2, 3, 4]
+
+
+def sent(value: Input) -> bytes:
+    return base64.b64decode(on_wire(value)["base64"])
+
+
 def test_pairs_and_mappings_are_samples() -> None:
     assert sample_on_wire(("a", "x")) == {"input": "a", "label": "x"}
     assert sample_on_wire(("a", None)) == {"input": "a", "label": None}
@@ -73,17 +147,17 @@ def test_what_is_no_sample_is_refused_before_it_is_sent(sample: object) -> None:
 def test_chunks_keep_order_and_both_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     samples = [(f"text {i}", "label") for i in range(25)]
     monkeypatch.setattr(client_inputs, "MAX_ROWS", 10)
-    by_rows = list(chunks(samples))
+    by_rows = list(chunks(map(sample_on_wire, samples)))
     assert [len(rows) for rows in by_rows] == [10, 10, 5]
     assert [row["input"] for rows in by_rows for row in rows] == [text for text, _ in samples]
     monkeypatch.setattr(client_inputs, "MAX_BYTES", 100)
-    assert max(len(rows) for rows in chunks(samples)) < 4
-    assert sum(len(rows) for rows in chunks(samples)) == 25
+    assert max(len(rows) for rows in chunks(map(sample_on_wire, samples))) < 4
+    assert sum(len(rows) for rows in chunks(map(sample_on_wire, samples))) == 25
 
 
 def test_a_row_larger_than_a_chunk_is_sent_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client_inputs, "MAX_BYTES", 50)
-    assert [len(rows) for rows in chunks([("a", "x"), ("b" * 99, "x"), ("c", "x")])] == [1, 1, 1]
+    assert [len(rows) for rows in chunks(["a", "b" * 99, "c"])] == [1, 1, 1]
 
 
 def test_replies_of_one_prediction_are_numbered_through() -> None:
@@ -123,7 +197,8 @@ def test_a_client_without_a_key_says_where_to_find_one(monkeypatch: pytest.Monke
 def test_the_client_imports_nothing_of_the_core() -> None:
     code = "import sys, tsugiki.client; print(*[m for m in sys.modules if m.startswith(('tsugiki', 'numpy', 'torch'))])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert all(name == "tsugiki" or name.startswith("tsugiki.client") for name in done.stdout.split())
+    own = ("tsugiki", "tsugiki.media")
+    assert all(name in own or name.startswith("tsugiki.client") for name in done.stdout.split())
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,17 @@ from tsugiki.errors import Invalid
 
 BODIES = Path(__file__).parent / "bodies"
 EXPECTED: dict[str, dict[str, dict[str, str]]] = tomllib.loads((BODIES / "expected.toml").read_text())
-PATHS = {"predict": "/predict", "adapt": "/adapt", "samples": "/v1/projects/support/samples"}
-TYPES = {".json": "application/json", ".ndjson": "application/x-ndjson"}
+PATHS = {
+    "predict": "/predict",
+    "adapt": "/adapt",
+    "samples": "/v1/projects/support/samples",
+    "form": "/v1/projects/support/predict",
+}
+TYPES = {
+    ".json": "application/json",
+    ".ndjson": "application/x-ndjson",
+    ".multipart": "multipart/form-data; boundary=BOUNDARY",
+}
 CASES = [(route, name) for route, cases in EXPECTED.items() for name in cases]
 
 

@@ -99,6 +99,31 @@ def test_a_type_another_resource_reads_is_refused_here(http: httpx.Client, path:
     refused(http.post(path, content=b"pay", headers={"content-type": "text/plain"}), 415, "unsupported_type")
 
 
+@pytest.mark.parametrize(
+    ("path", "kind", "also"),
+    [
+        ("predict", "application/x-www-form-urlencoded", "image/*"),  # what curl says where nobody says more
+        ("predict", "video/mp4", "audio/*"),
+        ("predict", "image", "multipart/form-data"),
+        ("predict", "x-image/png", "text/plain"),
+        ("predict", "application/x-ndjson", "application/octet-stream"),
+        ("samples", "image/png", "multipart/form-data"),
+        ("samples", "text/plain", "application/x-ndjson"),
+    ],
+)
+def test_a_type_no_project_reads_is_refused_with_those_it_reads(
+    http: httpx.Client, path: str, kind: str, also: str
+) -> None:
+    reply = http.post(f"/v1/projects/nowhere/{path}", content=BODY, headers={"content-type": kind})
+    found = refused(reply, 415, "unsupported_type")
+    assert repr(kind) in found["detail"] and also in found["detail"] and "application/json" in found["detail"]
+
+
+@pytest.mark.parametrize("kind", ["image/png", "IMAGE/PNG", "audio/x-wav; rate=1", "application/octet-stream"])
+def test_files_come_as_far_as_the_project(http: httpx.Client, kind: str) -> None:
+    refused(http.post("/v1/projects/nowhere/predict", content=BODY, headers={"content-type": kind}), 404)
+
+
 def test_json_may_name_its_charset(http: httpx.Client) -> None:
     refused(http.post("/predict", content=BODY, headers={"content-type": "Application/JSON; charset=utf-8"}), 404)
 

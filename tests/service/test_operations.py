@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from adapters import METHODS
+from service.guard import ALSO_READ
 from service.routes import ROUTERS
 from tests.service.asking import Tenant, good, refused
 from tsugiki.training.hyperparameters import offered
@@ -23,6 +24,7 @@ POST /v1/backbones/recommend
 GET /v1/me
 POST GET /v1/projects/{p}/samples
 GET DELETE /v1/projects/{p}/samples/{s}
+GET /v1/projects/{p}/samples/{s}/content
 PUT /v1/projects/{p}/samples/{s}/label
 POST GET /v1/projects/{p}/adaptations
 GET /v1/adaptations/{a}
@@ -107,6 +109,18 @@ def test_the_contract_documents_the_errors_of_every_route(http: httpx.Client) ->
             assert errors >= needed, (method, path)
             for status in errors:
                 assert "application/problem+json" in operation["responses"][status]["content"], (method, path)
+
+
+def test_the_contract_names_every_type_that_a_body_may_have(http: httpx.Client) -> None:
+    paths = good(http.get("/openapi.json"))["paths"]
+    for path, methods in paths.items():
+        for operation in methods.values():
+            if "requestBody" in operation:
+                ending = path[path.rfind("/") :] if path.startswith("/v1/projects/") else ""
+                read = ("application/json", *ALSO_READ.get(ending, ()))
+                assert set(operation["requestBody"]["content"]) == set(read), path
+    form = paths["/v1/projects/{p}/samples"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
+    assert set(form["properties"]) == {"file", "label", "external_id", "source", "metadata"}
 
 
 def test_no_route_is_hidden_but_pages(http: httpx.Client) -> None:

@@ -47,6 +47,22 @@ def test_a_raw_text_is_one_input(http: httpx.Client, support: str) -> None:
     assert good(reply) == as_json
 
 
+@pytest.mark.parametrize("kind", ["image/png", "audio/wav", "application/octet-stream"])
+@pytest.mark.parametrize("body", [b"\x89PNG", b"refund my money", b"", b"\xff" * 200_000])
+def test_a_file_is_no_text(http: httpx.Client, support: str, kind: str, body: bytes) -> None:
+    reply = http.post(f"{support}/predict", content=body, headers={"content-type": kind})
+    found = refused(reply, 422, "input_invalid")
+    assert "the project reads text" in found["detail"] and found["errors"][0]["pointer"] == "/inputs/0"
+
+
+def test_a_form_of_files_is_no_texts(http: httpx.Client, support: str) -> None:
+    reply = http.post(f"{support}/predict", files=[("file", b"1"), ("file", b"2" * 200_000)], data={"top_k": "2"})
+    found = refused(reply, 422, "input_invalid")
+    assert [place["pointer"] for place in found["errors"]] == ["/inputs/0", "/inputs/1"]
+    refused(http.post(f"{support}/predict", files={"image": b"1"}), 422, "multipart_invalid")
+    refused(http.post(f"{support}/predict", headers={"content-type": "multipart/form-data"}), 422, "multipart_invalid")
+
+
 def test_a_text_beyond_the_window_is_cut_or_refused_as_asked(http: httpx.Client, support: str) -> None:
     cut = good(http.post(f"{support}/predict", json={"inputs": [LONG, "pay"]}))
     assert [row["truncated"] for row in cut["data"]] == [True, False]

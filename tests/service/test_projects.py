@@ -46,8 +46,8 @@ def test_a_name_alone_is_enough(http: httpx.Client) -> None:
         ({"name": "Support"}, "invalid"),
         ({"name": "../../x"}, "invalid"),
         ({"name": "x", "modality": "video"}, "invalid"),
-        ({"name": "x", "modality": "image"}, "modality_unavailable"),
-        ({"name": "x", "modality": "audio"}, "modality_unavailable"),
+        ({"name": "x", "modality": "image", "backbone": "tiny"}, "backbone_unsuited"),
+        ({"name": "x", "modality": "text", "backbone": "efficientnet-lite0"}, "backbone_unsuited"),
         ({"name": "x", "task": "several"}, "invalid"),
         ({"name": "x", "task": "multi_label", "policy": {"abstain": {"target_precision": 0.9}}}, "policy_unavailable"),
         ({"name": "x", "backbone": "gpt"}, "backbone_unknown"),
@@ -59,6 +59,15 @@ def test_a_name_alone_is_enough(http: httpx.Client) -> None:
 )
 def test_a_wish_that_cannot_be_met_is_refused(http: httpx.Client, wish: dict[str, object], code: str) -> None:
     refused(http.post("/v1/projects", json=wish), 422, code)
+
+
+@pytest.mark.parametrize("modality", ["image", "audio"])
+def test_labels_by_name_alone_answer_no_files(http: httpx.Client, modality: str) -> None:
+    wish = {"name": f"named-{modality}", "modality": modality, "labels": [{"name": "ant"}, {"name": "bee"}]}
+    made = good(http.post("/v1/projects", json=wish))
+    assert (made["modality"], len(made["labels"])) == (modality, 2)
+    asked = {"inputs": [{"base64": "iVBORw0KGgo="}]}
+    refused(http.post(f"/v1/projects/{made['id']}/predict", json=asked), 409, "no_version")
 
 
 def test_a_name_is_free_once_a_tenant(tenant: Tenant, stranger: Tenant) -> None:

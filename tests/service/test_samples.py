@@ -108,6 +108,27 @@ def test_lines_of_json_are_read_as_samples(http: httpx.Client, samples: str) -> 
     refused(http.post(samples, content="\n \n", headers=ndjson), 422, "rows_out_of_range")
 
 
+def test_a_form_of_files_is_no_texts(http: httpx.Client, samples: str) -> None:
+    files = [("file", b"\x89PNG"), ("label", (None, "a")), ("file", b"pay"), ("label", (None, " "))]
+    found = refused(http.post(samples, files=files), 422, "input_invalid")
+    codes = [[issue["code"] for issue in row["issues"]] for row in found["data"]]
+    assert (found["rejected"], codes) == (2, [["input_invalid"], ["input_invalid", "label_empty"]])
+    assert found["errors"][0]["pointer"] == "/samples/0/input" and "reads text" in found["detail"]
+    refused(http.post(samples, files=files[1:]), 422, "multipart_invalid")
+    assert listed(http, samples) == []
+
+
+def test_a_text_is_given_back_as_it_is_kept(http: httpx.Client, samples: str, stranger: Tenant) -> None:
+    kept = add(http, samples, {"input": "<b>Cafe\u0301</b> 😀", "label": "a"})["data"][0]["id"]
+    given = http.get(f"{samples}/{kept}/content")
+    assert (given.status_code, given.text) == (200, "<b>Café</b> 😀")
+    assert given.headers["content-type"] == "text/plain; charset=utf-8"
+    assert given.headers["content-disposition"].startswith("attachment")
+    assert given.headers["x-content-type-options"] == "nosniff"
+    refused(http.get(f"{samples}/smp_0/content"), 404)
+    refused(stranger.http.get(f"{samples}/{kept}/content"), 404)
+
+
 def test_a_sample_keeps_what_was_said_of_it(http: httpx.Client, samples: str) -> None:
     row = {
         "input": "Cafe\u0301 😀",

@@ -26,6 +26,7 @@ adapt    DELETE /v1/projects/{p}
 annotate POST /v1/projects/{p}/samples
 annotate GET /v1/projects/{p}/samples
 annotate GET /v1/projects/{p}/samples/{s}
+annotate GET /v1/projects/{p}/samples/{s}/content
 annotate DELETE /v1/projects/{p}/samples/{s}
 annotate PUT /v1/projects/{p}/samples/{s}/label
 adapt    POST /v1/projects/{p}/adaptations

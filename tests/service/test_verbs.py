@@ -44,7 +44,7 @@ def test_adapt_does_not_wait_when_told_so(tenant: Tenant) -> None:
         ({"samples": [{"input": "pay"}, {"input": "late"}]}, "label_missing"),
         ({"samples": [{"input": "", "label": "a"}]}, "input_empty"),
         ({"samples": SAMPLES, "method": "full"}, "method_unavailable"),
-        ({"samples": SAMPLES, "modality": "image"}, "modality_unavailable"),
+        ({"samples": SAMPLES, "modality": "image"}, "input_invalid"),
         ({"samples": [{"input": f"order {n}", "label": f"l{n // 2}"} for n in range(2_002)]}, "too_many_labels"),
     ],
     ids=["none", "one-label", "one-each", "no-labels", "all-bad", "method", "modality", "1001-labels"],

@@ -75,7 +75,7 @@ WHEELS = (
         modality="audio",
         languages=("en",),
         extra="audio",
-        fields={"network": "whisper", "dim": 384, "seconds": MOST_SECONDS},
+        fields={"network": "whisper", "dim": 384, "middle": 2, "seconds": MOST_SECONDS},
     ),
 )
 

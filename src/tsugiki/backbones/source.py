@@ -67,7 +67,8 @@ class Source:
     def pooled(self) -> str:
         """How features are made of what the blocks yield: part of the feature space's identity."""
         joined = "" if self.middle is None else f"+mean of block {self.middle}"
-        return f"{self.pooling}{joined}{'+l2' if self.normalise else ''}"
+        made = f"{self.pooling}{joined}{'+l2' if self.normalise else ''}"
+        return made if self.network == "transformers" else f"{self.network}: {made}"
 
     @property
     def tokenizer(self) -> Path:

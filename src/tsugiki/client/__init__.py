@@ -3,6 +3,8 @@
 with Client(key="...") as tsugiki:
     tsugiki.adapt("support", [("I was charged twice", "billing"), ("Where is my parcel?", "delivery"), ...])
     tsugiki.predict("support", "The courier never came")[0].label  # 'delivery'
+    tsugiki.adapt("insects", [(Path("a.jpg"), "ant"), (Path("b.jpg"), "bee"), ...])
+    tsugiki.predict("insects", [Path("c.jpg"), PIL.Image.open("d.png"), open("e.jpg", "rb").read()]).labels
 """
 
 from tsugiki.client.client import Client
@@ -18,10 +20,12 @@ from tsugiki.client.replies import (
     SampleBatch,
     Version,
 )
+from tsugiki.client.sounds import Audio
 
 __all__ = [
     "Adaptation",
     "Adapted",
+    "Audio",
     "Client",
     "Export",
     "Input",

@@ -14,6 +14,7 @@ class Backbones:
     transport: Transport
 
     def list(self) -> list[Json]:
+        """The networks the operator offers, with licence and sha256."""
         return self.transport.get("/v1/backbones")["data"]
 
     def recommend(

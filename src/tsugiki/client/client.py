@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Literal, Self
 
@@ -12,16 +12,19 @@ from tsugiki.client.admin import Admin
 from tsugiki.client.audits import Audits
 from tsugiki.client.backbones import Backbones
 from tsugiki.client.exports import Exports
-from tsugiki.client.inputs import Input, NewSample, on_wire, sample_on_wire
-from tsugiki.client.projects import Projects
+from tsugiki.client.inputs import Input, Modality, NewSample, chunks, listed, modality_of, on_wire, sample_on_wire
+from tsugiki.client.problem import TsugikiProblem
+from tsugiki.client.projects import Projects, path_of
 from tsugiki.client.replies import Adapted, Predictions, Project
-from tsugiki.client.samples import Samples
+from tsugiki.client.samples import Samples, merged
 from tsugiki.client.transport import Call, Json, Transport, segment
 from tsugiki.client.versions import Versions
 
 KEY_VARIABLE = "TSUGIKI_KEY"
 URL_VARIABLE = "TSUGIKI_URL"
 DEFAULT_URL = "http://127.0.0.1:3000"  # where the service listens unless told otherwise
+PROJECT_ID = "proj_"  # how ids begin, and no name may
+CONFLICT = 409  # of a name that is taken
 MAX_INPUTS = 1_024  # a prediction request: the interface's limit
 
 
@@ -57,31 +60,46 @@ class Client:
         project: str | Project,
         samples: Iterable[NewSample] = (),
         *,
-        modality: Literal["text", "image", "audio"] = "text",
+        modality: Modality | None = None,
         task: Literal["single_label", "multi_label"] = "single_label",
         method: str = "auto",
         wait_seconds: float = 10,
     ) -> Adapted:
-        """Adds samples (at most 10,000; more go through `samples.add`) and adapts; the project is created if new.
+        """Adds samples and adapts; the project is created if new.
 
-        `modality` and `task` are those of a new one; with several labels a sample's label is a list, perhaps empty.
+        `modality` and `task` are those of a new one: `modality` None is the first sample's, a file's by its first
+        bytes (ValueError where they say neither picture nor sound). With several labels a sample's label is a list,
+        perhaps empty.
+
+        What fits one request (10,000 samples, 8 MiB) is refused or taken as a whole. Of more, all but the last part
+        goes ahead as by `samples.add`, for which the key needs the scope `annotate` too.
 
         Waits up to `wait_seconds` (0..60) for the new version; `adaptations.wait` waits longer.
         """
+        pieces = chunks(map(sample_on_wire, samples))
+        rows = next(pieces, list[Json]())
+        modality = modality or modality_of(rows)
+        ahead: list[Json] = []
+        for following in pieces:
+            if not ahead:
+                self._ensure(str(project), modality, task)
+            ahead.append(self._transport.post(f"{path_of(project)}/samples", {"samples": rows}))
+            rows = following
         body: Json = {
             "project": str(project),
             "modality": modality,
             "task": task,
-            "samples": [sample_on_wire(sample) for sample in samples],
+            "samples": rows,
             "method": method,
             "wait_seconds": wait_seconds,
         }
-        return Adapted.of(self._transport.post("/adapt", body, wait_s=wait_seconds))
+        reply = self._transport.post("/adapt", body, wait_s=wait_seconds)
+        return Adapted.of({**reply, "samples": merged([*ahead, reply["samples"]])} if ahead else reply)
 
     def predict(
         self,
         project: str | Project,
-        inputs: Input | Sequence[Input],
+        inputs: Input | Iterable[Input],
         *,
         top_k: int = 1,
         version: int | None = None,
@@ -90,12 +108,12 @@ class Client:
     ) -> Predictions:
         """Answers in the order of `inputs`, of any number, all by one version: `version`, or the alias's (`live`).
 
-        A bad input has its `problem` in place; TsugikiProblem 422 where all inputs of a request of 1,024 are bad.
+        They go in requests of at most 1,024 and 8 MiB (files as base64, a third longer). A bad input has its `problem`
+        in place; TsugikiProblem 422 where all inputs of a request are bad.
         """
-        given = [inputs] if isinstance(inputs, str | bytes) else list(inputs)
+        given = listed(inputs)
         replies: list[Json] = []
-        for start in range(0, max(len(given), 1), MAX_INPUTS):
-            rows = [on_wire(value) for value in given[start : start + MAX_INPUTS]]
+        for rows in chunks(map(on_wire, given), MAX_INPUTS) if given else [[]]:
             body = {"inputs": rows, "top_k": top_k, "truncate": truncate}
             path = f"/v1/projects/{segment(str(project))}/predict"
             replies.append(self._transport.send(Call("POST", path, _pin(version, alias), body, reads=True)))
@@ -103,9 +121,15 @@ class Client:
             version = replies[0]["version"]
         return Predictions.of(replies)
 
-    def backbones(self) -> list[Json]:
-        """The networks the operator offers, with licence and sha256."""
-        return self._transport.get("/v1/backbones")["data"]
+    def _ensure(self, name: str, modality: Modality, task: Literal["single_label", "multi_label"]) -> None:
+        """That the project is there; one that is stays as it is."""
+        if name.startswith(PROJECT_ID):
+            return
+        try:
+            self.projects.create(name, modality=modality, task=task)
+        except TsugikiProblem as problem:
+            if problem.status != CONFLICT:
+                raise
 
     def me(self) -> Json:
         """The key's tenant, scopes, quotas and usage."""

@@ -76,6 +76,9 @@ class Transport:
     def text(self, path: str) -> str:
         return self._answer(Call("GET", path)).text
 
+    def content(self, path: str) -> bytes:
+        return self._answer(Call("GET", path)).content
+
     def pages(self, path: str, **params: Any) -> Iterator[Json]:
         """Every object of a list, fetched a page at a time while it is read."""
         after: str | None = None

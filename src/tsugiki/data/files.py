@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from dataclasses import replace
 from typing import Any, cast
 
@@ -11,6 +12,8 @@ from tsugiki.data.decoding import Decoder
 from tsugiki.data.text import RowRefused, json_type, names_url, refused
 from tsugiki.domain import Modality, SampleFile
 from tsugiki.errors import Invalid, Issue
+
+ADDRESS = re.compile(r"\s*[a-z][a-z0-9+.-]*://", re.IGNORECASE)  # RFC 3986
 
 
 def clean_file(raw: object, pointer: str, modality: Modality, decoder: Decoder) -> SampleFile:
@@ -26,7 +29,7 @@ def file_bytes(raw: object, pointer: str) -> bytes:
     """What was sent as a part of its own, or as `{"base64": "..."}`; not looked into. Raises RowRefused."""
     if raw is None:
         raise refused("input_missing", pointer, "no input was given", 'send the file as {"base64": "..."}')
-    if names_url(raw):
+    if names_url(raw) or (isinstance(raw, str) and ADDRESS.match(raw)):
         raise refused("url_forbidden", pointer, "inputs are never fetched from a URL", "send the file itself")
     data = raw if isinstance(raw, bytes) else _decoded(raw, pointer)
     if not data:
@@ -46,8 +49,8 @@ def _decoded(raw: object, pointer: str) -> bytes:
     text = fields.get("base64")
     if len(fields) != 1 or not isinstance(text, str):
         found = "an object of other fields" if isinstance(raw, dict) else json_type(raw)
-        detail = f'expected {{"base64": "..."}}, got {found}'
-        raise refused("input_invalid", pointer, detail, "send the file's bytes in base64")
+        detail = f'the project reads files, pictures or sounds: expected {{"base64": "..."}}, got {found}'
+        raise refused("input_invalid", pointer, detail, "send the file's bytes in base64, or as a part of a form")
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):

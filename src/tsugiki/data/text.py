@@ -26,7 +26,8 @@ def clean_text(raw: object, pointer: str) -> str:
     if names_url(raw):
         raise refused("url_forbidden", pointer, "inputs are never fetched from a URL", "send the text itself")
     if not isinstance(raw, str):
-        raise refused("input_invalid", pointer, f"expected a string, got {json_type(raw)}", "send the text as a string")
+        detail = f"the project reads text: expected a string, got {json_type(raw)}"
+        raise refused("input_invalid", pointer, detail, "send the text as a string")
     if len(raw) > MAX_TEXT_CHARS:
         raise refused(
             "input_too_long",
@@ -172,6 +173,8 @@ def json_type(value: object) -> str:
     match value:
         case str():
             return "a string"
+        case bytes():
+            return "a file"
         case bool():
             return "a boolean"
         case int() | float():

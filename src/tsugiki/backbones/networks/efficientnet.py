@@ -127,8 +127,8 @@ class Convolution(torch.nn.Conv2d):
         super().__init__(inside, outside, kernel, stride, padding // 2 if even else 0, groups=groups)
         self.before = None if even else (padding // 2, padding - padding // 2) * 2
 
-    def forward(self, given: torch.Tensor) -> torch.Tensor:
-        return super().forward(given if self.before is None else torch.nn.functional.pad(given, self.before))
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        return super().forward(input if self.before is None else torch.nn.functional.pad(input, self.before))
 
 
 def read_encoder(state: Mapping[str, torch.Tensor], side: int) -> EfficientNet:

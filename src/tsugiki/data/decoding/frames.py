@@ -1,43 +1,72 @@
-"""What a decoder process and its owner say to each other: a JSON header, then bytes, each as long as said before."""
+"""What the pool and a decoding process say to each other: a JSON header and bytes, each length first.
+
+No pickle: what comes out of a process that read hostile bytes is checked like any input.
+"""
 
 from __future__ import annotations
 
 import json
+import socket
 import struct
-from typing import Any, BinaryIO, NamedTuple
+import time
+from collections.abc import Mapping
+from typing import Any, NamedTuple, cast
 
-LENGTHS = struct.Struct("<II")  # of the header and of the bytes
-MOST_HEADER = 1 << 16
-MOST_BYTES = 1 << 28
+LENGTHS = struct.Struct(">II")  # of the header and of the body, in bytes
+MOST_HEADER_BYTES = 1 << 16
+MOST_BODY_BYTES = 1 << 28  # an hour of 16 kHz float32 is 230 MB
+
+Header = Mapping[str, Any]  # Any because JSON is untyped
 
 
 class Frame(NamedTuple):
-    header: dict[str, Any]  # Any: JSON
-    data: bytes
+    header: Header
+    body: bytearray
 
 
-class Broken(Exception):
-    """The other side has gone, or says what is no frame."""
+class Garbled(Exception):
+    """The other side does not keep to the form."""
 
 
-def packed(header: dict[str, Any], data: bytes = b"") -> list[bytes]:  # Any: JSON
-    """What is to be written, one after the other."""
-    told = json.dumps(header).encode()
-    return [LENGTHS.pack(len(told), len(data)) + told, data]
+def send(channel: socket.socket, header: Header, body: bytes | memoryview, deadline: float | None = None) -> None:
+    """`deadline` is in seconds of time.monotonic(). Raises TimeoutError, or OSError where the other side is gone."""
+    text = json.dumps(header).encode()
+    _wait_until(channel, deadline)
+    channel.sendall(LENGTHS.pack(len(text), len(body)) + text)
+    _wait_until(channel, deadline)
+    channel.sendall(body)
 
 
-def read_frame(stream: BinaryIO) -> Frame | None:
-    """None at the end of the stream. Raises Broken."""
-    beginning = stream.read(LENGTHS.size)
-    if not beginning:
-        return None
+def receive(channel: socket.socket, deadline: float | None = None) -> Frame:
+    """Raises EOFError where the other side is gone, TimeoutError, OSError, Garbled."""
+    header_bytes, body_bytes = LENGTHS.unpack(_exactly(channel, LENGTHS.size, deadline))
+    if header_bytes > MOST_HEADER_BYTES or body_bytes > MOST_BODY_BYTES:
+        raise Garbled(f"a frame of {header_bytes} and {body_bytes} bytes")
+    text = _exactly(channel, header_bytes, deadline)
     try:
-        header_bytes, data_bytes = LENGTHS.unpack(beginning)
-    except struct.error as error:
-        raise Broken("a frame was cut short") from error
-    if header_bytes > MOST_HEADER or data_bytes > MOST_BYTES:
-        raise Broken("what was said is no frame")
-    told, data = stream.read(header_bytes), stream.read(data_bytes)
-    if len(told) < header_bytes or len(data) < data_bytes:
-        raise Broken("a frame was cut short")
-    return Frame(json.loads(told), data)
+        header: object = json.loads(text)
+    except ValueError as error:
+        raise Garbled("the header is no JSON") from error
+    if not isinstance(header, dict):
+        raise Garbled("the header is no object")
+    return Frame(cast(Header, header), _exactly(channel, body_bytes, deadline))
+
+
+def _exactly(channel: socket.socket, size: int, deadline: float | None) -> bytearray:
+    data = bytearray(size)
+    left = memoryview(data)
+    while left:
+        _wait_until(channel, deadline)
+        count = channel.recv_into(left)
+        if count == 0:
+            raise EOFError
+        left = left[count:]
+    return data
+
+
+def _wait_until(channel: socket.socket, deadline: float | None) -> None:
+    if deadline is not None:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        channel.settimeout(left)

@@ -1,208 +1,241 @@
-"""Decoder processes, as many as cores: a slow file keeps no other from being read, a deadly one ends none but its own.
-
-The processes are ours and so is what they say (`frames`): no pickle, which would run whatever a decoder that a file has
-taken over tells it to.
-"""
+"""The decoding processes of a service: each reads one file at a time, and may die of it."""
 
 from __future__ import annotations
 
-import json
 import os
-import select
+import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tsugiki.data.decoding import LOOKED_AT, MOST_SECONDS, RATE
-from tsugiki.data.decoding.frames import LENGTHS, MOST_BYTES, MOST_HEADER, Broken, Frame, packed
-from tsugiki.errors import Invalid, Issue
+from tsugiki.data.decoding.frames import Frame, Garbled, Header, receive, send
+from tsugiki.data.decoding.measures import PICTURE_MEASURES, SOUND_MEASURES
+from tsugiki.errors import Invalid, Issue, Unavailable
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from tsugiki.data.decoding.images import View
     from tsugiki.domain import Modality
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-# A photograph of 50 million pixels takes a second of a core here. What takes longer was made to.
-SECONDS = 5.0
-START_S = 30.0  # until a process answers for the first time: it loads numpy and the reader first
-DECODER = [sys.executable, "-m", "tsugiki.data.decoding.worker"]
+SECONDS = 10.0  # a row; the largest pictures and the longest sounds take some 2 s of a slow core
+START_S = 30.0  # a process takes 0.2 s; this is for a machine that is busy with something else
+MEMORY_BYTES = 3 << 29  # 1.5 GiB of addresses: three copies of the largest picture, and what is loaded before
+
+Kind = Literal["image", "look", "sound", "listen"]
+# Any: numpy's types of scalars
+TYPES: dict[Kind, Any] = {"image": np.uint8, "look": np.float32, "sound": np.float32, "listen": np.float32}
+PICTURE, SOUND = "image_undecodable", "audio_undecodable"
+CODES: dict[Kind, str] = {"image": PICTURE, "look": PICTURE, "sound": SOUND, "listen": SOUND}
+FIX = "save the file anew with another program"
 
 
 class DecoderPool:
-    """The Decoder port by `processes` of their own, started when first needed. Thread-safe."""
+    """Up to `processes` of them, started when they are needed. Thread-safe: a call waits for one that is idle.
 
-    def __init__(self, processes: int, seconds: float = SECONDS, command: Sequence[str] = DECODER) -> None:
+    A file that kills its process, or takes more than `seconds`, is refused like one that cannot be read; the next call
+    has a new process. `close` ends them all; a call after it, or under way, raises Unavailable.
+    """
+
+    def __init__(self, processes: int, seconds: float = SECONDS, memory_bytes: int = MEMORY_BYTES) -> None:
         self._processes = processes
         self._seconds = seconds
-        self._command = list(command)
-        self._turn = threading.Condition()
+        self._memory_bytes = memory_bytes
+        self._free = threading.Semaphore(processes)
+        self._lock = threading.Lock()
         self._idle: list[_Process] = []
-        self._running = 0
+        self._living: set[_Process] = set()
         self._closed = False
 
     def image(self, data: bytes, view: View) -> NDArray[np.uint8]:
-        found = self._ask({"read": "image", "kind": "image", "view": asdict(view)}, data)
-        return cast("NDArray[np.uint8]", _values(found))
+        """As `images.read_image`. Raises Invalid with its codes; Unavailable where no process can be started."""
+        return self._ask("image", asdict(view), data)
 
     def sound(self, data: bytes, rate: int, most_seconds: float) -> NDArray[np.float32]:
-        found = self._ask({"read": "sound", "kind": "audio", "rate": rate, "most_seconds": most_seconds}, data)
-        return cast("NDArray[np.float32]", _values(found))
+        """As `sounds.read_sound`. Raises Invalid with its codes; Unavailable where no process can be started."""
+        return self._ask("sound", {"rate": rate, "most_seconds": most_seconds}, data)
 
     def look(self, data: bytes, modality: Modality) -> dict[str, float]:
+        """What the file is like, once it has been read; see `measures`. Raises as the other two."""
         if modality == "image":
-            header: dict[str, Any] = {"read": "look", "kind": "image", "view": asdict(LOOKED_AT)}
+            found, names = self._ask("look", asdict(LOOKED_AT), data), PICTURE_MEASURES
         else:
-            header = {"read": "listen", "kind": "audio", "rate": RATE, "most_seconds": MOST_SECONDS}
-        measures: dict[str, float] = self._ask(header, data).header["measures"]
-        return measures
+            found, names = self._ask("listen", {"rate": RATE, "most_seconds": MOST_SECONDS}, data), SOUND_MEASURES
+        return {name: round(float(value), 4) for name, value in zip(names, found, strict=True)}
 
     def map(self, read: Callable[[T], R], items: Sequence[T]) -> list[R]:
-        """By threads of this call: those of several calls take their turns at the processes."""
+        """`read` of each, in order, by threads of this call: those of several calls take turns at the processes."""
         if len(items) < 2 or self._processes < 2:
             return [read(item) for item in items]
         with ThreadPoolExecutor(min(self._processes, len(items)), thread_name_prefix="decoding") as threads:
             return list(threads.map(read, items))
 
+    def pids(self) -> list[int]:
+        """Of the processes that were started and have not been ended."""
+        with self._lock:
+            return sorted(process.pid for process in self._living)
+
     def close(self) -> None:
-        """Ends the idle ones now and each of the others once it has answered; what is asked later is refused."""
-        with self._turn:
+        """Ends all processes; again does nothing."""
+        with self._lock:
             self._closed = True
             idle, self._idle = self._idle, []
-            self._turn.notify_all()
+            for process in self._living.difference(idle):
+                process.kill()  # the call that has it sees the end, and clears up
         for process in idle:
-            process.end()
+            self._end(process)
 
-    def _ask(self, header: dict[str, Any], data: bytes) -> Frame:  # Any: JSON
-        while True:
-            process, fresh = self._borrow()
-            try:
-                reply = process.ask(header, data, START_S + self._seconds if fresh else self._seconds)
-            except Broken as broken:
-                idle_death = process.died_idle
-                self._give_back(process, alive=False)
-                if idle_death and not fresh:
-                    continue  # it had ended before the file came: another one reads it
-                raise _refused(f"{header['kind']}_undecodable", f"reading the file {broken}", "send another") from None
-            except BaseException:
-                self._give_back(process, alive=False)
-                raise
-            self._give_back(process, alive=True)
-            if (refused := reply.header.get("refused")) is not None:
-                raise _refused(*refused)
-            return reply
+    def _ask(self, kind: Kind, parameters: Header, data: bytes) -> NDArray[Any]:
+        header = {"kind": kind, **parameters}
+        with self._free:
+            for _ in range(2):
+                try:
+                    with self._borrowed() as process:
+                        answer = _parse(process.ask(header, data, self._seconds), kind)
+                except _Unread:  # killed while it was idle: not the row's fault
+                    continue
+                except TimeoutError as error:
+                    raise _refused(CODES[kind], f"decoding was not done after {self._seconds:g} s", FIX) from error
+                except (EOFError, OSError, Garbled) as error:
+                    self._check_open()
+                    detail = "decoding crashed, or took more memory than it may"
+                    raise _refused(CODES[kind], detail, FIX) from error
+                if isinstance(answer, Invalid):
+                    raise answer
+                return answer
+        raise Unavailable("decoding processes end before they read a file", code="decoding_unavailable")
 
-    def _borrow(self) -> tuple[_Process, bool]:
-        """The last one used, or one more, or whichever is given back; and whether it is new."""
-        with self._turn:
-            while not self._idle and self._running >= self._processes and not self._closed:
-                self._turn.wait()
-            if self._closed:
-                raise Invalid("the service is shutting down", code="decoder_closed", fix="send it to another replica")
-            if self._idle:
-                return self._idle.pop(), False
-            self._running += 1
+    def _check_open(self) -> None:
+        if self._closed:
+            raise Unavailable("the decoding processes are closed", code="decoding_unavailable")
+
+    @contextmanager
+    def _borrowed(self) -> Generator[_Process]:
+        process = self._take()
         try:
-            return _Process(self._command), True
-        except BaseException:
-            self._forget()
+            yield process
+        except BaseException:  # it may be in the middle of a row, so it is of no more use
+            self._end(process)
             raise
+        self._put_back(process)
 
-    def _give_back(self, process: _Process, *, alive: bool) -> None:
-        with self._turn:
-            kept = alive and not self._closed
-            if kept:
+    def _take(self) -> _Process:
+        while True:
+            with self._lock:
+                self._check_open()
+                process = self._idle.pop() if self._idle else None
+            if process is None:
+                break
+            if process.lives():
+                return process
+            self._end(process)
+        process = _Process(self._memory_bytes)
+        with self._lock:
+            self._living.add(process)
+        if self._closed:  # close() may have looked before
+            self._end(process)
+            self._check_open()
+        return process
+
+    def _put_back(self, process: _Process) -> None:
+        with self._lock:
+            if not self._closed:
                 self._idle.append(process)
-                self._turn.notify()
-        if not kept:
-            process.end()
-            self._forget()
+                return
+        self._end(process)
 
-    def _forget(self) -> None:
-        with self._turn:
-            self._running -= 1
-            self._turn.notify()
+    def _end(self, process: _Process) -> None:
+        with self._lock:
+            self._living.discard(process)
+        process.end()
+
+
+class _Unread(Exception):
+    """The process ended before it had read the row."""
 
 
 class _Process:
-    """One decoder. Not thread-safe."""
+    """One of them and our end of its socket. Raises Unavailable where it cannot be started."""
 
-    def __init__(self, command: Sequence[str]) -> None:
-        path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)
-        environment = os.environ | {"PYTHONPATH": path, "PYTHONSAFEPATH": "1", "OMP_NUM_THREADS": "1"}
-        self._child = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            bufsize=0,
-            env=environment,
-        )
-        self._requests = cast(BinaryIO, self._child.stdin)
-        self._replies = cast(BinaryIO, self._child.stdout)
-        self.died_idle = False  # nothing of the last request had reached it
+    def __init__(self, memory_bytes: int) -> None:
+        command = [sys.executable, "-m", "tsugiki.data.decoding.worker", str(memory_bytes)]
+        try:
+            self._channel, theirs = socket.socketpair()
+            with theirs:
+                self._process = subprocess.Popen(
+                    command,
+                    stdin=theirs.fileno(),
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    env=_environment(),
+                )
+        except OSError as error:
+            detail = f"a decoding process could not be started: {error.strerror}"
+            raise Unavailable(detail, code="decoding_unavailable") from error
+        try:
+            receive(self._channel, time.monotonic() + START_S)
+        except (EOFError, OSError, Garbled) as error:
+            self.end()
+            detail = f"a decoding process did not begin: exit status {self._process.returncode}"
+            raise Unavailable(detail, code="decoding_unavailable") from error
 
-    def ask(self, header: dict[str, Any], data: bytes, seconds: float) -> Frame:  # Any: JSON
-        """Raises Broken, with what became of it."""
-        until = time.monotonic() + seconds
-        self.died_idle = self._child.poll() is not None
-        os.set_blocking(self._requests.fileno(), False)
-        for part in packed(header, data):
-            self._send(memoryview(part), until)
-        header_bytes, data_bytes = LENGTHS.unpack(self._receive(LENGTHS.size, until))
-        if header_bytes > MOST_HEADER or data_bytes > MOST_BYTES:
-            raise Broken("made its decoder say what nobody understands")
-        told = json.loads(bytes(self._receive(header_bytes, until)))
-        return Frame(told, bytes(self._receive(data_bytes, until)))
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def lives(self) -> bool:
+        return self._process.poll() is None
+
+    def ask(self, header: Header, data: bytes, seconds: float) -> Frame:
+        """Raises _Unread; TimeoutError; EOFError, OSError or Garbled where it dies or goes mad of the row."""
+        deadline = time.monotonic() + seconds
+        try:
+            send(self._channel, header, data, deadline)
+            receive(self._channel, deadline)
+        except TimeoutError:
+            raise
+        except (EOFError, OSError) as error:
+            raise _Unread from error
+        return receive(self._channel, deadline)
+
+    def kill(self) -> None:
+        self._process.kill()
 
     def end(self) -> None:
-        self._child.kill()
-        self._child.wait()
-        self._requests.close()
-        self._replies.close()
+        self._process.kill()
+        self._process.wait()
+        self._channel.close()
 
-    def _send(self, rest: memoryview, until: float) -> None:
-        while len(rest):
-            self._wait(self._requests, select.POLLOUT, until)
+
+def _environment() -> dict[str, str]:
+    # Our own search path is handed on, and nothing else: a packed service finds the core by it, not as a package.
+    path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)
+    return os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
+
+
+def _parse(reply: Frame, kind: Kind) -> NDArray[Any] | Invalid:
+    match reply.header:
+        case {"code": str(code), "detail": str(detail), "fix": str(fix)}:
+            return _refused(code, detail, fix)
+        case {"shape": list(), "dtype": str(name)} if name == np.dtype(TYPES[kind]).name:
             try:
-                written = os.write(self._requests.fileno(), rest)
-            except BrokenPipeError:
-                raise self._crashed() from None
-            rest = rest[written:]
-
-    def _receive(self, size: int, until: float) -> bytearray:
-        found = bytearray()
-        while len(found) < size:
-            self._wait(self._replies, select.POLLIN, until)
-            part = os.read(self._replies.fileno(), size - len(found))
-            if not part:
-                raise self._crashed()
-            found += part
-        return found
-
-    def _wait(self, stream: BinaryIO, event: int, until: float) -> None:
-        waiting = select.poll()
-        waiting.register(stream, event)
-        if not waiting.poll(max(0.0, 1e3 * (until - time.monotonic()))):
-            raise Broken("took too long")
-
-    def _crashed(self) -> Broken:
-        return Broken("ended its decoder")
-
-
-def _values(reply: Frame) -> NDArray[Any]:  # Any: as its dtype says
-    return np.frombuffer(reply.data, reply.header["dtype"]).reshape(reply.header["shape"])
+                return np.frombuffer(reply.body, TYPES[kind]).reshape(reply.header["shape"])
+            except (ValueError, TypeError) as error:
+                raise Garbled("the array has not the shape that is said") from error
+        case _:
+            raise Garbled("the header says neither an array nor why there is none")
 
 
 def _refused(code: str, detail: str, fix: str) -> Invalid:
-    return Invalid(detail, code=code, fix=fix, issues=[Issue(code, "", detail, fix)])
+    return Invalid(detail, fix=fix, code=code, issues=[Issue(code, "", detail, fix)])

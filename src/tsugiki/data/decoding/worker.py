@@ -1,6 +1,9 @@
-"""A process that reads files for another one: `python -m tsugiki.data.decoding.worker`, frames in, frames out.
+"""A process that decodes what it is sent, one file at a time: `python -m tsugiki.data.decoding.worker MEMORY_BYTES`.
 
-A file that ends it costs that file. It may not take more memory than it should need, and ends with its owner.
+Frames come and go over its standard input, a socket. It says {} when it can begin; to a row it says {} when it has
+read it, so that the pool knows whether the row can have killed it, and then the array, or why there is none.
+It ends when the socket closes, as it does when the service dies. (The kernel's signal for that comes too early: when
+the thread ends that started the process.)
 """
 
 from __future__ import annotations
@@ -8,101 +11,95 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import socket
 import sys
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, BinaryIO
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from tsugiki.data.decoding.frames import Broken, packed, read_frame
+from tsugiki.data.decoding import images, measures
+from tsugiki.data.decoding.frames import Header, receive, send
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-# Of addresses. A picture of 50 million pixels takes 150 MB as RGB, 200 with transparency, and twice that on its way.
-MOST_MEMORY = 3 << 29
-
-Header = dict[str, Any]  # Any: JSON
-Read = Callable[[bytes, Header], "tuple[Header, NDArray[Any]]"]  # Any: uint8 or float32
-NOTHING = np.zeros(0, np.uint8)
+ALONE_S = 600  # a row's end where no pool is left to end it; far above what a pool allows
 
 
-def main() -> None:
-    # Ctrl-C goes to the whole group of processes; when this one is to end, its input does.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    replies = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0)
-    silence = os.open(os.devnull, os.O_WRONLY)
-    for stream in (sys.stdout, sys.stderr):  # what a library prints there must not be taken for a reply
-        os.dup2(silence, stream.fileno())
+def main(memory_bytes: int) -> None:
+    channel = _settle(memory_bytes)
+    send(channel, {}, b"")
+    while True:
+        try:
+            request = receive(channel)
+        except EOFError:
+            return
+        send(channel, {}, b"")
+        signal.alarm(ALONE_S)
+        _answer(channel, request.header, bytes(request.body))
+        signal.alarm(0)
+
+
+def _settle(memory_bytes: int) -> socket.socket:
+    """Sets limits; gives the channel a number of its own, so that no library writes to it by accident."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the service, which closes the pool
+    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core would hold a tenant's file
+    channel = socket.socket(fileno=os.dup(0))
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for standard in range(3):
+        os.dup2(nothing, standard)
+    os.close(nothing)
+    return channel
+
+
+def _answer(channel: socket.socket, header: Header, data: bytes) -> None:
+    found = READERS[header["kind"]](header, data)
+    if isinstance(found, np.ndarray):
+        send(channel, {"shape": found.shape, "dtype": found.dtype.name}, np.ascontiguousarray(found).data.cast("B"))
+    else:
+        send(channel, found, b"")
+
+
+def _image(header: Header, data: bytes) -> NDArray[np.uint8] | Header:
+    view = images.View(header["size"], header["crop"], header["resample"])
     try:
-        serve(sys.stdin.buffer, replies)
-    except (Broken, BrokenPipeError):
-        sys.exit(1)  # the owner has gone
+        return images.read_image(data, view)
+    except images.Unreadable as error:
+        return {"code": error.code, "detail": error.detail, "fix": error.fix}
 
 
-def serve(requests: BinaryIO, replies: BinaryIO) -> None:
-    """Until there are no more."""
-    while (request := read_frame(requests)) is not None:
-        header, values = answer(request.header, request.data)
-        for part in packed(header, values.tobytes()):
-            _write(replies, part)
+def _look(header: Header, data: bytes) -> NDArray[np.float32] | Header:
+    """See PICTURE_MEASURES."""
+    pixels = _image(header, data)
+    if not isinstance(pixels, np.ndarray):
+        return pixels
+    return np.array([*images.size_of(data), *measures.of_picture(pixels)], np.float32)
 
 
-def answer(header: Header, data: bytes) -> tuple[Header, NDArray[Any]]:  # Any: as in Read
-    """The reply's header, `refused` in it where the file cannot be read, and the values."""
+def _sound(header: Header, data: bytes) -> NDArray[np.float32] | Header:
+    from tsugiki.data.decoding import sounds  # an extra, which may not be installed
+
     try:
-        found, values = READS[header["read"]](data, header)
-    except MemoryError:
-        return {
-            "refused": [f"{header['kind']}_too_large", "reading it takes too much memory", "send a smaller one"]
-        }, NOTHING
-    except ValueError as unreadable:
-        code, detail, fix = (getattr(unreadable, name, None) for name in ("code", "detail", "fix"))
-        if code is None:
-            raise
-        return {"refused": [code, detail, fix]}, NOTHING
-    return {**found, "dtype": str(values.dtype), "shape": values.shape}, values
+        return sounds.read_sound(data, header["rate"], header["most_seconds"])
+    except sounds.Unreadable as error:
+        return {"code": error.code, "detail": error.detail, "fix": error.fix}
 
 
-def _image(data: bytes, header: Header) -> tuple[Header, NDArray[Any]]:  # Any: as in Read
-    from tsugiki.data.decoding.images import View, read_image
-
-    return {}, read_image(data, View(**header["view"]))
-
-
-def _sound(data: bytes, header: Header) -> tuple[Header, NDArray[Any]]:  # Any: as in Read
-    from tsugiki.data.decoding.sounds import read_sound
-
-    return {}, read_sound(data, header["rate"], header["most_seconds"])
+def _listen(header: Header, data: bytes) -> NDArray[np.float32] | Header:
+    """See SOUND_MEASURES."""
+    samples = _sound(header, data)
+    if not isinstance(samples, np.ndarray):
+        return samples
+    return np.array(measures.of_sound(samples, header["rate"]), np.float32)
 
 
-def _look_at(data: bytes, header: Header) -> tuple[Header, NDArray[Any]]:  # Any: as in Read
-    from tsugiki.data.decoding.images import View, read_with_size
-    from tsugiki.data.decoding.measures import measure_picture
-
-    pixels, (width, height) = read_with_size(data, View(**header["view"]))
-    return {"measures": {"width": width, "height": height, **measure_picture(pixels)}}, NOTHING
-
-
-def _listen_to(data: bytes, header: Header) -> tuple[Header, NDArray[Any]]:  # Any: as in Read
-    from tsugiki.data.decoding.measures import measure_sound
-    from tsugiki.data.decoding.sounds import read_sound
-
-    samples = read_sound(data, header["rate"], header["most_seconds"])
-    return {"measures": measure_sound(samples, header["rate"])}, NOTHING
-
-
-READS: Mapping[str, Read] = {"image": _image, "sound": _sound, "look": _look_at, "listen": _listen_to}
-
-
-def _write(stream: BinaryIO, part: bytes | memoryview) -> None:
-    """All of it: an unbuffered stream may take less at a time."""
-    rest = memoryview(part)
-    while len(rest):
-        rest = rest[stream.write(rest) :]
+READERS: dict[str, Callable[[Header, bytes], NDArray[Any] | Header]] = {  # Any: uint8 or float32
+    "image": _image,
+    "look": _look,
+    "sound": _sound,
+    "listen": _listen,
+}
 
 
 if __name__ == "__main__":
-    main()
+    main(int(sys.argv[1]))
