@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import httpx
+import pytest
 
 from tests.service.asking import good, refused
 
@@ -19,6 +20,14 @@ def test_every_backbone_tells_its_identity(http: httpx.Client) -> None:
 def test_those_that_know_the_language_come_first_with_reasons(http: httpx.Client) -> None:
     ranked = good(http.post("/v1/backbones/recommend", json={"modality": "text", "language": "en"}))["data"]
     assert ranked[0]["name"] == "minilm-en" and all(one["reasons"] for one in ranked)
-    assert good(http.post("/v1/backbones/recommend", json={"modality": "audio"}))["data"] == []
     refused(http.post("/v1/backbones/recommend", json={"project": "nowhere"}), 404)
     refused(http.post("/v1/backbones/recommend", json={"modality": "smell"}), 422)
+
+
+@pytest.mark.parametrize("modality", ["text", "image", "audio"])
+def test_those_of_the_modality_are_recommended_and_no_others(http: httpx.Client, modality: str) -> None:
+    installed = good(http.get("/v1/backbones"))["data"]
+    assert {"minilm-en", "efficientnet-lite0"} <= {one["name"] for one in installed}, "they always come"
+    ranked = good(http.post("/v1/backbones/recommend", json={"modality": modality}))["data"]
+    fitting = [one["name"] for one in installed if one["modality"] == modality]
+    assert sorted(one["name"] for one in ranked) == sorted(fitting)
