@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from service.launch import Running, serving
-from tests.bench import adapting, audit, files, gate, ladder, memory, quality, scope, training, truth, workers
+from tests.bench import adapting, audit, files, gate, ladder, memory, pace, quality, scope, training, truth, workers
 from tests.bench.figures import Figure, report
 from tests.bench.process import become_served
 
@@ -25,6 +25,7 @@ IN_HOME: Mapping[str, Callable[[Path], list[Figure]]] = {
     "workers": workers.measure,
     "memory": memory.measure,
     "training": training.measure,
+    "pace": pace.measure,
 }
 ALONE: Mapping[str, Callable[[], list[Figure]]] = {"truth": truth.measure, "gate": gate.measure}
 PARTS = (*THROUGH_SERVICE, *IN_HOME, *ALONE)

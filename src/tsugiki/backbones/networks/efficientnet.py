@@ -71,8 +71,8 @@ class PictureFeatures(torch.nn.Module):
         self.lower: torch.Tensor | None = None
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        weight = self.encoder.stem.weight
-        seen = (pixels.permute(0, 3, 1, 2).to(weight.dtype) - MIDDLE) / SCALE
+        kind = next(self.encoder.parameters()).dtype
+        seen = (pixels.permute(0, 3, 1, 2).to(kind) - MIDDLE) / SCALE
         return scaled(self.encoder(seen).mean((2, 3)).float())
 
 
@@ -148,14 +148,11 @@ def read_encoder(state: Mapping[str, torch.Tensor], side: int) -> EfficientNet:
 def _folded(encoder: EfficientNet, rest: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Each convolution's weight and bias; what was read is taken from `rest`."""
     places = {"stem": ("_conv_stem", "_bn0"), "top": ("_conv_head", "_bn1")}
+    parts = {"expand": "_bn0", "depthwise": "_bn1", "project": "_bn2"}
     for number, block in enumerate(encoder.blocks):
-        norms = iter(("_bn0", "_bn1", "_bn2") if block.expand is not None else ("_bn1", "_bn2"))
-        for part in ("expand", "depthwise", "project"):
-            if getattr(block, part) is not None:
-                places[f"blocks.{number}.{part}"] = (
-                    f"_blocks.{number}._{part}_conv",
-                    f"_blocks.{number}.{next(norms)}",
-                )
+        for part, norm in parts.items():
+            if isinstance(getattr(block, part), Convolution):  # the first block does not expand
+                places[f"blocks.{number}.{part}"] = (f"_blocks.{number}._{part}_conv", f"_blocks.{number}.{norm}")
     found: dict[str, torch.Tensor] = {}
     for ours, (convolution, norm) in places.items():
         scale = _take(rest, f"{norm}.weight") / (_take(rest, f"{norm}.running_var") + EPSILON).sqrt()
