@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tsugiki.training.network import Attached
 
 PART = 1 / 2  # of the blocks, from the top: MiniLM's three of six
+ATTENTION = frozenset({"attention", "self_attn"})  # a part of the names of its modules
 MOST_RANK = 64  # twice the largest bucket of the bank (runtime/loras.py); beyond, weights themselves are cheaper
 ADAPTER = "default"  # peft's own name for the first one
 A, B = f".lora_A.{ADAPTER}.weight", f".lora_B.{ADAPTER}.weight"
@@ -41,7 +42,11 @@ class LoraMethod:
     top_blocks: int | None = whole(
         None, "how many blocks, from the top", least=1, most=MOST_BLOCKS, null="half of them"
     )
-    targets: Targets = choice("all", "which linear modules of a block get matrices", get_args(Targets))
+    targets: Targets = choice(
+        "all",
+        "which linear modules of a block get matrices (1 x 1 convolutions where it has no attention)",
+        get_args(Targets),
+    )
     epochs: float = epochs(8.0)
     learning_rate: float = rate(2e-3, "of the matrices")
     head_learning_rate: float = rate(2e-3, "of the head beside them")
@@ -64,6 +69,7 @@ class LoraMethod:
     def attach(self, encoder: torch.nn.Module) -> Attached:
         """Matrices that add nothing yet, beside the modules."""
         from peft import LoraConfig, inject_adapter_in_model
+        from peft.tuners.lora import Linear
 
         from tsugiki.training.network import Attached, Group, blocks_of
 
@@ -73,7 +79,8 @@ class LoraMethod:
         config = LoraConfig(r=self.rank, lora_alpha=self.rank, target_modules=targets, bias="none")
         inject_adapter_in_model(config, encoder, ADAPTER)
         for name in targets:
-            _quicken(encoder.get_submodule(name))
+            if isinstance(layer := encoder.get_submodule(name), Linear):
+                _quicken(layer)
         matrices = {name: p for name, p in encoder.named_parameters() if name.endswith((A, B))}
         return Attached((Group(matrices, self.learning_rate, 0.0),), first, _as_delta)
 
@@ -81,13 +88,17 @@ class LoraMethod:
         import torch
 
         inside = {id(module) for module in blocks.modules()}
-        return [
+        linear = [
             name
             for name, module in encoder.named_modules()
-            if isinstance(module, torch.nn.Linear)
-            and id(module) in inside
-            and (self.targets == "all" or "attention" in name.split("."))
+            if id(module) in inside
+            and (
+                isinstance(module, torch.nn.Linear)
+                or (isinstance(module, torch.nn.Conv2d) and module.kernel_size == (1, 1) and module.groups == 1)
+            )
         ]
+        attention = [name for name in linear if not ATTENTION.isdisjoint(name.split("."))]
+        return attention if attention and self.targets == "attention" else linear
 
 
 def _quicken(layer: Any) -> None:  # Any: peft's
@@ -105,4 +116,9 @@ def _quicken(layer: Any) -> None:  # Any: peft's
 def _as_delta(values: Mapping[str, Floats]) -> LoraDelta:
     """The scale is 1: alpha is the rank."""
     modules = [name.removesuffix(A) for name in values if name.endswith(A)]
-    return LoraDelta({m: LoraPair(values[m + A].T.copy(), values[m + B].T.copy()) for m in modules})
+    return LoraDelta({m: LoraPair(_matrix(values[m + A]).T.copy(), _matrix(values[m + B]).T.copy()) for m in modules})
+
+
+def _matrix(values: Floats) -> Floats:
+    """Of a convolution's (out, in, 1, 1), as of a matrix, (out, in)."""
+    return values.reshape(values.shape[:2])

@@ -20,7 +20,7 @@ from tsugiki.backbones.signature import SLOTS, down, up
 from tsugiki.backbones.sites import Site, linear_sites
 from tsugiki.ports import BankType
 
-RECIPE = 1  # raise it whenever the same graph would get other nodes
+RECIPE = 2  # raise it whenever the same graph would get other nodes
 TYPES = {"float32": TensorProto.FLOAT, "bfloat16": TensorProto.BFLOAT16}
 
 
@@ -49,11 +49,13 @@ def write_bank_graph(graph: Path, destination: Path, modules: Sequence[str], ban
 def _delta(model: onnx.ModelProto, site: Site, bank_type: BankType) -> list[NodeProto]:
     """Adds (x @ down) @ up to the product, whose own output is renamed."""
     name, product = f"lora.{site.module}", site.node.output[0]
-    shape = numpy_helper.from_array(np.array([-1, site.in_features], np.int64), f"{name}.shape")
-    model.graph.initializer.append(shape)
     nodes: list[NodeProto] = []
 
-    def add(kind: str, inputs: list[str], output: str, attribute: tuple[str, int] | None = None) -> str:
+    def constant(values: list[int], output: str) -> str:
+        model.graph.initializer.append(numpy_helper.from_array(np.array(values, np.int64), output))
+        return output
+
+    def add(kind: str, inputs: list[str], output: str, attribute: tuple[str, int | list[int]] | None = None) -> str:
         nodes.append(helper.make_node(kind, inputs, [output], output))
         if attribute is not None:
             nodes[-1].attribute.append(helper.make_attribute(*attribute))
@@ -68,10 +70,25 @@ def _delta(model: onnx.ModelProto, site: Site, bank_type: BankType) -> list[Node
             else add("Cast", [gathered], f"{output}.float", ("to", TensorProto.FLOAT))
         )
 
-    run = add("Concat", ["lora.groups", shape.name], f"{name}.runs", ("axis", 0))
-    rows = add("Reshape", [site.node.input[0], run], f"{name}.x")
-    low = add("MatMul", [rows, read(down(site.module), f"{name}.a")], f"{name}.low")
-    high = add("MatMul", [low, read(up(site.module), f"{name}.b")], f"{name}.high")
+    def turned(bank: str, output: str) -> str:
+        """(groups, 1, columns, rows): what multiplies channels that come before the places."""
+        matrix = add("Transpose", [read(bank, output)], f"{output}.turned", ("perm", [0, 2, 1]))
+        return add("Unsqueeze", [matrix, one], f"{output}.each")
+
+    if site.convolution:
+        one = constant([1], f"{name}.one")
+        flat = add("Reshape", [site.node.input[0], constant([0, 0, -1], f"{name}.flat")], f"{name}.places")
+        sides = add("Shape", [flat], f"{name}.sides", ("start", 1))
+        run = add("Concat", ["lora.groups", constant([-1], f"{name}.any"), sides], f"{name}.runs", ("axis", 0))
+        rows = add("Reshape", [flat, run], f"{name}.x")
+        low = add("MatMul", [turned(down(site.module), f"{name}.a"), rows], f"{name}.low")
+        high = add("MatMul", [turned(up(site.module), f"{name}.b"), low], f"{name}.high")
+    else:
+        shape = constant([-1, site.in_features], f"{name}.shape")
+        run = add("Concat", ["lora.groups", shape], f"{name}.runs", ("axis", 0))
+        rows = add("Reshape", [site.node.input[0], run], f"{name}.x")
+        low = add("MatMul", [rows, read(down(site.module), f"{name}.a")], f"{name}.low")
+        high = add("MatMul", [low, read(up(site.module), f"{name}.b")], f"{name}.high")
     as_it_was = add("Shape", [_plain(product)], f"{name}.like")
     delta = add("Reshape", [high, as_it_was], f"{name}.delta")
     add("Add", [_plain(product), delta], product)

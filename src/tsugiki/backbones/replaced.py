@@ -25,6 +25,7 @@ READS = {
     "Add": {0: "bias", 1: "bias"},
     "Gather": {0: "weight"},
     "LayerNormalization": {1: "weight", 2: "bias"},
+    "Conv": {1: "weight", 2: "bias"},
 }
 
 
@@ -65,7 +66,11 @@ def _merged(model: onnx.ModelProto, delta: LoraDelta) -> dict[str, Floats]:
         if module not in sites:
             raise ArtifactCorrupt(f"The graft adapts {module}, which the backbone does not have.")
         own: Floats = numpy_helper.to_array(constants[sites[module].weight])
-        merged[f"{module}.weight"] = np.add(own, pair.down @ pair.up, dtype=np.float32).T
+        added = pair.down @ pair.up
+        if sites[module].convolution:
+            merged[f"{module}.weight"] = np.add(own, added.T.reshape(own.shape), dtype=np.float32)
+        else:
+            merged[f"{module}.weight"] = np.add(own, added, dtype=np.float32).T
     return merged
 
 
@@ -74,7 +79,7 @@ def _readers(model: onnx.ModelProto, constants: Container[str]) -> dict[str, tup
     found: dict[str, tuple[onnx.NodeProto, int]] = {}
     for node in model.graph.node:
         for place, kind in READS.get(node.op_type, {}).items():
-            if node.input[place] in constants and (module := module_of(node)):
+            if place < len(node.input) and node.input[place] in constants and (module := module_of(node)):
                 found[f"{module}.{kind}"] = (node, place)
     return found
 

@@ -22,7 +22,10 @@ QUERY_AND_VALUE = frozenset({"query", "value", "q_lin", "v_lin", "q", "v", "q_pr
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A linear module in a graph: the product's node, with `weight` (in, out) the name of its constant."""
+    """A linear module in a graph: the product's node, with `weight` the name of its constant.
+
+    That is (in, out) of a product and (out, in, 1, 1) of a convolution, which is the same product at every place.
+    """
 
     module: str
     node: onnx.NodeProto
@@ -30,16 +33,35 @@ class Site:
     in_features: int
     out_features: int
 
+    @property
+    def convolution(self) -> bool:
+        return self.node.op_type == "Conv"
+
 
 def linear_sites(model: onnx.ModelProto) -> dict[str, Site]:
-    """The linear modules by name, in the graph's order: `encoder.layer.0.attention.self.query`, ..."""
+    """The linear modules by name, in the graph's order: `encoder.layer.0.attention.self.query`, ...
+
+    1 x 1 convolutions are linear modules; those of one channel each, or that leave places out, are not.
+    """
     shapes = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
     found: dict[str, Site] = {}
     for node in model.graph.node:
-        if node.op_type == "MatMul" and len(shape := shapes.get(node.input[1], ())) == 2:
-            module = module_of(node)
-            found[module] = Site(module, node, node.input[1], int(shape[0]), int(shape[1]))
+        if node.op_type not in ("MatMul", "Conv"):
+            continue
+        shape = tuple(int(side) for side in shapes.get(node.input[1], ()))
+        module = module_of(node)
+        if node.op_type == "MatMul" and len(shape) == 2:
+            found[module] = Site(module, node, node.input[1], shape[0], shape[1])
+        elif node.op_type == "Conv" and shape[2:] == (1, 1) and _goes_everywhere(node):
+            found[module] = Site(module, node, node.input[1], shape[1], shape[0])
     return found
+
+
+def _goes_everywhere(node: onnx.NodeProto) -> bool:
+    """Whether a convolution joins all channels, at every place."""
+    told = {attribute.name: attribute for attribute in node.attribute}
+    strides = tuple(told["strides"].ints) if "strides" in told else (1, 1)
+    return strides == (1, 1) and ("group" not in told or told["group"].i == 1)
 
 
 def linear_shapes(graph: Path) -> dict[str, tuple[int, int]]:

@@ -110,8 +110,12 @@ def above_blocks(encoder: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
 
 
 def used_parameters(encoder: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
-    """All that features are made from, by name."""
-    return {name: parameter for name, parameter in encoder.named_parameters() if not name.startswith(POOLER)}
+    """All that features are made from and that learns, by name: tables of sines are fixed."""
+    return {
+        name: parameter
+        for name, parameter in encoder.named_parameters()
+        if parameter.requires_grad and not name.startswith(POOLER)
+    }
 
 
 def weight_groups(parameters: Mapping[str, torch.nn.Parameter], rate: float, decay: float) -> tuple[Group, ...]:

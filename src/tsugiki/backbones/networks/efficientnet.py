@@ -92,7 +92,7 @@ class EfficientNet(torch.nn.Module):
                 blocks.append(Block(inside, outside, stage, stride, side))
                 side, inside = -(-side // stride), outside
         self.blocks = torch.nn.ModuleList(blocks)
-        self.top = Convolution(inside, TOP, 1, 1, side)
+        self.top = torch.nn.Conv2d(inside, TOP, 1)
 
     def forward(self, seen: torch.Tensor) -> torch.Tensor:
         hidden = relu6(self.stem(seen))
@@ -107,9 +107,9 @@ class Block(torch.nn.Module):
     def __init__(self, inside: int, outside: int, stage: Stage, stride: int, side: int) -> None:
         super().__init__()
         wide = inside * stage.expansion
-        self.expand = Convolution(inside, wide, 1, 1, side) if stage.expansion > 1 else None
+        self.expand = torch.nn.Conv2d(inside, wide, 1) if stage.expansion > 1 else None
         self.depthwise = Convolution(wide, wide, stage.kernel, stride, side, groups=wide)
-        self.project = Convolution(wide, outside, 1, 1, -(-side // stride))
+        self.project = torch.nn.Conv2d(wide, outside, 1)
         self.adds = stride == 1 and inside == outside
 
     def forward(self, given: torch.Tensor) -> torch.Tensor:
@@ -151,7 +151,7 @@ def _folded(encoder: EfficientNet, rest: dict[str, torch.Tensor]) -> dict[str, t
     parts = {"expand": "_bn0", "depthwise": "_bn1", "project": "_bn2"}
     for number, block in enumerate(encoder.blocks):
         for part, norm in parts.items():
-            if isinstance(getattr(block, part), Convolution):  # the first block does not expand
+            if isinstance(getattr(block, part), torch.nn.Conv2d):  # the first block does not expand
                 places[f"blocks.{number}.{part}"] = (f"_blocks.{number}._{part}_conv", f"_blocks.{number}.{norm}")
     found: dict[str, torch.Tensor] = {}
     for ours, (convolution, norm) in places.items():

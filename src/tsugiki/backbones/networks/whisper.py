@@ -102,23 +102,24 @@ class WhisperFeatures(torch.nn.Module):
         encoder = self.encoder
         # The first convolution alone reaches beyond a row's end, where it is to see its own padding: zeros. The second
         # starts each position at an even frame and reaches one further, which is still the row's.
-        hidden = gelu(encoder.conv1((mel * mask.unsqueeze(-1)).transpose(1, 2)))
+        heard = (mel * mask.unsqueeze(-1)).to(encoder.conv1.weight.dtype)
+        hidden = gelu(encoder.conv1(heard.transpose(1, 2)))
         hidden = gelu(encoder.conv2(hidden)).transpose(1, 2)
         hidden = hidden + encoder.embed_positions.weight[: hidden.shape[1]]
-        here = mask[:, ::2].to(hidden.dtype)
-        unseen = (1 - here[:, None, None, :]) * torch.finfo(hidden.dtype).min
+        here = mask[:, ::2].to(mel.dtype)  # means are taken in float32, whatever the network computes in
+        unseen = (1 - here[:, None, None, :]).to(hidden.dtype) * torch.finfo(hidden.dtype).min
         middle = hidden
         for place, block in enumerate(encoder.layers, 1 - len(encoder.layers)):
             hidden = block(hidden, unseen)
             if place == self._above:
                 middle = hidden
-        pooled = self._pool(encoder.layer_norm(hidden), here)
+        pooled = self._pool(encoder.layer_norm(hidden).to(mel.dtype), here)
         if self.middle is None:
             return pooled
         lower = self.lower
         if lower is None:
             # Without the norm a few numbers of the stream are so large that they would be nearly all of the mean.
-            lower = self._pool(layer_norm(middle, middle.shape[-1:]), here)
+            lower = self._pool(layer_norm(middle.to(mel.dtype), middle.shape[-1:]), here)
         return torch.cat([pooled, lower], dim=-1)
 
     def _pool(self, hidden: torch.Tensor, here: torch.Tensor) -> torch.Tensor:

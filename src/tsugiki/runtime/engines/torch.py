@@ -69,6 +69,8 @@ class TorchEngine:
         for name, linear in encoder.named_modules():
             if isinstance(linear, torch.nn.Linear):
                 linear.register_forward_hook(partial(self._adapt, name))
+            elif isinstance(linear, torch.nn.Conv2d) and linear.kernel_size == (1, 1):
+                linear.register_forward_hook(partial(self._adapt_places, name))
 
     def prepare(self, modules: tuple[str, ...]) -> None:
         """Nothing to compile: the same network runs with and without adapters."""
@@ -101,6 +103,18 @@ class TorchEngine:
         x = inputs[0].reshape(len(adapters.slots), -1, inputs[0].shape[-1])
         delta = (x @ down[adapters.slots]) @ up[adapters.slots]
         return output + delta.reshape(output.shape)
+
+    def _adapt_places(
+        self, name: str, convolution: torch.nn.Module, inputs: tuple[torch.Tensor], output: torch.Tensor
+    ) -> Any:
+        """Of a convolution: its channels come before the places."""
+        adapters: _OnDevice | None = self._here.adapters
+        if adapters is None or name not in adapters.pairs:
+            return None
+        down, up = adapters.pairs[name]
+        x = inputs[0].flatten(2).transpose(1, 2).reshape(len(adapters.slots), -1, inputs[0].shape[1])
+        delta = (x @ down[adapters.slots]) @ up[adapters.slots]
+        return output + delta.reshape(len(output), -1, output.shape[1]).transpose(1, 2).reshape(output.shape)
 
 
 def _replace(encoder: torch.nn.Module, weights: Mapping[str, Floats]) -> None:
