@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Self
 
 from tsugiki.backbones.source import Source
-from tsugiki.domain import Content, FeatureSpace, Modality, Prepared
+from tsugiki.domain import Content, FeatureSpace, Json, Modality, Prepared
 from tsugiki.errors import Invalid
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How an export reads inputs as the backbone does: settings for its manifest, with the `kind` of what is read.
+
+    `files` are put beside its program, by name; `packages` are those that it or they need, besides numpy.
+    """
+
+    settings: Json
+    files: Mapping[str, bytes]
+    packages: tuple[str, ...]
 
 
 class Outside(ABC):
@@ -62,3 +74,7 @@ class Outside(ABC):
     @abstractmethod
     def probe(self) -> list[Prepared]:
         """Always the same rows, short and long."""
+
+    @abstractmethod
+    def reading(self) -> Reading:
+        """What of it a program needs that runs without this package."""

@@ -6,10 +6,11 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from importlib.resources import files
 
 import numpy as np
 
-from tsugiki.backbones.outside import Outside
+from tsugiki.backbones.outside import Outside, Reading
 from tsugiki.backbones.source import Source
 from tsugiki.data.decoding import Decoder
 from tsugiki.domain import Content, Prepared
@@ -45,6 +46,10 @@ class PictureBackbone(Outside):
             pixels = (np.stack(colours, axis=-1) + grains).clip(0, 255).astype(np.uint8)
             rows.append(Prepared(pixels, SIZE))
         return rows
+
+    def reading(self) -> Reading:
+        module = files("tsugiki.data.decoding").joinpath("images.py").read_bytes()
+        return Reading({"kind": "image", "view": asdict(self._view)}, {"images.py": module}, ("pillow",))
 
     def _prepare(self, content: Content) -> Prepared | Invalid:
         assert isinstance(content, bytes), "a picture backbone was given a text; this is a bug"

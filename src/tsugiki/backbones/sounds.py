@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from importlib.resources import files
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tsugiki.backbones.mel import HOP, POSITION, SAMPLE_RATE, log_mel
-from tsugiki.backbones.outside import Outside
+from tsugiki.backbones.outside import Outside, Reading
 from tsugiki.backbones.source import Source
 from tsugiki.data.decoding import Decoder
 from tsugiki.domain import Content, Prepared
@@ -45,6 +46,14 @@ class SoundBackbone(Outside):
             tone = 0.3 * np.sin(2.0 * np.pi * (random.uniform(80.0, 400.0) + 300.0 * at) * at)
             rows.append(_heard((tone + random.normal(0.0, 0.02, len(at))).astype(np.float32)))
         return rows
+
+    def reading(self) -> Reading:
+        modules = {
+            "sounds.py": files("tsugiki.data.decoding").joinpath("sounds.py").read_bytes(),
+            "mel.py": files("tsugiki.backbones").joinpath("mel.py").read_bytes(),
+        }
+        settings = {"kind": "audio", "rate": SAMPLE_RATE, "most_seconds": self._seconds}
+        return Reading(settings, modules, ("soundfile", "soxr"))
 
     def _prepare(self, content: Content) -> Prepared | Invalid:
         assert isinstance(content, bytes), "a sound backbone was given a text; this is a bug"

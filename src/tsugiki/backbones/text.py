@@ -12,11 +12,12 @@ from collections.abc import Sequence
 import numpy as np
 from tokenizers import Tokenizer
 
-from tsugiki.backbones.outside import Outside
-from tsugiki.backbones.source import Source, unsupported
+from tsugiki.backbones.outside import Outside, Reading
+from tsugiki.backbones.source import TOKENIZER, Source, unsupported
 from tsugiki.domain import Content, Prepared
 from tsugiki.errors import Invalid
 
+UNICODE = "NFC"  # the form that a text is brought to
 # Short and long, plain and odd, as inputs are.
 PROBE_TEXTS = (
     "hello",
@@ -57,9 +58,14 @@ class TextBackbone(Outside):
     def probe(self) -> list[Prepared]:
         return self.prepare(PROBE_TEXTS)
 
+    def reading(self) -> Reading:
+        source = self._source
+        settings = {"kind": "text", "unicode": UNICODE, "prefix": source.prefix, "max_tokens": source.max_tokens}
+        return Reading(settings, {TOKENIZER: source.tokenizer.read_bytes()}, ("tokenizers",))
+
     def _spelt(self, content: Content) -> str:
         assert isinstance(content, str), "a text backbone was given a file; this is a bug"
-        return self._source.prefix + unicodedata.normalize("NFC", content)
+        return self._source.prefix + unicodedata.normalize(UNICODE, content)
 
 
 def read_tokenizer(source: Source, definition: bytes) -> Tokenizer:
@@ -74,5 +80,5 @@ def read_tokenizer(source: Source, definition: bytes) -> Tokenizer:
 
 
 def _digest(definition: bytes, source: Source) -> str:
-    limits = json.dumps({"max_tokens": source.max_tokens, "prefix": source.prefix, "unicode": "NFC"}, sort_keys=True)
+    limits = json.dumps({"max_tokens": source.max_tokens, "prefix": source.prefix, "unicode": UNICODE}, sort_keys=True)
     return hashlib.sha256(definition + b"\0" + limits.encode()).hexdigest()

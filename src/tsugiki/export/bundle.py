@@ -26,17 +26,20 @@ from tsugiki.export.quantise import quantise
 from tsugiki.export.standalone import FORMAT, Classifier
 
 if TYPE_CHECKING:
-    from tsugiki.domain import Floats
+    from tsugiki.domain import Content, Floats
 
-PACKAGES = ("numpy", "onnxruntime", "tokenizers")  # all that predict.py imports
-LATENCY_RUNS = 32  # single texts timed: enough for a median, too few for more than a rough 95th percentile
+PACKAGES = ("numpy", "onnxruntime")  # what predict.py imports, whatever it reads
+LATENCY_RUNS = 32  # single inputs timed: enough for a median, too few for more than a rough 95th percentile
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the zip format's first moment: equal contents give equal bytes
 READABLE = 0o100644 << 16  # a plain file, rw-r--r--, where zip keeps Unix modes
 
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """`path` is the finished zip; `files` maps its members to their sha256; `latency` is of one text, in ms."""
+    """`path` is the finished zip; `files` maps its members to their sha256; `latency` is of one input, in ms.
+
+    It holds reading the input, from characters or a file's bytes, and the answer.
+   """
 
     path: Path
     bytes: int
@@ -57,7 +60,7 @@ def build(
     graft: Graft,
     facts: Json,
     precision: Precision,
-    texts: Sequence[str],
+    inputs: Sequence[Content],
     reference: Floats,
     check: Callable[[], None] = lambda: None,
     abstain_below: float | None = None,
@@ -65,9 +68,9 @@ def build(
 ) -> Bundle:
     """Writes the zip of a graft to `destination`, which the caller renames to where it is to be found.
 
-    `reference` (texts, classes) holds the service's own probabilities, columns in the order of `graft.head.labels`, and
+    `reference` (inputs, classes) holds the service's own probabilities, columns in the order of `graft.head.labels`, and
     of a head with a scope or thresholds the margins behind them. Scores under `abstain_below` answer `abstain`. `facts`
-    go into the manifest as they are, and `over`, what the texts are, into the certificate. `check` is called between
+    go into the manifest as they are, and `over`, what the inputs are, into the certificate. `check` is called between
     the steps, and raises to stop the work.
     Raises ParityMissed, WrongFeatureSpace; then no zip is left. Takes some three times the model's size in memory.
     """
@@ -83,12 +86,12 @@ def build(
         if tuple(classifier.labels) != graft.head.labels:
             raise ParityMissed("the export's labels are not the version's; this is a bug")
         check()
-        found = classifier.probabilities(texts)
+        found = classifier.probabilities(inputs)
         served_in, classes = loaded.backbone.space.precision, len(classifier.labels)
         several = graft.head.thresholds is not None
         parity = replace(certify(found, reference, precision, served_in, classes=classes, several=several), over=over)
         check()
-        latency = _latency(classifier, texts)
+        latency = _latency(classifier, inputs)
         check()
         _write_json(folder / "manifest.json", manifest | {"parity": asdict(parity)})
         digests = _zip(folder, destination)
@@ -104,10 +107,12 @@ def _stage(folder: Path, loaded: Loaded, graft: Graft, precision: Precision) -> 
         quantise(model)
     onnx.append_head(model, graft.head)
     onnx.write(model, folder / "model.onnx")
-    (folder / "tokenizer.json").write_bytes(loaded.source.tokenizer.read_bytes())
+    reading = loaded.backbone.reading()
+    for name, content in reading.files.items():
+        (folder / name).write_bytes(content)
     _write_json(folder / "labels.json", list(graft.head.labels))
     (folder / "predict.py").write_bytes(files("tsugiki.export").joinpath("standalone.py").read_bytes())
-    (folder / "requirements.txt").write_text("".join(f"{name}=={version(name)}\n" for name in PACKAGES))
+    (folder / "requirements.txt").write_text("".join(f"{name}=={version(name)}\n" for name in (*PACKAGES, *reading.packages)))
     backbone = loaded.backbone.space
     staged = sorted(folder.iterdir())
     return {
@@ -118,7 +123,7 @@ def _stage(folder: Path, loaded: Loaded, graft: Graft, precision: Precision) -> 
         "opset": onnx.opset(model),
         "backbone": {"name": backbone.backbone, "sha256": backbone.backbone_sha256, "licence": loaded.source.licence},
         "feature_space": backbone.id,
-        "preprocessing": {"unicode": "NFC", "prefix": loaded.source.prefix, "max_tokens": loaded.source.max_tokens},
+        "preprocessing": reading.settings,
         "files": {path.name: {"sha256": _sha256(path), "bytes": path.stat().st_size} for path in staged},
     }
 
@@ -127,7 +132,7 @@ def _zip(folder: Path, destination: Path) -> dict[str, str]:
     """Stored, not deflated: float weights shrink by a twelfth, and take seconds for it."""
     digests: dict[str, str] = {}
     with zipfile.ZipFile(destination, "w", zipfile.ZIP_STORED) as archive:
-        for path in sorted(folder.iterdir()):
+        for path in sorted(path for path in folder.iterdir() if path.is_file()):  # not what Python keeps of modules
             entry = zipfile.ZipInfo(path.name, EPOCH)
             entry.create_system, entry.external_attr = 3, READABLE
             content = path.read_bytes()
@@ -136,11 +141,11 @@ def _zip(folder: Path, destination: Path) -> dict[str, str]:
     return digests
 
 
-def _latency(classifier: Classifier, texts: Sequence[str]) -> Json:
+def _latency(classifier: Classifier, inputs: Sequence[Content]) -> Json:
     taken: list[float] = []
-    for i in _spread(len(texts), LATENCY_RUNS):
+    for i in _spread(len(inputs), LATENCY_RUNS):
         started = time.perf_counter()
-        classifier.probabilities([texts[i]])
+        classifier.probabilities([inputs[i]])
         taken.append((time.perf_counter() - started) * 1000)
     p50, p95 = (round(float(value), 3) for value in np.percentile(taken, (50, 95)))
     return {"p50_ms": p50, "p95_ms": p95, "batch": 1, "threads": 1, "runs": len(taken)}

@@ -1,14 +1,17 @@
-"""A text classifier that needs onnxruntime, tokenizers and numpy only.
+"""A classifier that needs what requirements.txt lists only: numpy, onnxruntime, and what reads its inputs.
 
 python predict.py "some text" ["another text"]      one JSON answer a line
-python predict.py --json < lines.jsonl              each line a JSON string, or {"input": "..."}
+python predict.py photo.jpg [other.png]             the same of a classifier of pictures
+python predict.py clip.wav [other.mp3]              the same of one of sounds
+python predict.py --json < lines.jsonl              each line a JSON string, or {"input": "..."}: a text, or a path
 
->>> Classifier(".").predict(["some text"])
+>>> Classifier(".").predict(["some text"])          of pictures and sounds: paths, or the bytes of files
 [{"outcome": "label", "label": "billing", "score": 0.94, "scores": [{"label": "billing", "score": 0.94}, ...]}]
 
 An outcome of "abstain" (the score is too low to be relied on) or "out_of_scope" (nothing like it was among the samples)
-has no label. Where a text may have several labels, "labels" holds all that apply, perhaps none, and "label" the best of
-them.
+has no label. Where an input may have several labels, "labels" holds all that apply, perhaps none, and "label" the best
+of them. A file that cannot be read is answered {"error": {"code": ..., "detail": ..., "fix": ...}}, and the exit status
+is 1 then; in Python that is Refused.
 """
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportAttributeAccessIssue=false
 # pyright: reportUnknownArgumentType=false
@@ -17,32 +20,42 @@ them.
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import os
 import sys
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
 
 # From 1.29 on onnxruntime tells its maker of every session, unless this is set when it is imported.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 from onnxruntime import InferenceSession, SessionOptions
 
-FORMAT = 1  # of the folder this file reads: manifest.json says which it is
-BATCH = 32  # texts in one pass: more wins no speed on a processor and costs memory
+FORMAT = 2  # of the folder this file reads: manifest.json says which it is
+READ_AT_ONCE = 128  # inputs: what is read of them takes 20 MB of pictures, 120 MB of the longest sounds
 
+Input = str | Path | bytes  # a text; of pictures and sounds a path, or the bytes of a file
+Row = NDArray[Any]  # Any: numbers of tokens, pixels, or frames
 # {"outcome": str, "label": str | None, "score": float, "scores": [{"label": str, "score": float}, ...]}, and of a model
 # that knows its scope {"familiarity": float}, below 0 out of it; where there may be several {"labels": [str, ...]}
 Answer = dict[str, Any]
 
 
-class Unreadable(Exception):
+class WrongFolder(Exception):
     """The folder is of another format, or a file is not the one that was exported."""
+
+
+class Refused(ValueError):
+    """One input cannot be read: `code` as the service tells it, `detail` what was found, `fix` what to do."""
+
+    def __init__(self, code: str, detail: str, fix: str) -> None:
+        super().__init__(f"{detail} ({code})")
+        self.code, self.detail, self.fix = code, detail, fix
 
 
 class Classifier:
@@ -52,54 +65,47 @@ class Classifier:
         folder = Path(folder)
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         if manifest["format"] != FORMAT:
-            raise Unreadable(f"format {manifest['format']}, this file reads {FORMAT}")
+            raise WrongFolder(f"format {manifest['format']}, this file reads {FORMAT}")
         for name, file in manifest["files"].items():
             if hashlib.sha256((folder / name).read_bytes()).hexdigest() != file["sha256"]:
-                raise Unreadable(f"{name} is not the file that was exported: its sha256 differs")
+                raise WrongFolder(f"{name} is not the file that was exported: its sha256 differs")
         self.labels: list[str] = json.loads((folder / "labels.json").read_text(encoding="utf-8"))
         self._several = manifest["task"] == "multi_label"
-        self._preprocessing = manifest["preprocessing"]
         self._abstain_below: float | None = manifest["abstain_below"]
-        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        self._tokenizer.no_padding()
-        self._tokenizer.enable_truncation(max_length=self._preprocessing["max_tokens"])
+        settings = manifest["preprocessing"]
+        self._reader: Reader = READERS[settings["kind"]](folder, settings)
         options = SessionOptions()
         options.intra_op_num_threads = threads
         self._session = InferenceSession(str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"])
         self._outputs = [output.name for output in self._session.get_outputs()]
 
-    def tokenise(self, texts: Sequence[str]) -> list[list[int]]:
-        """Token ids with special tokens, truncated, unpadded."""
-        form, prefix = self._preprocessing["unicode"], self._preprocessing["prefix"]
-        encodings = self._tokenizer.encode_batch_fast([prefix + unicodedata.normalize(form, text) for text in texts])
-        return [encoding.ids for encoding in encodings]
+    def read(self, inputs: Sequence[Input]) -> list[Row]:
+        """What the model is given of each: numbers of tokens, pixels, or frames. Raises Refused for the first bad."""
+        return self._reader.read(inputs)
 
-    def probabilities(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """(texts, classes) float32, columns in the order of `labels`.
+    def probabilities(self, inputs: Sequence[Input]) -> NDArray[np.float32]:
+        """(inputs, classes) float32, columns in the order of `labels`.
 
-        Of a model that knows its scope one column more: negative where a text is out of it. Of one that gives several
+        Of a model that knows its scope one column more: negative where an input is out of it. Of one that gives several
         labels as many: negative where a label does not apply.
+        Raises Refused for the first input that cannot be read.
         """
-        rows = self.tokenise(texts)
-        by_length = sorted(range(len(rows)), key=lambda i: len(rows[i]))  # little padding in each batch
         margins = len(self.labels) if self._several else len(self._outputs) - 1
-        answers = np.empty((len(rows), len(self.labels) + margins), np.float32)
-        for start in range(0, len(rows), BATCH):
-            chosen = by_length[start : start + BATCH]
-            answers[chosen] = self._run([rows[i] for i in chosen])
+        answers = np.empty((len(inputs), len(self.labels) + margins), np.float32)
+        for first in range(0, len(inputs), READ_AT_ONCE):
+            rows = self.read(inputs[first : first + READ_AT_ONCE])
+            by_length = sorted(range(len(rows)), key=lambda i: len(rows[i]))  # little padding in each batch
+            for start in range(0, len(rows), self._reader.batch):
+                chosen = by_length[start : start + self._reader.batch]
+                answers[[first + i for i in chosen]] = self._run([rows[i] for i in chosen])
         return answers
 
-    def predict(self, texts: Sequence[str]) -> list[Answer]:
-        """For each text its outcome and label, and every label's score, best first."""
-        return [self._answer(row) for row in self.probabilities(texts)]
+    def predict(self, inputs: Sequence[Input]) -> list[Answer]:
+        """For each input its outcome and label, and every label's score, best first. Raises Refused as above."""
+        return [self._answer(row) for row in self.probabilities(inputs)]
 
-    def _run(self, rows: Sequence[Sequence[int]]) -> NDArray[np.float32]:
-        ids = np.zeros((len(rows), max(map(len, rows))), np.int64)
-        mask = np.zeros_like(ids)
-        for i, row in enumerate(rows):
-            ids[i, : len(row)] = row
-            mask[i, : len(row)] = 1
-        found = self._session.run(self._outputs, {"input_ids": ids, "attention_mask": mask})
+    def _run(self, rows: Sequence[Row]) -> NDArray[np.float32]:
+        found = self._session.run(self._outputs, self._reader.stack(rows))
         return np.column_stack([np.asarray(output) for output in found])
 
     def _answer(self, row: NDArray[np.float32]) -> Answer:
@@ -120,15 +126,128 @@ class Classifier:
         return {"outcome": outcome, "label": label, "score": scores[0]["score"], "scores": scores, **familiarity}
 
 
+class Reader(Protocol):
+    """Inputs to what the model is given. `batch` rows are one pass: more win no speed on a processor, cost memory."""
+
+    batch: int
+
+    def read(self, inputs: Sequence[Input]) -> list[Row]: ...
+    def stack(self, rows: Sequence[Row]) -> Mapping[str, Row]: ...
+
+
+class Texts:
+    """Rows are token ids (tokens,) with special tokens, truncated."""
+
+    batch = 32
+
+    def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
+        from tokenizers import Tokenizer
+
+        self._settings = settings
+        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self._tokenizer.no_padding()
+        self._tokenizer.enable_truncation(max_length=settings["max_tokens"])
+
+    def read(self, inputs: Sequence[Input]) -> list[Row]:
+        form, prefix = self._settings["unicode"], self._settings["prefix"]
+        texts = [prefix + unicodedata.normalize(form, str(text)) for text in inputs]
+        return [np.array(encoding.ids, np.int64) for encoding in self._tokenizer.encode_batch_fast(texts)]
+
+    def stack(self, rows: Sequence[Row]) -> Mapping[str, Row]:
+        return _padded("input_ids", rows)
+
+
+class Pictures:
+    """Rows are pixels (size, size, 3) of 0 to 255; the model scales them itself."""
+
+    batch = 8
+
+    def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
+        self._images = _module(folder, "images")
+        self._view = self._images.View(**settings["view"])
+
+    def read(self, inputs: Sequence[Input]) -> list[Row]:
+        return [self._read(given) for given in inputs]
+
+    def stack(self, rows: Sequence[Row]) -> Mapping[str, Row]:
+        return {"pixels": np.stack(rows)}
+
+    def _read(self, given: Input) -> Row:
+        try:
+            return self._images.read_image(_bytes(given), self._view)
+        except self._images.Unreadable as error:
+            raise Refused(error.code, error.detail, error.fix) from error
+
+
+class Sounds:
+    """Rows are frames (frames, bands): the logarithm of a mel spectrogram, as long as the sound."""
+
+    batch = 4
+
+    def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
+        self._sounds, self._mel = _module(folder, "sounds"), _module(folder, "mel")
+        self._rate, self._most_seconds = settings["rate"], settings["most_seconds"]
+
+    def read(self, inputs: Sequence[Input]) -> list[Row]:
+        return [self._read(given) for given in inputs]
+
+    def stack(self, rows: Sequence[Row]) -> Mapping[str, Row]:
+        return _padded("mel", rows)
+
+    def _read(self, given: Input) -> Row:
+        try:
+            return self._mel.log_mel(self._sounds.read_sound(_bytes(given), self._rate, self._most_seconds))
+        except self._sounds.Unreadable as error:
+            raise Refused(error.code, error.detail, error.fix) from error
+
+
+READERS = {"text": Texts, "image": Pictures, "audio": Sounds}
+
+
+def _padded(name: str, rows: Sequence[Row]) -> Mapping[str, Row]:
+    """Rows made rectangular, 0 beyond a row's end, and where they are: 1 there."""
+    shape = (len(rows), max(map(len, rows)))
+    padded, mask = np.zeros(shape + rows[0].shape[1:], rows[0].dtype), np.zeros(shape, np.int64)
+    for i, row in enumerate(rows):
+        padded[i, : len(row)] = row
+        mask[i, : len(row)] = 1
+    return {name: padded, "attention_mask": mask}
+
+
+def _module(folder: Path, name: str) -> Any:  # Any: its types are told where it lies, not here
+    """The folder's own, whatever else is called so where this runs."""
+    spec = importlib.util.spec_from_file_location(f"{__name__}.{name}", folder / f"{name}.py")
+    assert spec is not None and spec.loader is not None, "files that end in .py have a loader"
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where dataclasses look for the names in their annotations
+    spec.loader.exec_module(module)
+    return module
+
+
+def _bytes(given: Input) -> bytes:
+    if isinstance(given, bytes):
+        return given
+    try:
+        return Path(given).read_bytes()
+    except (OSError, ValueError) as error:  # a ValueError where the path cannot be one
+        raise Refused("file_unreadable", f"the file cannot be opened: {error}", "give the path of a file") from error
+
+
 def main(arguments: Sequence[str]) -> int:
     if not arguments:
         sys.stderr.write(__doc__ or "")
         return 2
     classifier = Classifier(Path(__file__).parent)
-    for text in _lines() if arguments[0] == "--json" else arguments:
-        answer = json.dumps(classifier.predict([text])[0], ensure_ascii=False)
-        sys.stdout.buffer.write(answer.encode() + b"\n")  # UTF-8 whatever the terminal's locale
-    return 0
+    status = 0
+    for given in _lines() if arguments[0] == "--json" else arguments:
+        try:
+            answer = classifier.predict([given])[0]
+        except Refused as refused:
+            answer = {"error": {"code": refused.code, "detail": refused.detail, "fix": refused.fix}}
+            status = 1
+        # UTF-8 whatever the terminal's locale
+        sys.stdout.buffer.write(json.dumps(answer, ensure_ascii=False).encode() + b"\n")
+    return status
 
 
 def _lines() -> Iterator[str]:

@@ -112,7 +112,8 @@ class _Run:
         self._deadline = deadline
         self._random = np.random.default_rng(seed)
         self._lengths = lengths_of(lessons, lessons.train)
-        self._per_epoch = max(1, len(length_batches(self._lengths, np.random.default_rng(seed))))
+        batches = length_batches(self._lengths, np.random.default_rng(seed), most_rows_of(lessons))
+        self._per_epoch = max(1, len(batches))
         self._wished = self._whole = max(1, round(epochs * self._per_epoch))  # steps of the schedule
         self._until = until
         self._last = round(until * self._whole)  # steps that are made of it, perhaps none
