@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from tests.export.answering import probabilities
-from tsugiki.backbones import Loaded, pad
+from tsugiki.backbones import Loaded
+from tsugiki.backbones.inputs import stack
 from tsugiki.backbones.session import Session
 from tsugiki.domain import Graft, Head
 
@@ -30,9 +31,8 @@ def texts() -> tuple[str, ...]:
 
 @pytest.fixture(scope="session")
 def features(tiny: Loaded) -> Floats:
-    padded = pad([prepared.ids for prepared in tiny.backbone.prepare(TEXTS)])
-    session = Session(tiny.graph, threads=1)
-    return session.run("features", {"input_ids": padded.ids, "attention_mask": padded.mask})
+    rows = [prepared.row for prepared in tiny.backbone.prepare(TEXTS)]
+    return Session(tiny.graph, threads=1).run("features", stack(rows))
 
 
 @pytest.fixture(scope="session")

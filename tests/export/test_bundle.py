@@ -19,7 +19,7 @@ from tsugiki.domain import Graft, Head, HeadScope, Json, Precision
 from tsugiki.errors import ParityMissed, WrongFeatureSpace
 from tsugiki.evaluation.scope import certainty_of, class_means, nearness_to
 from tsugiki.export import Bundle, build
-from tsugiki.export.standalone import Classifier, Unreadable
+from tsugiki.export.standalone import Classifier, WrongFolder
 from tsugiki.runtime.engines.making import Cores, make
 from tsugiki.runtime.engines.onnx import OnnxEngine
 from tsugiki.runtime.loras import LoraBank
@@ -113,7 +113,8 @@ def test_program_reads_json_lines(delivered: Delivered) -> None:
 
 def test_tokens_are_the_service_s(delivered: Delivered, tiny: Loaded, texts: tuple[str, ...]) -> None:
     classifier = Classifier(delivered.folder, threads=1)
-    assert classifier.tokenise(texts) == [prepared.ids.tolist() for prepared in tiny.backbone.prepare(texts)]
+    found = [row.tolist() for row in classifier.read(texts)]
+    assert found == [prepared.row.tolist() for prepared in tiny.backbone.prepare(texts)]
 
 
 def test_exchanged_file_is_not_read(delivered: Delivered, tmp_path: Path) -> None:
@@ -121,7 +122,7 @@ def test_exchanged_file_is_not_read(delivered: Delivered, tmp_path: Path) -> Non
         (tmp_path / path.name).write_bytes(path.read_bytes())
     labels = json.loads((tmp_path / "labels.json").read_text())
     (tmp_path / "labels.json").write_text(json.dumps(labels[::-1]))
-    with pytest.raises(Unreadable, match=r"labels\.json"):
+    with pytest.raises(WrongFolder, match=r"labels\.json"):
         Classifier(tmp_path)
 
 
@@ -182,7 +183,7 @@ def test_export_without_rows_to_compare_is_refused(tmp_path: Path, tiny: Loaded,
 def test_a_changed_backbone_is_exported_as_it_serves(
     tmp_path: Path, tiny: Loaded, graft: Graft, texts: tuple[str, ...], reference: Floats, kind: str
 ) -> None:
-    rows = [row.ids for row in tiny.backbone.prepare(texts)]
+    rows = [prepared.row for prepared in tiny.backbone.prepare(texts)]
     if kind == "lora":
         delta = drawn_lora(tiny, 1, rank=3, everywhere=True)
         engine = OnnxEngine(tiny, threads=1)

@@ -11,7 +11,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime import InferenceSession
 
-from tsugiki.backbones import Loaded, pad
+from tsugiki.backbones import Loaded
+from tsugiki.backbones.inputs import stack
 from tsugiki.backbones.session import Session
 from tsugiki.backbones.signature import OPSET
 from tsugiki.export import onnx
@@ -31,9 +32,8 @@ def quantised(tiny: Loaded, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(graph: Path, tiny: Loaded, texts: tuple[str, ...]) -> Floats:
-    padded = pad([prepared.ids for prepared in tiny.backbone.prepare(texts)])
-    inputs = {"input_ids": padded.ids, "attention_mask": padded.mask}
-    return Session(graph, threads=1).run("features", inputs)
+    rows = [prepared.row for prepared in tiny.backbone.prepare(texts)]
+    return Session(graph, threads=1).run("features", stack(rows))
 
 
 def test_features_stay_near_those_of_fp32(

@@ -7,7 +7,9 @@ import hashlib
 import io
 import json
 import subprocess
+import sys
 import uuid
+import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -281,3 +283,33 @@ def test_sounds_are_adapted_to_and_answered(client: Client) -> None:
     assert set(client.predict(adapted.project, [given for given, _ in samples], version=1).labels) <= {"low", "high"}
     kept = next(client.samples.list(adapted.project))["id"]
     assert client.samples.content(adapted.project, kept) == file_of(samples[0][0])
+
+
+@pytest.mark.parametrize("kind", ["image", "audio"])
+def test_an_export_reads_files_as_the_service_does(tenant: Tenant, tmp_path: Path, kind: str) -> None:
+    """By the zip's own program, in a process that has nothing of ours."""
+    if kind == "image":
+        samples = [(file_of(picture(label, seed)), label) for label in COLOURS for seed in range(4)]
+    else:
+        samples = [(file_of(tone(seed)), "low" if seed % 2 else "high") for seed in range(8)]
+    project = name()
+    with Client(tenant.url, tenant.key) as client:
+        client.projects.create(project, modality="image" if kind == "image" else "audio")
+        client.samples.add(project, samples)
+        adaptation = client.adaptations.wait(client.adaptations.start(project, method="head"))
+        assert adaptation.version is not None, adaptation.problem
+        export = client.exports.wait(client.exports.create(project, adaptation.version))
+        client.exports.download(export, tmp_path / "export.zip")
+        served = client.predict(project, [data for data, _ in samples[:3]])
+    with zipfile.ZipFile(tmp_path / "export.zip") as archive:
+        archive.extractall(tmp_path / "export")
+    for number, (data, _) in enumerate(samples[:3]):
+        (tmp_path / f"{number}.bin").write_bytes(data)
+    (tmp_path / "3.bin").write_bytes(b"no such file as it says")
+    command = [sys.executable, str(tmp_path / "export" / "predict.py"), *(f"{number}.bin" for number in range(4))]
+    done = subprocess.run(command, cwd=tmp_path, env={}, capture_output=True, text=True, check=False)
+    *answers, refusal = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 1 and refusal["error"]["code"] == f"{kind}_undecodable", done.stderr
+    assert [answer["label"] for answer in answers] == [answer.label for answer in served]
+    scores = [answer["score"] for answer in answers]
+    np.testing.assert_allclose(scores, [answer.score for answer in served], atol=0.05)  # bf16 in the service perhaps

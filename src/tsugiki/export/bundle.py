@@ -39,7 +39,7 @@ class Bundle:
     """`path` is the finished zip; `files` maps its members to their sha256; `latency` is of one input, in ms.
 
     It holds reading the input, from characters or a file's bytes, and the answer.
-   """
+    """
 
     path: Path
     bytes: int
@@ -68,7 +68,7 @@ def build(
 ) -> Bundle:
     """Writes the zip of a graft to `destination`, which the caller renames to where it is to be found.
 
-    `reference` (inputs, classes) holds the service's own probabilities, columns in the order of `graft.head.labels`, and
+    `reference` (inputs, classes) holds the service's own probabilities, columns in the order of `graft.head.labels`,
     of a head with a scope or thresholds the margins behind them. Scores under `abstain_below` answer `abstain`. `facts`
     go into the manifest as they are, and `over`, what the inputs are, into the certificate. `check` is called between
     the steps, and raises to stop the work.
@@ -112,7 +112,9 @@ def _stage(folder: Path, loaded: Loaded, graft: Graft, precision: Precision) -> 
         (folder / name).write_bytes(content)
     _write_json(folder / "labels.json", list(graft.head.labels))
     (folder / "predict.py").write_bytes(files("tsugiki.export").joinpath("standalone.py").read_bytes())
-    (folder / "requirements.txt").write_text("".join(f"{name}=={version(name)}\n" for name in (*PACKAGES, *reading.packages)))
+    (folder / "requirements.txt").write_text(
+        "".join(f"{name}=={version(name)}\n" for name in (*PACKAGES, *reading.packages))
+    )
     backbone = loaded.backbone.space
     staged = sorted(folder.iterdir())
     return {
