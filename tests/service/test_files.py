@@ -312,4 +312,6 @@ def test_an_export_reads_files_as_the_service_does(tenant: Tenant, tmp_path: Pat
     assert done.returncode == 1 and refusal["error"]["code"] == f"{kind}_undecodable", done.stderr
     assert [answer["label"] for answer in answers] == [answer.label for answer in served]
     scores = [answer["score"] for answer in answers]
-    np.testing.assert_allclose(scores, [answer.score for answer in served], atol=0.05)  # bf16 in the service perhaps
+    np.testing.assert_allclose(
+        scores, [answer.score or 0.0 for answer in served], atol=0.05
+    )  # bf16 in the service perhaps
