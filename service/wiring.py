@@ -218,6 +218,7 @@ def wire(
         lambda version: backbones.of(version).loaded,
         predictor.probabilities,
         build,
+        decoder,
         stage=root / STAGING,
     )
     core = Core(

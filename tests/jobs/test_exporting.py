@@ -48,6 +48,7 @@ def exporting(core: Core, answers: Answers) -> Exporting:
         lambda version: core.backbones.of(version).loaded,
         answers,
         build,
+        core.decoder,
         core.settings.root / "staging",
         pauses_s=(0.0, 0.0),
     )

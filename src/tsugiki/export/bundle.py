@@ -23,7 +23,7 @@ from tsugiki.errors import ParityMissed, WrongFeatureSpace
 from tsugiki.export import onnx
 from tsugiki.export.parity import Over, Parity, certify
 from tsugiki.export.quantise import quantise
-from tsugiki.export.standalone import FORMAT, Classifier
+from tsugiki.export.standalone import FORMAT, Classifier, Refused
 
 if TYPE_CHECKING:
     from tsugiki.domain import Content, Floats
@@ -38,7 +38,7 @@ READABLE = 0o100644 << 16  # a plain file, rw-r--r--, where zip keeps Unix modes
 class Bundle:
     """`path` is the finished zip; `files` maps its members to their sha256; `latency` is of one input, in ms.
 
-    It holds reading the input, from characters or a file's bytes, and the answer.
+    The time holds reading the input, from characters or a file's bytes.
     """
 
     path: Path
@@ -68,10 +68,11 @@ def build(
 ) -> Bundle:
     """Writes the zip of a graft to `destination`, which the caller renames to where it is to be found.
 
-    `reference` (inputs, classes) holds the service's own probabilities, columns in the order of `graft.head.labels`,
-    of a head with a scope or thresholds the margins behind them. Scores under `abstain_below` answer `abstain`. `facts`
-    go into the manifest as they are, and `over`, what the inputs are, into the certificate. `check` is called between
-    the steps, and raises to stop the work.
+    `inputs` are texts or files, which are read in this process: only such as the service has read. `reference` (inputs,
+    classes) holds its own probabilities of them, columns in the order of `graft.head.labels`, and of a head with a
+    scope or thresholds the margins behind them. Scores under `abstain_below` answer `abstain`. `facts` go into the
+    manifest as they are, and `over`, what the inputs are, into the certificate. `check` is called between the steps,
+    and raises to stop the work.
     Raises ParityMissed, WrongFeatureSpace; then no zip is left. Takes some three times the model's size in memory.
     """
     space = loaded.backbone.space.id
@@ -86,7 +87,7 @@ def build(
         if tuple(classifier.labels) != graft.head.labels:
             raise ParityMissed("the export's labels are not the version's; this is a bug")
         check()
-        found = classifier.probabilities(inputs)
+        found = _answers(classifier, inputs)
         served_in, classes = loaded.backbone.space.precision, len(classifier.labels)
         several = graft.head.thresholds is not None
         parity = replace(certify(found, reference, precision, served_in, classes=classes, several=several), over=over)
@@ -112,9 +113,8 @@ def _stage(folder: Path, loaded: Loaded, graft: Graft, precision: Precision) -> 
         (folder / name).write_bytes(content)
     _write_json(folder / "labels.json", list(graft.head.labels))
     (folder / "predict.py").write_bytes(files("tsugiki.export").joinpath("standalone.py").read_bytes())
-    (folder / "requirements.txt").write_text(
-        "".join(f"{name}=={version(name)}\n" for name in (*PACKAGES, *reading.packages))
-    )
+    packages = (*PACKAGES, *reading.packages)
+    (folder / "requirements.txt").write_text("".join(f"{name}=={version(name)}\n" for name in packages))
     backbone = loaded.backbone.space
     staged = sorted(folder.iterdir())
     return {
@@ -141,6 +141,13 @@ def _zip(folder: Path, destination: Path) -> dict[str, str]:
             archive.writestr(entry, content)
             digests[path.name] = hashlib.sha256(content).hexdigest()
     return digests
+
+
+def _answers(classifier: Classifier, inputs: Sequence[Content]) -> Floats:
+    try:
+        return classifier.probabilities(inputs)
+    except Refused as error:
+        raise ParityMissed(f"the export cannot read what the service reads: {error}") from error
 
 
 def _latency(classifier: Classifier, inputs: Sequence[Content]) -> Json:

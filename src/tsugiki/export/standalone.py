@@ -149,12 +149,16 @@ class Texts:
         self._tokenizer.enable_truncation(max_length=settings["max_tokens"])
 
     def read(self, inputs: Sequence[Input]) -> list[Row]:
-        form, prefix = self._settings["unicode"], self._settings["prefix"]
-        texts = [prefix + unicodedata.normalize(form, str(text)) for text in inputs]
-        return [np.array(encoding.ids, np.int64) for encoding in self._tokenizer.encode_batch_fast(texts)]
+        encodings = self._tokenizer.encode_batch_fast([self._spelt(given) for given in inputs])
+        return [np.array(encoding.ids, np.int64) for encoding in encodings]
 
     def stack(self, rows: Sequence[Row]) -> Mapping[str, Row]:
         return _padded("input_ids", rows)
+
+    def _spelt(self, given: Input) -> str:
+        if not isinstance(given, str):
+            raise Refused("input_invalid", "this classifier reads texts", "give a string")
+        return self._settings["prefix"] + unicodedata.normalize(self._settings["unicode"], given)
 
 
 class Pictures:
