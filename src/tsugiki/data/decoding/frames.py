@@ -33,8 +33,9 @@ def send(channel: socket.socket, header: Header, body: bytes | memoryview, deadl
     text = json.dumps(header).encode()
     _wait_until(channel, deadline)
     channel.sendall(LENGTHS.pack(len(text), len(body)) + text)
-    _wait_until(channel, deadline)
-    channel.sendall(body)
+    if body:  # sending nothing would fail where the other side has read the header and gone
+        _wait_until(channel, deadline)
+        channel.sendall(body)
 
 
 def receive(channel: socket.socket, deadline: float | None = None) -> Frame:
