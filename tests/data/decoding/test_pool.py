@@ -18,9 +18,9 @@ import pytest
 
 from tests.data.decoding import pictures
 from tests.data.decoding.pictures import photo, saved
-from tsugiki.data.decoding import DecoderPool, frames
+from tsugiki.data.decoding import frames
 from tsugiki.data.decoding.images import View, read_image
-from tsugiki.data.decoding.pool import MEMORY_BYTES
+from tsugiki.data.decoding.pool import MEMORY_BYTES, DecoderPool
 from tsugiki.errors import Invalid, Unavailable
 
 VIEW = View(96, 0.875, "bicubic")

@@ -173,8 +173,8 @@ class _Process:
 
     def __init__(self, memory_bytes: int) -> None:
         command = [sys.executable, "-m", "tsugiki.data.decoding.worker", str(memory_bytes)]
+        self._channel, theirs = socket.socketpair()
         try:
-            self._channel, theirs = socket.socketpair()
             with theirs:
                 self._process = subprocess.Popen(
                     command,
@@ -184,6 +184,7 @@ class _Process:
                     env=_environment(),
                 )
         except OSError as error:
+            self._channel.close()
             detail = f"a decoding process could not be started: {error.strerror}"
             raise Unavailable(detail, code="decoding_unavailable") from error
         try:
