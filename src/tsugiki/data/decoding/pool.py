@@ -173,7 +173,10 @@ class _Process:
 
     def __init__(self, memory_bytes: int) -> None:
         command = [sys.executable, "-m", "tsugiki.data.decoding.worker", str(memory_bytes)]
-        self._channel, theirs = socket.socketpair()
+        try:
+            self._channel, theirs = socket.socketpair()
+        except OSError as error:
+            raise _not_started(error) from error
         try:
             with theirs:
                 self._process = subprocess.Popen(
@@ -185,8 +188,7 @@ class _Process:
                 )
         except OSError as error:
             self._channel.close()
-            detail = f"a decoding process could not be started: {error.strerror}"
-            raise Unavailable(detail, code="decoding_unavailable") from error
+            raise _not_started(error) from error
         try:
             receive(self._channel, time.monotonic() + START_S)
         except (EOFError, OSError, Garbled) as error:
@@ -220,6 +222,10 @@ class _Process:
         self._process.kill()
         self._process.wait()
         self._channel.close()
+
+
+def _not_started(error: OSError) -> Unavailable:
+    return Unavailable(f"a decoding process could not be started: {error.strerror}", code="decoding_unavailable")
 
 
 def _environment() -> dict[str, str]:
