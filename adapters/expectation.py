@@ -30,7 +30,8 @@ class _Known(NamedTuple):
 # Some 1,700 a label, of the head's errors on test rows: cr 22 %, sst5 7 %; here the middle of both. The interval
 # reaches from nothing to twice that.
 TEXTS = (_Known(1, 0.0), _Known(64, 0.0), _Known(130, 0.04), _Known(1_700, 0.15))
-# EfficientNet-Lite0, flowers5 with 100 a label: see the figures of `partial` and `full`.
+# EfficientNet-Lite0, flowers5 with 100 a label, one run each, on 250 test rows: the head 90.8 %, all of it trained
+# three epochs at 3e-4 92.4 %, the top third six epochs at 4e-4 93.2 %: a sixth to a quarter of the errors. One set only.
 PICTURES = (_Known(1, 0.0), _Known(10, 0.0), _Known(100, 0.2))
 # Nothing was measured where the head left errors (spoken digits: 99.7 %): taken for texts.
 KNOWN: Mapping[Modality, tuple[_Known, ...]] = {"text": TEXTS, "image": PICTURES, "audio": TEXTS}
