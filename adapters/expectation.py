@@ -31,7 +31,7 @@ class _Known(NamedTuple):
 # reaches from nothing to twice that.
 TEXTS = (_Known(1, 0.0), _Known(64, 0.0), _Known(130, 0.04), _Known(1_700, 0.15))
 # EfficientNet-Lite0, flowers5 with 100 a label, one run each, on 250 test rows: the head 90.8 %, all of it trained
-# three epochs at 3e-4 92.4 %, the top third six epochs at 4e-4 93.2 %: a sixth to a quarter of the errors. One set only.
+# three epochs at 3e-4 92.4 %, the top third six epochs at 4e-4 93.2 %: a sixth to a quarter of the errors. One set.
 PICTURES = (_Known(1, 0.0), _Known(10, 0.0), _Known(100, 0.2))
 # Nothing was measured where the head left errors (spoken digits: 99.7 %): taken for texts.
 KNOWN: Mapping[Modality, tuple[_Known, ...]] = {"text": TEXTS, "image": PICTURES, "audio": TEXTS}
