@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
@@ -23,7 +23,19 @@ from tsugiki.training.hyperparameters import tuned
 
 if TYPE_CHECKING:
     from tsugiki.data.audit import Neighbours
-    from tsugiki.domain import Adaptation, Content, Fitted, Floats, Json, MethodName, Plan, Project, Promotion, Rates
+    from tsugiki.domain import (
+        Adaptation,
+        Content,
+        Fitted,
+        Floats,
+        Json,
+        MethodName,
+        Plan,
+        Prepared,
+        Project,
+        Promotion,
+        Rates,
+    )
     from tsugiki.jobs.progress import JobProgress, Stopwatch
     from tsugiki.ports import Backbone, Embedder, Method
     from tsugiki.storage.adaptations import Adaptations
@@ -31,6 +43,7 @@ if TYPE_CHECKING:
     from tsugiki.storage.registry import Registry
     from tsugiki.storage.samples import LabelledSample, Samples
 
+EMBED_FILES = 16  # held at once: a file may have 16 MiB
 EMBED_ROWS = 256  # some tens of passes: a second of work between two looks at whether to stop, and all a crash loses
 
 Planner = Callable[[Profile, Budget, "MethodName | Literal['auto']", "Json"], "Plan"]
@@ -153,7 +166,6 @@ class Phases:
     def data(self, plan: Plan, snapshot: Snapshot, rows: Sequence[LabelledSample], features: Floats) -> TrainingSet:
         """`rows` and their `features` (rows, dim) are the snapshot's samples, in its order."""
         profile = plan.profile
-        contents = self._contents(rows) if plan.chosen in DEEP else []
         hears = hears_names(profile.samples, profile.labels, profile.min_per_label) and snapshot.combinations is None
         labels = learnable(snapshot)
         return TrainingSet(
@@ -163,7 +175,7 @@ class Phases:
             folds=np.array(snapshot.folds, np.int64),
             labels=labels,
             seed=self._wish.seed,
-            rows=self._backbone.prepare(contents) if contents else (),
+            rows=self._prepared(rows) if plan.chosen in DEEP else (),
             names=self._names(snapshot.labels) if plan.chosen == "zero_shot" or hears else None,
             combinations=learnt_combinations(snapshot, labels),
         )
@@ -206,14 +218,27 @@ class Phases:
         index = {sample_id: row for row, sample_id in enumerate(known.sample_ids)}
         matrices = [known.matrix] if index else []
         missing = [row for row in rows if row.id not in index]
-        for start in range(0, len(missing), EMBED_ROWS):
-            part = missing[start : start + EMBED_ROWS]
+        done = 0
+        for part in self._parts(missing):
             fresh = self._tools.embedder.embed(self._project.tenant_id, self._project.backbone, self._contents(part))
             self._stores.features.save(space.id, [row.id for row in part], fresh)
             index |= {row.id: len(index) + number for number, row in enumerate(part)}
             matrices.append(fresh)
-            self._progress.phase("embed", (start + len(part)) / len(missing))
+            done += len(part)
+            self._progress.phase("embed", done / len(missing))
         return np.concatenate(matrices)[[index[row.id] for row in rows]]
+
+    def _prepared(self, rows: Sequence[LabelledSample]) -> list[Prepared]:
+        """What the network reads of each; no more files are held at once than a part has."""
+        found: list[Prepared] = []
+        for part in self._parts(rows):
+            self._progress.check()
+            found += self._backbone.prepare(self._contents(part))
+        return found
+
+    def _parts(self, rows: Sequence[LabelledSample]) -> Iterator[Sequence[LabelledSample]]:
+        size = EMBED_ROWS if self._project.modality == "text" else EMBED_FILES
+        return (rows[start : start + size] for start in range(0, len(rows), size))
 
     def _contents(self, rows: Sequence[LabelledSample]) -> list[Content]:
         return self._stores.samples.contents(self._project, rows)

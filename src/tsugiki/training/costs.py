@@ -34,8 +34,9 @@ LEAST_SECONDS = 10.0  # an engine, a network and a head are made whatever the bu
 class Typical:
     """What is reckoned with before a network is loaded: of the one that projects get where they name none.
 
-    `tokens` of an input (see Prepared), `width` of the network, its `blocks` and their and all other weights, and the
-    numbers that all blocks keep of a token for the gradient. `rates` until they are measured on the machine.
+    `tokens` of an input (see Prepared), `width` of the network, its `blocks`, all its `weights`, and the numbers that
+    all blocks keep of a token for the gradient. `row_bytes` are held of each input. `rates` until they are measured on
+    the machine.
     """
 
     tokens: int
@@ -43,6 +44,7 @@ class Typical:
     width: int
     weights: float
     activations: float
+    row_bytes: int
     rates: Rates
 
 
@@ -50,9 +52,9 @@ class Typical:
 # AVX-512 BF16. Activations of transformers: 40 numbers a token, block and dimension (34 by Korthikanti et al. 2022, and
 # copies). Pictures: EfficientNet-Lite0, each of 32 tokens. Sounds: Whisper's encoder, 50 positions a second.
 TYPICAL: Mapping[Modality, Typical] = {
-    "text": Typical(24, 6, 384, 22.6e6, 40 * 6 * 384, Rates(4_700.0, 1_570.0, measured=False)),
-    "image": Typical(32, 16, 1_280, 3.4e6, 210e3, Rates(1_400.0, 250.0, measured=False)),
-    "audio": Typical(75, 4, 384, 8.2e6, 40 * 4 * 384, Rates(6_000.0, 2_000.0, measured=False)),
+    "text": Typical(24, 6, 384, 22.6e6, 40 * 6 * 384, 24 * 8, Rates(4_700.0, 1_570.0, measured=False)),
+    "image": Typical(32, 16, 1_280, 3.4e6, 210e3, 224 * 224 * 3, Rates(1_400.0, 250.0, measured=False)),
+    "audio": Typical(75, 4, 384, 8.2e6, 40 * 4 * 384, 2 * 75 * 80 * 4, Rates(6_000.0, 2_000.0, measured=False)),
 }
 
 
@@ -115,4 +117,5 @@ def _peak_bytes(size: Size, profile: Profile, numbers: float | None) -> int:
     activations = 4 * typical.activations * wider * batch * size.share
     below = min(MOST_KEPT_BYTES, 2 * size.tokens * profile.width) if size.kept else 0
     trained = weights * size.share if numbers is None else numbers
-    return int(3 * 4 * weights + OPTIMISER_BYTES * trained + activations + below)
+    rows = profile.samples * typical.row_bytes
+    return int(3 * 4 * weights + OPTIMISER_BYTES * trained + activations + below + rows)

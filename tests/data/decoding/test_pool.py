@@ -181,6 +181,18 @@ def _warm(pool: DecoderPool) -> list[int]:
     raise AssertionError("no small picture is read in the time that is given")
 
 
+class TestAge:
+    def test_ends_a_process_that_has_read_its_rows(self) -> None:
+        data = saved(photo(), "PNG")
+        with closing(DecoderPool(1, most_rows=2)) as pool:
+            pids: list[int] = []
+            for _ in range(4):
+                assert pool.image(data, VIEW).shape == (VIEW.size, VIEW.size, 3)
+                pids += pool.pids()
+            assert len(pids) == 2, "each second row leaves none behind"
+            assert len(set(pids)) == 2
+
+
 class TestThreads:
     def test_of_any_number_share_the_processes(self) -> None:
         files = [saved(photo(64 + 8 * number, 64, seed=number), "PNG") for number in range(24)]
