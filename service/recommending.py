@@ -52,7 +52,7 @@ def recommended(
         names = [candidate.name for candidate in candidates]
         trials = try_backbones(names, project, core.samples, core.backbones, HeadMethod())
         by_name = {candidate.name: candidate for candidate in candidates}
-        return [_tried(by_name[trial.backbone], trial, trials[0], language) for trial in trials]
+        return [_tried(by_name[trial.backbone], trial, language) for trial in trials]
     candidates.sort(key=lambda candidate: (not candidate.knows, not candidate.usual))
     return [{**one.described, "fits": one.knows, "reasons": [_stated(one, language)]} for one in candidates]
 
@@ -75,7 +75,7 @@ def _stated(candidate: _Candidate, language: str | None) -> str:
     return "its language is stated" if candidate.knows else f"it does not state {language!r}"
 
 
-def _tried(candidate: _Candidate, trial: Trial, best: Trial, language: str | None) -> dict[str, Any]:
+def _tried(candidate: _Candidate, trial: Trial, language: str | None) -> dict[str, Any]:
     """`fits` is what is not shown to be worse than the best one."""
     reasons = [_stated(candidate, language)] if language is not None else []
     if trial.why_not is not None:
@@ -84,8 +84,13 @@ def _tried(candidate: _Candidate, trial: Trial, best: Trial, language: str | Non
     told = f"a head on it is right on {100 * trial.accuracy:.1f} % of {trial.rows} samples held out"
     reasons.append(f"{told} ({100 * low:.1f} to {100 * high:.1f})")
     reasons.append(f"{trial.ms:g} ms an input, one at a time")
-    worse = best.why_not is None and trial.accuracy < best.ci95[0]
-    if worse:
-        reasons.append(f"worse than {best.backbone}, beyond chance: not recommended")
+    if trial.worse_than is not None:
+        reasons.append(f"worse than {trial.worse_than}, beyond chance: not recommended")
     score = {"value": trial.accuracy, "ci95": list(trial.ci95), "rows": trial.rows}
-    return {**candidate.described, "fits": not worse, "reasons": reasons, "accuracy": score, "ms": trial.ms}
+    return {
+        **candidate.described,
+        "fits": trial.worse_than is None,
+        "reasons": reasons,
+        "accuracy": score,
+        "ms": trial.ms,
+    }

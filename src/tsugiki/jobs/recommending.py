@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -18,19 +18,21 @@ from tsugiki.evaluation.intervals import wilson
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tsugiki.domain import Content, Floats, Phase, Project
+    from tsugiki.domain import Floats, Ints, Phase, Project
     from tsugiki.ports import Embedder, Method
     from tsugiki.storage.samples import LabelledSample, Samples
 
 MOST_ROWS, MOST_PER_LABEL = 300, 30  # tried of a project: seconds a backbone, and 5 points of accuracy are seen
 TIMED = 5  # rows, one by one, whose median is told
+HELD = 16  # of their contents at once: a file may have 16 MiB
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
     """A backbone on a project's samples: held-out accuracy of a head, its 95 % interval, one input's milliseconds.
 
-    `why_not` says what kept it from being tried.
+    `worse_than` is the most accurate one, where that is more accurate beyond chance; `why_not` what kept this one from
+    being tried.
     """
 
     backbone: str
@@ -38,6 +40,7 @@ class Trial:
     ci95: tuple[float, float] = (0.0, 1.0)
     ms: float = 0.0
     rows: int = 0
+    worse_than: str | None = None
     why_not: str | None = None
 
 
@@ -58,18 +61,21 @@ def try_backbones(
             fix="add samples, or leave `project` out",
             code="too_few_samples",
         )
-    contents = samples.contents(project, rows)
-    trials = [_tried(name, project.tenant_id, rows, targets, contents, embedder, method) for name in names]
-    best = max(trial.accuracy for trial in trials)
-    # What the best one's interval holds is not shown to be worse.
-    floor = next(trial.ci95[0] for trial in trials if trial.accuracy == best)
-    return sorted(trials, key=lambda trial: _rank(trial, floor))
+    trials = [_tried(name, project, rows, targets, samples, embedder, method) for name in names]
+    best = max(trials, key=lambda trial: trial.accuracy)
+    return sorted((_beside(trial, best) for trial in trials), key=_rank)
 
 
-def _rank(trial: Trial, floor: float) -> tuple[int, float]:
+def _beside(trial: Trial, best: Trial) -> Trial:
+    """What the best one's interval holds is not shown to be worse."""
+    worse = trial.why_not is None and trial.accuracy < best.ci95[0]
+    return replace(trial, worse_than=best.backbone) if worse else trial
+
+
+def _rank(trial: Trial) -> tuple[int, float]:
     if trial.why_not is not None:
         return 2, 0.0
-    return (0, trial.ms) if trial.accuracy >= floor else (1, -trial.accuracy)
+    return (0, trial.ms) if trial.worse_than is None else (1, -trial.accuracy)
 
 
 def _drawn(rows: Sequence[LabelledSample]) -> list[LabelledSample]:
@@ -84,17 +90,20 @@ def _drawn(rows: Sequence[LabelledSample]) -> list[LabelledSample]:
 
 def _tried(
     name: str,
-    tenant_id: str,
+    project: Project,
     rows: Sequence[LabelledSample],
-    targets: np.ndarray[tuple[int], np.dtype[np.int64]],
-    contents: Sequence[Content],
+    targets: Ints,
+    samples: Samples,
     embedder: Embedder,
     method: Method,
 ) -> Trial:
+    def embed(some: Sequence[LabelledSample]) -> Floats:
+        return embedder.embed(project.tenant_id, name, samples.contents(project, some))
+
     try:
         backbone = embedder.backbone(name)
-        features = embedder.embed(tenant_id, name, contents)
-        ms = _milliseconds(lambda content: embedder.embed(tenant_id, name, [content]), contents[:TIMED])
+        features = np.concatenate([embed(rows[start : start + HELD]) for start in range(0, len(rows), HELD)])
+        ms = _milliseconds(embed, rows[:TIMED])
     except TsugikiError as error:
         return Trial(name, why_not=error.detail)
     folds = assign_folds(targets, [row.group for row in rows], seed=0)
@@ -106,11 +115,11 @@ def _tried(
     return Trial(name, hits / len(held.rows), (low, high), ms, len(held.rows))
 
 
-def _milliseconds(once: Callable[[Content], Floats], contents: Sequence[Content]) -> float:
+def _milliseconds(embed: Callable[[Sequence[LabelledSample]], Floats], rows: Sequence[LabelledSample]) -> float:
     taken: list[float] = []
-    for content in contents:
+    for row in rows:
         started = time.perf_counter()
-        once(content)
+        embed([row])
         taken.append((time.perf_counter() - started) * 1e3)
     return round(median(taken), 1)
 

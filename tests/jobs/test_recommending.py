@@ -1,0 +1,88 @@
+"""Backbones tried on a project's samples: by an embedder whose features tell the labels apart, or do not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from adapters.head import HeadMethod
+from tests.jobs.working import project, samples
+from tsugiki.domain import Content, Project
+from tsugiki.errors import Invalid, Unavailable
+from tsugiki.jobs.recommending import HELD, Trial, try_backbones
+from tsugiki.ports import Backbone, Embedder
+
+if TYPE_CHECKING:
+    from service.wiring import Core
+    from tsugiki.domain import Floats
+
+SAMPLES = 60
+
+
+@dataclass(slots=True)
+class Planted:
+    """The Embedder port: features of those in `clear` tell deliveries from the rest, the others' tell nothing."""
+
+    embedder: Embedder
+    clear: frozenset[str]
+    most: list[int] = field(default_factory=list[int])  # contents of each call
+
+    def backbone(self, name: str) -> Backbone:
+        if name == "absent":
+            raise Unavailable("it is not here")
+        return self.embedder.backbone("tiny")
+
+    def embed(self, tenant_id: str, name: str, contents: Sequence[Content]) -> Floats:
+        self.most.append(len(contents))
+        features = np.random.default_rng(len(contents)).normal(0, 0.1, (len(contents), 32)).astype(np.float32)
+        if name in self.clear:
+            for row, content in zip(features, contents, strict=True):
+                row[0] += 1.0 if any(word in str(content) for word in ("parcel", "late", "arrive", "address")) else -1.0
+        return features
+
+
+@pytest.fixture(scope="module")
+def of(core: Core) -> Project:
+    made = project(core, "recommended")
+    core.samples.add(made.id, samples(SAMPLES))
+    return made
+
+
+def tried(core: Core, of: Project, names: Sequence[str], clear: Sequence[str]) -> tuple[list[Trial], Planted]:
+    planted = Planted(core.backbones, frozenset(clear))
+    return try_backbones(names, of, core.samples, planted, HeadMethod()), planted
+
+
+def test_the_one_that_tells_the_labels_apart_is_first_and_the_others_say_why(core: Core, of: Project) -> None:
+    found, _ = tried(core, of, ["blind", "absent", "clear"], ["clear"])
+    assert [trial.backbone for trial in found] == ["clear", "blind", "absent"]
+    clear, blind, absent = found
+    assert clear.worse_than is None and clear.accuracy > 0.85 and clear.rows == SAMPLES
+    assert blind.worse_than == "clear" and blind.ci95[0] < blind.accuracy < blind.ci95[1]
+    assert absent.why_not == "it is not here" and absent.worse_than is None
+
+
+def test_of_those_alike_none_is_told_worse_and_the_faster_is_first(core: Core, of: Project) -> None:
+    found, _ = tried(core, of, ["one", "two"], ["one", "two"])
+    assert [trial.worse_than for trial in found] == [None, None]
+    assert found[0].ms <= found[1].ms
+
+
+def test_few_contents_are_held_at_once(core: Core, of: Project) -> None:
+    _, planted = tried(core, of, ["clear"], ["clear"])
+    assert max(planted.most) == HELD
+    assert sum(planted.most) > SAMPLES
+
+
+def test_what_tells_nothing_is_refused(core: Core, of: Project) -> None:
+    empty = project(core, "empty")
+    with pytest.raises(Invalid) as few:
+        tried(core, empty, ["clear"], ["clear"])
+    assert few.value.reason == "too_few_samples"
+    with pytest.raises(Invalid) as several:
+        tried(core, replace(of, task="multi_label"), ["clear"], ["clear"])
+    assert several.value.reason == "recommendation_unavailable"
