@@ -91,14 +91,19 @@ class LoraMethod:
         linear = [
             name
             for name, module in encoder.named_modules()
-            if id(module) in inside
-            and (
-                isinstance(module, torch.nn.Linear)
-                or (isinstance(module, torch.nn.Conv2d) and module.kernel_size == (1, 1) and module.groups == 1)
-            )
+            if id(module) in inside and (isinstance(module, torch.nn.Linear) or _goes_everywhere(module))
         ]
         attention = [name for name in linear if not ATTENTION.isdisjoint(name.split("."))]
         return attention if attention and self.targets == "attention" else linear
+
+
+def _goes_everywhere(module: torch.nn.Module) -> bool:
+    """Whether it is a linear module at every place: what the bank takes of convolutions (backbones/sites.py)."""
+    import torch
+
+    if not isinstance(module, torch.nn.Conv2d):
+        return False
+    return (module.kernel_size, module.stride, module.groups) == ((1, 1), (1, 1), 1)
 
 
 def _quicken(layer: Any) -> None:  # Any: peft's

@@ -105,11 +105,8 @@ async def answer_by_names(core: Core, project: Project) -> None:
 
 
 def _names_answer(core: Core, project: Project) -> bool:
-    """Whether the names of the labels are what answers: two or more, nothing better live, and not left to the user.
-
-    A network of pictures or sounds reads no names.
-    """
-    if project.modality != "text" or project.policy.adapt != "auto" or len(named_labels(project)) < MIN_LABELS:
+    """Whether the names of the labels are what answers: two or more, nothing better live, and not left to the user."""
+    if project.policy.adapt != "auto" or len(named_labels(project)) < MIN_LABELS:
         return False
     alias = core.registry.alias(project.id, LIVE)
     return alias is None or core.registry.get(project.id, alias.version).method == "zero_shot"

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 WRAPPED = "encoder."  # graph.py holds the network in this attribute; its own names begin behind it
 SCOPES = "pkg.torch.onnx.name_scopes"
 QUOTED = re.compile(r"'([^']*)'")  # names in a list's own spelling; module names have no quotes
+BLOCK = re.compile(r"(?:^|\.)(\d+)\.")  # in a module's name
 # Suffixes of the modules that small adapters usually change (peft's defaults for BERT, DistilBERT, MPNet, Llama).
 QUERY_AND_VALUE = frozenset({"query", "value", "q_lin", "v_lin", "q", "v", "q_proj", "v_proj"})
 
@@ -73,12 +74,28 @@ def linear_shapes(graph: Path) -> dict[str, tuple[int, int]]:
 
 
 def covering(known: Sequence[str], wanted: Sequence[str]) -> tuple[str, ...]:
-    """The modules of `known` a bank for `wanted` spans: query and value alone where that is enough, else all.
+    """The modules of `known` a bank for `wanted` spans: few of them where that is enough, else all.
 
-    Few sets, so that adapters of many shapes share banks and graphs.
+    The few are query and value; in a network without attention the upper half of its blocks and what follows. Few sets,
+    so that adapters of many shapes share banks and graphs.
     """
-    small = tuple(module for module in known if module.rpartition(".")[2] in QUERY_AND_VALUE)
-    return small if set(wanted) <= set(small) else tuple(known)
+    few = tuple(module for module in known if module.rpartition(".")[2] in QUERY_AND_VALUE) or _upper_half(known)
+    return few if set(wanted) <= set(few) else tuple(known)
+
+
+def _upper_half(known: Sequence[str]) -> tuple[str, ...]:
+    """Of modules in the graph's order, `blocks.0.project`, ..., `top`; none where the names count no blocks.
+
+    A convolution of the lower half has up to 256 times the places of one of the upper: of EfficientNet-Lite0, eight
+    adapters a pass cost 1.24 times the pass without any in onnxruntime, 1.27 in OpenVINO; on all blocks 2.05 and 2.43.
+    """
+    numbers = [int(found[1]) if (found := BLOCK.search(module)) else None for module in known]
+    counted = [number for number in numbers if number is not None]
+    if not counted:
+        return ()
+    middle = (max(counted) + 1) // 2
+    first = next(place for place, number in enumerate(numbers) if number is not None and number >= middle)
+    return tuple(known[first:])
 
 
 def module_of(node: onnx.NodeProto) -> str:
