@@ -28,6 +28,7 @@ LEAST_SECONDS = 0.02  # one position of the networks that read sounds
 SILENT = 1e-4  # peak: three steps of a 16-bit sample, below any microphone's own noise
 LOUDEST = 2.0**15  # integers stored as floats, the largest convention there is; beyond it squares overflow later
 BLOCK_SAMPLES = 2**20  # 4 MB of float32 over all channels: what is decoded at once
+PAST_FRAMES = 4_096  # read at a time where the header says there are none: libsndfile clears what it does not fill
 UNKNOWN_FRAMES = 2**63 - 1  # libsndfile's word for a stream that does not tell its length
 UNKNOWN_BYTES = 2**32 - 1  # a WAV's, written by programs that could not go back to its header
 LENGTH_KNOWN = frozenset({"WAV", "WAVEX", "FLAC"})  # of MP3 it may be an estimate, of OGG it is what was found
@@ -172,7 +173,8 @@ def _mono_blocks(file: soundfile.SoundFile, most_seconds: float) -> Iterator[NDA
     most, seen = math.floor(most_seconds * file.samplerate), 0
     size = max(1, BLOCK_SAMPLES // file.channels)
     while True:
-        block = cast("NDArray[np.float32]", file.read(min(size, most + 1 - seen), dtype="float32", always_2d=True))
+        ahead = min(size, most + 1 - seen, max(PAST_FRAMES, file.frames - seen))
+        block = cast("NDArray[np.float32]", file.read(ahead, dtype="float32", always_2d=True))
         seen += len(block)
         if seen > most:
             raise _too_long("is longer than its header says", most_seconds)
