@@ -17,6 +17,11 @@ Dynamic quantisation takes one scale for a whole batch of activations, so a row'
 scale of their own in every row: nothing moves.
 
 The packing is done here because onnxruntime's own quantiser, when imported, reconfigures the process's logging.
+Kernels of convolutions are kept as bytes with a scale for each output channel, and multiplied in fp32: no operator of
+onnxruntime takes them in blocks. Those of one input channel (depthwise) are a hundredth of the weights, and the ones
+that lose most: they stay as they are. Agreement with the fp32 labels, size: EfficientNet-Lite0, 153 and 250 pictures
+of two sets, 1.000 and 0.988, 4.2 of 13.6 MB; Whisper's encoder, 250 spoken digits, 1.000, 11 of 33 MB.
+
 Layout: https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.MatMulNBits
 """
 # pyright: reportUnknownMemberType=false
@@ -54,6 +59,9 @@ def quantise(model: onnx.ModelProto) -> None:
         elif node.op_type == "Gather" and _is_table(table := floats.get(node.input[0])):
             packed[table.name] = _rows(table.name, numpy_helper.to_array(table))
             nodes.extend(_lookup(node))
+        elif node.op_type == "Conv" and _is_dense(kernels := floats.get(node.input[1])):
+            packed[kernels.name] = _channels(kernels.name, numpy_helper.to_array(kernels))
+            nodes.extend(_convolution(node))
         else:
             nodes.append(node)
     used = {name for node in nodes for name in node.input}
@@ -72,6 +80,11 @@ def _is_matrix(tensor: TensorProto | None) -> TypeGuard[TensorProto]:
 
 def _is_table(tensor: TensorProto | None) -> TypeGuard[TensorProto]:
     return _is_matrix(tensor) and tensor.dims[0] > TABLE_ROWS
+
+
+def _is_dense(tensor: TensorProto | None) -> TypeGuard[TensorProto]:
+    """Kernels (out, in, ...) that each read more than one channel."""
+    return tensor is not None and len(tensor.dims) > 2 and tensor.dims[1] > 1
 
 
 def _product(node: NodeProto, weight: TensorProto) -> NodeProto:
@@ -118,6 +131,26 @@ def _rows(name: str, table: Floats) -> list[TensorProto]:
     return [
         numpy_helper.from_array(np.rint(table / scale).astype(np.int8), f"{name}.int8"),
         numpy_helper.from_array(scale, f"{name}.scale"),
+    ]
+
+
+def _convolution(node: NodeProto) -> list[NodeProto]:
+    kernels = node.input[1]
+    restored = f"{node.output[0]}.kernels"
+    unpacked = helper.make_node("DequantizeLinear", [f"{kernels}.int8", f"{kernels}.scale"], [restored], axis=0)
+    convolution = NodeProto()
+    convolution.CopyFrom(node)
+    convolution.input[1] = restored
+    return [unpacked, convolution]
+
+
+def _channels(name: str, kernels: Floats) -> list[TensorProto]:
+    """(out, in, ...) float -> signed bytes of the same shape and scales (out,)."""
+    scale = _scale(kernels.reshape(len(kernels), -1))
+    steps = kernels / scale.reshape(-1, *[1] * (kernels.ndim - 1))
+    return [
+        numpy_helper.from_array(np.rint(steps).astype(np.int8), f"{name}.int8"),
+        numpy_helper.from_array(scale[:, 0], f"{name}.scale"),
     ]
 
 
