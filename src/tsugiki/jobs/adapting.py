@@ -140,7 +140,7 @@ class Phases:
         """The dear part of the phase of that name: `features` (rows, dim) tell which rows must share a fold."""
         self._progress.phase("audit", 0.0)
         with self._watch.measure("audit_ms"):
-            return auditing.neighbours(features, self._progress)
+            return auditing.neighbours(features, self._project, self._progress)
 
     def cut(self, rows: Sequence[LabelledSample], near: Neighbours) -> Snapshot:
         several = self._project.task == "multi_label"

@@ -25,9 +25,9 @@ LENGTH_ROWS = 1_000  # tokenised between two looks at whether to stop: some 40 m
 QUARANTINE_PART = 0.2  # of a label's samples at most, the surest first: a policy must not starve a label
 
 
-def neighbours(features: Floats, progress: JobProgress) -> Neighbours:
+def neighbours(features: Floats, project: Project, progress: JobProgress) -> Neighbours:
     """The dear part of the audit, before the folds: near-duplicates may not be separated by them."""
-    return search(features, lambda done: progress.phase("audit", done))
+    return search(features, project.modality, lambda done: progress.phase("audit", done))
 
 
 def report(

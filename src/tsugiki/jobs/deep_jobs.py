@@ -173,7 +173,7 @@ class DeepJobs:
         snapshot, features = self._snapshot(job), phases.features(rows)
         fitted = phases.train(plan.chosen, phases.data(plan, snapshot, rows, features))
         # Now, while all samples of the snapshot are there. Who is near whom was told when the folds were cut.
-        near = search(features, lambda done: job.progress.check())
+        near = search(features, job.project.modality, lambda done: job.progress.check())
         found = phases.findings(rows, snapshot, near, fitted)
         self._unfinished.keep_fitted(job.project.id, fitted, found, job.adaptation.id, job.progress.attempt)
 

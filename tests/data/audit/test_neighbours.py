@@ -79,7 +79,7 @@ def test_rows_that_are_not_numbers_or_all_alike_are_near_nobody() -> None:
 def test_the_search_says_how_far_it_is_and_stops_when_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(neighbours, "BLOCK_ELEMENTS", 1_200)  # ten rows of 120
     told: list[float] = []
-    search(clean().features, told.append)
+    search(clean().features, "text", told.append)
     assert told == sorted(told) and len(told) == 12 and told[-1] == 1.0
 
     def stop(done: float) -> None:
@@ -87,4 +87,15 @@ def test_the_search_says_how_far_it_is_and_stops_when_told(monkeypatch: pytest.M
             raise Cancelled("enough")
 
     with pytest.raises(Cancelled):
-        search(clean().features, stop)
+        search(clean().features, "text", stop)
+
+
+def test_pictures_are_the_same_farther_apart_than_texts() -> None:
+    data = clean().features
+    beside = data[:1] + 0.1 * np.random.default_rng(0).standard_normal(data[:1].shape)
+    features = np.concatenate([data, beside.astype(np.float32)])
+    of = {modality: search(features, modality) for modality in neighbours.LIKENESS}
+    cosine = of["text"].cosines[-1, 0]
+    assert neighbours.LIKENESS["image"].nearly_same < cosine < neighbours.LIKENESS["text"].nearly_same
+    assert len(of["text"].nearly_same()) == 0
+    assert of["image"].nearly_same().tolist() == [[0, len(data)]]

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from tsugiki.domain import Ints
 
 RARE_PART = 0.1  # of an equal share of the rows; cleanlab's Datalab warns at the same
-ALIKE = 0.9  # centred cosine of texts that say one thing in other words, as read off clinc150 and hwu64
 THIN_PART = (
     0.5  # of a label's rows are different ones; so few in 1 to 2 % of clinc150's labels, the most repetitive set
 )
@@ -28,7 +27,7 @@ def balance(targets: Ints, labels: int, near: Neighbours) -> Iterator[Finding]:
     share = len(targets) / max(labels, 1)
     for label in np.flatnonzero(counts < RARE_PART * share).tolist():
         yield Finding("label_rare", label=label, detail=f"{counts[label]} samples, where an equal share is {share:.0f}")
-    pairs = near.pairs(ALIKE)
+    pairs = near.alike()
     within = pairs[targets[pairs[:, 0]] == targets[pairs[:, 1]]]
     first = components(len(targets), within)
     different = np.bincount(targets[np.unique(first)], minlength=labels)

@@ -15,10 +15,6 @@ if TYPE_CHECKING:
     from tsugiki.data.audit.neighbours import Neighbours
     from tsugiki.domain import Ints
 
-# Centred cosine. Pairs above, on clinc150, hwu64 and cr, differ in a word or two, of one label (all but one of 526);
-# from 0.95 down they begin to differ in what decides ("two hours", "one hour").
-NEAR = 0.97
-
 
 def components(rows: int, pairs: Ints) -> Ints:
     """The lowest row (rows,) that each is joined to by pairs (pairs, 2), whatever their order."""
@@ -45,7 +41,7 @@ def fold_groups(groups: Sequence[str], targets: Ints, near: Neighbours) -> list[
     fold, or make one group of more than a fold's share of the rows.
     """
     names, group_of_row = np.unique(np.asarray(groups, np.str_), return_inverse=True)
-    joined = components(len(names), group_of_row[near.pairs(NEAR)])[group_of_row]
+    joined = components(len(names), group_of_row[near.nearly_same()])[group_of_row]
     heavy = np.bincount(joined, minlength=len(names)) > max(len(groups) // MAX_FOLDS, 1)
     apart = heavy[joined] | _starved(group_of_row, joined, targets)[targets]
     split = np.zeros(len(names), np.bool_)

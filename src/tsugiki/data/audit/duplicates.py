@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tsugiki.data.audit.clusters import NEAR, components
+from tsugiki.data.audit.clusters import components
 from tsugiki.data.audit.finding import Finding
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ MOST_EVIDENCE = 10  # ids listed of one finding
 def duplicates(groups: Sequence[str], targets: Ints, folds: Ints, near: Neighbours) -> Iterator[Finding]:
     """`groups` are equal for inputs that differ in case and white space only. Rows are oldest first."""
     _, group_of_row = np.unique(np.asarray(groups, np.str_), return_inverse=True)
-    pairs = near.pairs(NEAR)
+    pairs = near.nearly_same()
     apart = pairs[group_of_row[pairs[:, 0]] != group_of_row[pairs[:, 1]]]
     yield from _repeats(group_of_row, targets, apart)
     yield from _contradictions(group_of_row, targets, apart)
