@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(shell cat pyproject.toml service/requirements.txt tests/requirements.txt Makefile 2>/dev/null | cksum | cut -d' ' -f1)
 
-.PHONY: setup serve demo check test bench bench-serving clean
+.PHONY: setup serve demo check test fuzz bench bench-serving clean
 setup: $(STAMP)
 
 $(STAMP):
@@ -30,6 +30,9 @@ check: setup
 
 test: setup
 	$(BIN)/pytest
+
+fuzz: setup
+	$(BIN)/python -m tests.fuzz $(FUZZ)
 
 bench: setup
 	$(BIN)/python -m tests.bench
