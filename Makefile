@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(shell cat pyproject.toml service/requirements.txt tests/requirements.txt Makefile 2>/dev/null | cksum | cut -d' ' -f1)
 
-.PHONY: setup serve demo check test fuzz bench bench-serving clean
+.PHONY: setup serve demo check settings test fuzz bench bench-serving clean
 setup: $(STAMP)
 
 $(STAMP):
@@ -27,6 +27,9 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports
+
+settings: setup
+	$(BIN)/python -m service.settings_table
 
 test: setup
 	$(BIN)/pytest

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import logging
-import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -23,9 +21,7 @@ from tsugiki.errors import TsugikiError
 BLOCKING_CALLS = 32  # most of them wait for the disk or for a fit, not for a core
 # BentoML's layers in front of the guard collect a span's attributes for every request, also where nobody takes spans
 # (0.13 ms of the event loop's time, of 0.84 in all), and keep a timer of 800 bytes until `timeout` has passed, however
-# soon the answer was. What waits for others here has limits of its own; so they are left out unless traces are wanted.
-UNTRACED = os.environ.get("OTEL_SDK_DISABLED") == "true"
-
+# soon the answer was. What waits for others here has limits and traces of its own; so the guard takes their place.
 api = create_api()
 
 
@@ -45,11 +41,11 @@ class App:
     """One worker: engine, fast lane and API together. BentoML's clients reach the two verbs under /bento."""
 
     def __init__(self) -> None:
-        write_log()
-        logging.getLogger("uvicorn.access").propagate = False  # nobody reads what it would put together
+        settings = read_settings()
+        write_log(settings.log_format)
         end_with_supervisor()
         try:
-            api.state.core = wire(read_settings())
+            api.state.core = wire(settings)
         except TsugikiError as error:
             raise SystemExit(f"tsugiki: {error.detail} {error.fix}") from error
 
@@ -115,4 +111,4 @@ class App:
 
 
 # BentoML types a middleware class by its instances, which no class fits.
-App.add_asgi_middleware(Guard, edge=edge_of(api), core=core, foremost=UNTRACED)  # pyright: ignore[reportArgumentType]
+App.add_asgi_middleware(Guard, edge=edge_of(api), core=core, foremost=True)  # pyright: ignore[reportArgumentType]

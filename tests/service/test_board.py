@@ -46,7 +46,7 @@ def rows(page: bytes) -> dict[str, float]:
 def test_heads_come_once_and_samples_say_whose_they_are() -> None:
     first = "# HELP x an x\n# TYPE x counter\nx 1.0\n"
     second = '# HELP x an x\n# TYPE x counter\nx 2.0\n# HELP y a y\n# TYPE y gauge\ny{a="b {c} d"} 3.0\n'
-    assert merged([(1, first), (2, second)]).splitlines() == [
+    assert merged([("1", first), ("2", second)]).splitlines() == [
         *("# HELP x an x", "# TYPE x counter", 'x{worker="1"} 1.0', 'x{worker="2"} 2.0'),
         *("# HELP y a y", "# TYPE y gauge", 'y{worker="2",a="b {c} d"} 3.0'),
     ]

@@ -61,7 +61,7 @@ def test_what_the_makefile_and_the_bento_name_exists() -> None:
     for path in re.findall(r"-r (\S+)", makefile):
         assert (ROOT / path).is_file(), path
     modules = re.findall(r"\$\(BIN\)/python -m (service[\w.]*)", makefile)
-    assert set(modules) == {"service", "service.demo"}
+    assert set(modules) == {"service", "service.demo", "service.settings_table"}
     for module in modules:
         path = ROOT / module.replace(".", "/")
         assert path.with_suffix(".py").is_file() or (path / "__main__.py").is_file(), module

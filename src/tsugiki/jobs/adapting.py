@@ -18,6 +18,7 @@ from tsugiki.jobs.deep_lane import DEEP
 from tsugiki.jobs.labelling import combinations_of, learnable, learnt_combinations, rarest
 from tsugiki.jobs.naming import Names
 from tsugiki.jobs.profiling import named_labels, profile_of, spread, with_closeness, with_lengths
+from tsugiki.observed import UNTRACED
 from tsugiki.training.blending import hears_names
 from tsugiki.training.hyperparameters import tuned
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
         Rates,
     )
     from tsugiki.jobs.progress import JobProgress, Stopwatch
+    from tsugiki.observed import Tracing
     from tsugiki.ports import Backbone, Embedder, Method
     from tsugiki.storage.adaptations import Adaptations
     from tsugiki.storage.features import Features
@@ -94,6 +96,7 @@ class Tools:
     trains: bool = False
     names: Names = field(default_factory=Names)
     rates: Callable[[str], Rates] | None = None  # of a backbone, which is loaded
+    tracing: Tracing = UNTRACED
 
 
 class Phases:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, assert_never, get_args
 
 from tsugiki.data.audit import search
@@ -14,11 +14,13 @@ from tsugiki.jobs.attempts import PAUSES_S, Stopped
 from tsugiki.jobs.ledger import Ledger
 from tsugiki.jobs.progress import Stopwatch
 from tsugiki.jobs.publishing import Publishing, Worth
+from tsugiki.observed import NOBODY
 
 if TYPE_CHECKING:
     from tsugiki.domain import Adaptation, Json, Project, Snapshot
     from tsugiki.jobs.adapting import Stores, Tools
     from tsugiki.jobs.progress import JobProgress
+    from tsugiki.observed import JobEnd
     from tsugiki.storage.projects import Projects
     from tsugiki.storage.samples import LabelledSample
     from tsugiki.storage.unfinished import Unfinished
@@ -39,12 +41,12 @@ class _Job:
     project: Project
     adaptation: Adaptation
     progress: JobProgress
-    watch: Stopwatch = field(default_factory=Stopwatch)
+    watch: Stopwatch
     before: Json | None = None  # what the steps done in former processes took
 
 
 class DeepJobs:
-    """`on_end` hears of each outcome (status, method). What an ended process was at is begun again.
+    """`on_end` hears of each outcome. What an ended process was at is begun again.
 
     A step is entered by what is stored: features slice by slice, the snapshot once it was cut, the graft once it was
     trained. So a kill costs at most the step that ran, of embedding a slice.
@@ -57,7 +59,7 @@ class DeepJobs:
         projects: Projects,
         tools: Tools,
         *,
-        on_end: Callable[[str, str], None],
+        on_end: Callable[[JobEnd], None],
         pauses_s: Sequence[float] = PAUSES_S,
     ) -> None:
         self._stores = stores
@@ -73,7 +75,8 @@ class DeepJobs:
         with self._changed:
             self._running += 1
         try:
-            self._run(project_id, adaptation_id, step)
+            with self._tools.tracing.job("adaptation", adaptation_id, NOBODY):
+                self._run(project_id, adaptation_id, step)
         finally:
             with self._changed:
                 self._running -= 1
@@ -95,7 +98,7 @@ class DeepJobs:
         progress = self._begin(adaptation)
         if progress is None:
             return
-        job = _Job(project, adaptation, progress)
+        job = _Job(project, adaptation, progress, Stopwatch(self._tools.tracing))
         for name in get_args(StepName):
             ran: list[StepName] = []
 
@@ -185,7 +188,7 @@ class DeepJobs:
         snapshot = self._snapshot(job)
         worth = Worth(publishing.evaluate(snapshot, fitted), found)
         version = publishing.publish(snapshot, phases.rows(), fitted, worth)
-        self._ledger.succeeded(job.adaptation, version, job.watch.timings)
+        self._ledger.succeeded(job.adaptation, version, job.watch.timings, promoted=publishing.promoted)
 
     def _snapshot(self, job: _Job) -> Snapshot:
         snapshot = self._unfinished.snapshot(job.project.id, job.adaptation.id)

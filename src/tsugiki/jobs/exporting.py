@@ -86,6 +86,7 @@ class Exporting:
     """Runs exports one at a time: each holds a few copies of a model in memory.
 
     What a moment's trouble ends is tried again after each of `pauses_s`; what the closing interrupts is queued again.
+    `on_end` hears of each outcome (status, precision).
     """
 
     def __init__(
@@ -97,8 +98,10 @@ class Exporting:
         decoder: Decoder,
         stage: Path,
         pauses_s: Sequence[float] = PAUSES_S,
+        on_end: Callable[[str, str], None] = lambda status, precision: None,
     ) -> None:
         self._stores = stores
+        self._on_end = on_end
         self._loaded_of = loaded_of
         self._answers = answers
         self._build = build
@@ -190,6 +193,7 @@ class Exporting:
         )
         sha256 = stores.blobs.put_file(project.id, zipped)
         stores.exports.finish(export.id, built.bytes, sha256, built.certificate, built.latency)
+        self._on_end("succeeded", export.precision)
 
     def _contents(self, project: Project, samples: Sequence[LabelledSample]) -> list[Content]:
         """Of some of them; of large files of fewer."""
@@ -228,6 +232,8 @@ class Exporting:
             self._stores.blobs.delete_owner(project.id)
         except Conflict:
             log.info("export %s had ended already", export.id)
+        else:
+            self._on_end("failed", export.precision)
 
 
 def _spoken(project: Project, version: Version) -> list[str]:

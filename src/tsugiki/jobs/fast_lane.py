@@ -17,15 +17,17 @@ from tsugiki.jobs.ledger import Ledger
 from tsugiki.jobs.profiling import named_labels, profile_of, remembered
 from tsugiki.jobs.progress import Stopwatch
 from tsugiki.jobs.publishing import Publishing, Worth
+from tsugiki.observed import ORIGIN
 
 if TYPE_CHECKING:
     from tsugiki.domain import Adaptation, Json, Plan, Project, Task
+    from tsugiki.observed import JobEnd
 
 log = logging.getLogger(__name__)
 
 
 class FastLane:
-    """Runs adaptations, one a tenant at a time; `on_end` hears of each outcome (status, method).
+    """Runs adaptations, one a tenant at a time; `on_end` hears of each outcome.
 
     What a moment's trouble ends is tried again after each of `pauses_s`; what the closing interrupts is queued again.
     """
@@ -36,7 +38,7 @@ class FastLane:
         tools: Tools,
         *,
         workers: int,
-        on_end: Callable[[str, str], None],
+        on_end: Callable[[JobEnd], None],
         pauses_s: Sequence[float] = PAUSES_S,
     ) -> None:
         self._stores = stores
@@ -72,7 +74,13 @@ class FastLane:
 
     def submit(self, project: Project, adaptation: Adaptation) -> Future[None]:
         """Done when the adaptation has ended or, at shutdown, has been left for the next start."""
-        return self._lane.submit(project.tenant_id, lambda: self._run(project, adaptation))
+        asked = ORIGIN.get()
+
+        def run() -> float | None:
+            with self._tools.tracing.job("adaptation", adaptation.id, asked):
+                return self._run(project, adaptation)
+
+        return self._lane.submit(project.tenant_id, run)
 
     def close(self) -> None:
         self._ledger.close()
@@ -90,7 +98,7 @@ class FastLane:
         progress = self._ledger.begin(adaptation)
         if progress is None:
             return None
-        watch = Stopwatch()
+        watch = Stopwatch(self._tools.tracing)
         phases = Phases(self._stores, self._tools, project, adaptation, progress, watch)
         try:
             rows = phases.rows()
@@ -113,5 +121,5 @@ class FastLane:
             version = publishing.publish(snapshot, rows, fitted, worth, phases.follow_up(plan))
         except Exception as error:
             return self._ledger.failed(adaptation, progress.attempt, error, watch.timings)
-        self._ledger.succeeded(adaptation, version, watch.timings)
+        self._ledger.succeeded(adaptation, version, watch.timings, promoted=publishing.promoted)
         return None

@@ -11,6 +11,7 @@ from tsugiki.jobs.attempts import MAX_ATTEMPTS, PAUSES_S, TROUBLE, Stopped, out_
 from tsugiki.jobs.memory import free_bytes
 from tsugiki.jobs.progress import JobProgress
 from tsugiki.jobs.recorder import Recorder
+from tsugiki.observed import JobEnd
 
 if TYPE_CHECKING:
     from tsugiki.domain import Adaptation, Json, Version
@@ -20,10 +21,10 @@ log = logging.getLogger(__name__)
 
 
 class Ledger:
-    """`on_end` hears of each outcome (status, method). What a moment's trouble ends is tried again after a pause."""
+    """`on_end` hears of each outcome. What a moment's trouble ends is tried again after a pause."""
 
     def __init__(
-        self, adaptations: Adaptations, on_end: Callable[[str, str], None], pauses_s: Sequence[float] = PAUSES_S
+        self, adaptations: Adaptations, on_end: Callable[[JobEnd], None], pauses_s: Sequence[float] = PAUSES_S
     ) -> None:
         self._adaptations = adaptations
         self._on_end = on_end
@@ -59,9 +60,9 @@ class Ledger:
             return None  # the recorder gives up only when it is closed
         return JobProgress(self._adaptations, adaptation.id, attempt, lambda: self._recorder.closed)
 
-    def succeeded(self, adaptation: Adaptation, version: Version, timings: Json) -> None:
+    def succeeded(self, adaptation: Adaptation, version: Version, timings: Json, *, promoted: bool) -> None:
         self._recorder.insist(lambda: self._adaptations.set_timings(adaptation.id, timings))
-        self._on_end("succeeded", version.method)
+        self._on_end(JobEnd("succeeded", version.method, timings["total_ms"] / 1000, promoted))
 
     def failed(self, adaptation: Adaptation, attempt: int, error: Exception, timings: Json) -> float | None:
         """The seconds to wait before another attempt, None when there will be none in this process."""
@@ -72,7 +73,7 @@ class Ledger:
             log.warning("attempt %d at adaptation %s met trouble: %s", attempt, adaptation.id, cause.detail)
             return self._put_back(adaptation, attempt, f"{cause.detail}; it is tried again", counted=True)
         if cause is not None and (isinstance(cause, Cancelled) or cause.reason == "fenced"):
-            self._on_end("cancelled", "none")
+            self._on_end(JobEnd("cancelled"))
             return None
         if cause is None:
             log.error("adaptation %s failed", adaptation.id, exc_info=error)
@@ -91,7 +92,7 @@ class Ledger:
         try:
             self._recorder.insist(lambda: self._adaptations.put_back(adaptation.id, attempt, why, counted=counted))
         except Conflict:
-            self._on_end("cancelled", "none")
+            self._on_end(JobEnd("cancelled"))
             return None
         return self._pauses_s[attempt - 1] if counted else None
 
@@ -100,6 +101,6 @@ class Ledger:
         try:
             self._recorder.insist(lambda: self._adaptations.fail(adaptation.id, attempt, error.as_data(), timings))
         except Conflict:
-            self._on_end("cancelled", "none")  # or erased with its project, while it was failing
+            self._on_end(JobEnd("cancelled"))  # or erased with its project, while it was failing
         else:
-            self._on_end("failed", "none")
+            self._on_end(JobEnd("failed"))

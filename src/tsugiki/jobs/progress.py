@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 
 from tsugiki.errors import Cancelled
 from tsugiki.jobs.attempts import stopped
+from tsugiki.observed import UNTRACED
 
 if TYPE_CHECKING:
     from tsugiki.domain import Json, Phase
+    from tsugiki.observed import Tracing
     from tsugiki.storage.adaptations import Adaptations
 
 REPORT_EVERY_S = 0.25  # within a phase; a job must not spend its time writing how it goes
@@ -88,9 +90,10 @@ class JobProgress:
 
 
 class Stopwatch:
-    """Milliseconds by name, and in all."""
+    """Milliseconds by name, and in all; what is measured is a span of `tracing` too."""
 
-    def __init__(self) -> None:
+    def __init__(self, tracing: Tracing = UNTRACED) -> None:
+        self._tracing = tracing
         self._started = time.perf_counter()
         self._measured: Json = {}
 
@@ -99,7 +102,8 @@ class Stopwatch:
         """Adds up where a name is measured twice."""
         started = time.perf_counter()
         try:
-            yield
+            with self._tracing.span(name.removesuffix("_ms")):
+                yield
         finally:
             self._measured[name] = self._measured.get(name, 0.0) + _ms_since(started)
 

@@ -61,6 +61,12 @@ class Publishing:
         self._progress = progress
         self._wish = Wish.read(adaptation.request)
         self._watch = watch
+        self._promoted = False
+
+    @property
+    def promoted(self) -> bool:
+        """Whether what was published last went live."""
+        return self._promoted
 
     def evaluate(self, snapshot: Snapshot, fitted: Fitted) -> Json:
         """The report of what was answered held out; of nothing but emptiness where nothing was."""
@@ -116,6 +122,7 @@ class Publishing:
         held_out = {snapshot.sample_ids[row]: one for row, one in zip(rows, _answers(fitted.held_out), strict=True)}
         labels = fitted.graft.head.labels
         decision = self._gate(live, fitted.graft.method, _history(snapshot, labels, held_out), groups)
+        self._promoted = decision.promoted
         self._progress.phase("promote", 0.0)
         new = NewVersion(
             graft=fitted.graft,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -14,9 +13,10 @@ from math import ceil
 from typing import TYPE_CHECKING, TypeAlias
 
 from tsugiki.errors import Overloaded, TsugikiError, Unavailable
+from tsugiki.observed import Pass, working_for
 from tsugiki.runtime.mending import EngineLost
 from tsugiki.runtime.priority import stand_back
-from tsugiki.runtime.queueing import FairQueue, Replies, Row, Ticket
+from tsugiki.runtime.queueing import FairQueue, Replies, Row, Ticket, owner_of, padded, waiters_of
 
 if TYPE_CHECKING:
     from tsugiki.domain import Floats, InputRow, Prepared
@@ -28,7 +28,6 @@ log = logging.getLogger(__name__)
 BULK_TURN = 8
 FULL = 0.5  # of the budget: smaller passes say little of what the engine can do
 SMOOTHING = 0.1  # of each full pass in the pace: ten passes, some tenths of a second, until a change is seen
-MOST = 0.5  # of a pass's tokens: a tenant with more of it owns the pass, and another's row need not wait for its end
 
 
 class Lane(IntEnum):
@@ -71,11 +70,23 @@ class Batcher:
     - Rows whose caller has left, or whose deadline made it leave, are skipped.
     - If a pass fails it is halved until only the poison row fails; if the engine is lost, all of it fails.
 
+    `on_pass` hears of each pass, once its replies are out, by the backbone's `name`.
     `submit` may be called from any thread. Each row carries its immutable route; nothing else says whose it is.
     """
 
-    def __init__(self, work: Work, *, workers: int, limits: Limits, express: bool = True) -> None:
+    def __init__(
+        self,
+        work: Work,
+        *,
+        workers: int,
+        limits: Limits,
+        express: bool = True,
+        name: str = "",
+        on_pass: Callable[[Pass], None] | None = None,
+    ) -> None:
         self._work_on = work
+        self._name = name
+        self._on_pass = on_pass
         self._limits = limits
         self._lanes = {lane: FairQueue() for lane in Lane}
         self._bulk_running = 0
@@ -164,11 +175,11 @@ class Batcher:
             started = time.perf_counter()
             whole = False
             try:
-                whole = self._run(batch.rows)
+                whole = self._run(batch.lane, batch.rows)
             finally:
                 with self._lock:
-                    if whole and batch.tokens >= FULL * self._limits.batch_tokens:
-                        self._measure(batch.tokens / (time.perf_counter() - started))
+                    if whole and padded(batch.rows) >= FULL * self._limits.batch_tokens:
+                        self._measure(padded(batch.rows) / (time.perf_counter() - started))
                     self._owners.pop(worker, None)
                     if batch.lane is Lane.BULK:
                         self._bulk_running -= 1
@@ -176,7 +187,7 @@ class Batcher:
 
     def _serve_express(self) -> None:
         while (batch := self._await(self._cue, self._next_express, None)) is not None:
-            self._run(batch.rows)
+            self._run(batch.lane, batch.rows)
 
     def _await(
         self, condition: threading.Condition, next_batch: Callable[[], _Batch | None], worker: int | None
@@ -189,7 +200,7 @@ class Batcher:
                     return None
                 condition.wait()
             if worker is not None:
-                self._owners[worker] = batch.owner
+                self._owners[worker] = owner_of(batch.rows)
                 if self._owned:
                     self._cue.notify()
             return batch
@@ -234,46 +245,44 @@ class Batcher:
         rows = self._lanes[Lane.INTERACTIVE].take(0)
         return _Batch(Lane.INTERACTIVE, rows) if rows else None
 
-    def _run(self, batch: Sequence[Row]) -> bool:
+    def _run(self, lane: Lane, batch: Sequence[Row]) -> bool:
         """Whether the pass went through whole."""
+        began = time.perf_counter()
         try:
             replies, engine_s = self._work_on([row.prepared.row for row in batch], [row.ticket.route for row in batch])
         except EngineLost as lost:
             for row in batch:
                 row.ticket.deliver(row.index, lost, 0.0)
+            self._tell(lane, batch, began, failed=True)
             return False
         except Exception:
             # Whatever else a pass raises belongs to some row of it: halve until that row stands alone.
+            self._tell(lane, batch, began, failed=True)
             if len(batch) == 1:
-                log.exception("a pass failed on a single row")
+                with working_for(batch[0].ticket.origin):
+                    log.exception("a pass failed on a single row")
                 batch[0].ticket.deliver(batch[0].index, Unavailable("the engine failed on this row"), 0.0)
                 return False
         else:
             for row, reply in zip(batch, replies, strict=True):
                 row.ticket.deliver(row.index, reply, engine_s / len(batch))
+            self._tell(lane, batch, began, failed=False)
             return True
         log.warning("a pass of %d rows failed and is halved", len(batch))
         middle = len(batch) // 2
-        self._run(batch[:middle])
-        self._run(batch[middle:])
+        self._run(lane, batch[:middle])
+        self._run(lane, batch[middle:])
         return False
+
+    def _tell(self, lane: Lane, batch: Sequence[Row], began: float, *, failed: bool) -> None:
+        if self._on_pass is None:
+            return
+        told = "interactive" if lane is Lane.INTERACTIVE else "bulk"
+        ended = time.perf_counter()
+        self._on_pass(Pass(self._name, told, waiters_of(batch), padded(batch), began, ended, failed))
 
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
     lane: Lane
-    rows: list[Row]
-
-    @property
-    def tokens(self) -> int:
-        """With padding."""
-        return len(self.rows) * max(row.size for row in self.rows)
-
-    @property
-    def owner(self) -> str | None:
-        """The tenant with most of the pass, if one has."""
-        tokens = Counter[str]()
-        for row in self.rows:
-            tokens[row.ticket.tenant_id] += row.size
-        tenant_id, most = tokens.most_common(1)[0]
-        return tenant_id if most > MOST * tokens.total() else None
+    rows: Sequence[Row]

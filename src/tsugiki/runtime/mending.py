@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tsugiki.errors import Unavailable
+from tsugiki.observed import OURS
 from tsugiki.runtime.engines.probe import MIN_COSINE, min_cosine
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ class MendedEngine:
                 for modules in tuple(self._prepared):
                     engine.prepare(modules)
             except Exception:
-                log.exception("the engine cannot be made")
+                log.exception("the engine cannot be made", extra=OURS)
             else:
                 if self._answers_as_ever(engine):
                     self._engine = engine

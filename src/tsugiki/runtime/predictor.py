@@ -16,6 +16,7 @@ from tsugiki.data.files import file_bytes, told_at
 from tsugiki.data.text import clean_text
 from tsugiki.domain import Prediction
 from tsugiki.errors import Invalid, Issue, TsugikiError, Unavailable
+from tsugiki.observed import UNTRACED
 from tsugiki.runtime.batcher import Lane
 from tsugiki.runtime.directory import Target
 from tsugiki.runtime.heads import StaleSlot
@@ -24,6 +25,7 @@ from tsugiki.runtime.route import Route
 
 if TYPE_CHECKING:
     from tsugiki.domain import Content, Floats, Prepared, Project, Version
+    from tsugiki.observed import Tracing
     from tsugiki.ports import Truncate
     from tsugiki.runtime.directory import Directory, Selector
     from tsugiki.runtime.queueing import Replies
@@ -62,11 +64,13 @@ class Predictor:
         backbones: ServedBackbones,
         *,
         deadline_s: float = DEADLINE_S,
+        tracing: Tracing = UNTRACED,
     ) -> None:
         self._directory = directory
         self._residency = residency
         self._backbones = backbones
         self._deadline_s = deadline_s
+        self._tracing = tracing
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="reading")
 
     async def predict(
@@ -108,18 +112,15 @@ class Predictor:
         target, load_s = self._directory.remembered(tenant_id, ref, selector), 0.0
         if target is None:
             started = time.perf_counter()
-            target = await asyncio.to_thread(self._find, tenant_id, ref, selector)
+            with self._tracing.span("find"):
+                target = await asyncio.to_thread(self._find, tenant_id, ref, selector)
             load_s = time.perf_counter() - started
         served = self._backbones.ready_of(target.version)
         if served is None:
             served = await asyncio.to_thread(self._backbones.of, target.version)
         served.batcher.check(tenant_id, len(inputs), Lane.INTERACTIVE)
-        if served.backbone.modality == "text" and _characters(inputs) <= INLINE_CHARS:
-            rows = _prepare(served, inputs, truncate)
-        else:
-            # Of its own threads for files: those who wait for a decoder keep nobody else from a thread.
-            readers = None if served.backbone.modality == "text" else self._readers
-            rows = await asyncio.get_running_loop().run_in_executor(readers, _prepare, served, inputs, truncate)
+        with self._tracing.span("prepare", inputs=len(inputs)):
+            rows = await self._prepared(served, inputs, truncate)
         good = [row for row in rows if not isinstance(row, TsugikiError)]
         answered = await self._replies(served, target, good)
         classes = len(target.version.labels)
@@ -128,6 +129,15 @@ class Predictor:
         else:
             found = await asyncio.to_thread(_finish, target, rows, answered, top_k)
         return Answered(target, found, answered.engine_s, load_s)
+
+    async def _prepared(
+        self, served: Served, inputs: Sequence[object], truncate: Truncate
+    ) -> list[Prepared | TsugikiError]:
+        if served.backbone.modality == "text" and _characters(inputs) <= INLINE_CHARS:
+            return _prepare(served, inputs, truncate)
+        # Of its own threads for files: those who wait for a decoder keep nobody else from a thread.
+        readers = None if served.backbone.modality == "text" else self._readers
+        return await asyncio.get_running_loop().run_in_executor(readers, _prepare, served, inputs, truncate)
 
     def _find(self, tenant_id: str, ref: str, selector: Selector) -> Target:
         """What is asked, with its graft in memory: one way to a thread for both. Who asks takes its own lease."""

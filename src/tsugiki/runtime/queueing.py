@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import heapq
 import threading
-from collections import deque
+import time
+from collections import Counter, deque
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from tsugiki.observed import ORIGIN, Origin, Waiter
 from tsugiki.runtime.route import OwnNetwork
 
 if TYPE_CHECKING:
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
     from tsugiki.errors import TsugikiError
     from tsugiki.runtime.route import Kin, Route
 
+MOST = 0.5  # of a pass's tokens: a tenant with more of it owns the pass, and another's row need not wait for its end
 STRETCH = 1.5  # a pass takes rows of up to this times one another's length: then padding stays under a third of it
 
 
@@ -29,7 +33,10 @@ class Replies:
 
 @dataclass(slots=True, eq=False)
 class Ticket:
-    """One caller's rows: replies are gathered here until none is missing. Several workers may deliver at once."""
+    """One caller's rows: replies are gathered here until none is missing. Several workers may deliver at once.
+
+    `queued` is of the performance counter, in seconds.
+    """
 
     tenant_id: str
     route: Route | None
@@ -38,6 +45,8 @@ class Ticket:
     engine_s: float = 0.0
     future: Future[Replies] = field(default_factory=Future[Replies])
     lock: threading.Lock = field(default_factory=threading.Lock)
+    origin: Origin = field(default_factory=ORIGIN.get)
+    queued: float = field(default_factory=time.perf_counter)
 
     def deliver(self, index: int, reply: Floats | TsugikiError, engine_s: float) -> None:
         """`engine_s` is the row's share of its pass."""
@@ -61,6 +70,25 @@ class Row:
     def size(self) -> int:
         """In tokens."""
         return self.prepared.size
+
+
+def padded(rows: Sequence[Row]) -> int:
+    """Tokens of a pass of them."""
+    return len(rows) * max(row.size for row in rows)
+
+
+def owner_of(rows: Sequence[Row]) -> str | None:
+    """The tenant with most of their tokens, if one has."""
+    tokens = Counter[str]()
+    for row in rows:
+        tokens[row.ticket.tenant_id] += row.size
+    tenant_id, most = tokens.most_common(1)[0]
+    return tenant_id if most > MOST * tokens.total() else None
+
+
+def waiters_of(rows: Sequence[Row]) -> tuple[Waiter, ...]:
+    tickets = Counter(row.ticket for row in rows)
+    return tuple(Waiter(ticket.origin, count, ticket.queued) for ticket, count in tickets.items())
 
 
 class FairQueue:

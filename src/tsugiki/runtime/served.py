@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from tsugiki.backbones.loaded import Loaded
     from tsugiki.domain import Content, Floats, Version, WeightsDelta
+    from tsugiki.observed import Pass
     from tsugiki.ports import Backbone, Engine
 
 
@@ -58,7 +59,7 @@ class Engines:
 
 
 class ServedBackbones:
-    """`names` may be served; nothing is loaded before the first `get`. Thread-safe."""
+    """`names` may be served; nothing is loaded before the first `get`. `on_pass` hears of each pass. Thread-safe."""
 
     def __init__(
         self,
@@ -69,12 +70,14 @@ class ServedBackbones:
         workers: int,
         limits: Limits,
         budget: Weight,
+        on_pass: Callable[[Pass], None] | None = None,
     ) -> None:
         self.names = tuple(names)
         self._files = Once(load)
         self._workers = workers
         self._limits = limits
         self._budget = budget
+        self._on_pass = on_pass
         self._served: Once[str, Served] = Once(lambda name: self._serve(name, engines.preferred))
         self._plain: Once[str, Served] = Once(lambda name: self._serve(name, engines.plain))
 
@@ -168,5 +171,6 @@ class ServedBackbones:
             own_network,
         )
         limits = replace(self._limits, batch_tokens=max(self._limits.batch_tokens, engine.pass_tokens))
-        batcher = Batcher(Network(engine, banks).run, workers=self._workers, limits=limits)
+        run = Network(engine, banks).run
+        batcher = Batcher(run, workers=self._workers, limits=limits, name=name, on_pass=self._on_pass)
         return Served(loaded, engine, batcher, banks)

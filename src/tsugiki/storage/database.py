@@ -9,7 +9,8 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import ExceptionContext, event
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
@@ -107,6 +108,15 @@ class Database:
         """
         with self._turn_taken(), _told_as_ours():
             return sqlite.empty_log(self._reader)
+
+    def watch_failures(self, told: Callable[[], None]) -> None:
+        """`told` is called for each statement that failed for the database's sake: away, locked, full, damaged."""
+
+        def hear(context: ExceptionContext) -> None:
+            if isinstance(context.sqlalchemy_exception, OperationalError | InterfaceError):
+                told()
+
+        event.listen(self._reader, "handle_error", hear)
 
     def close(self) -> None:
         self._reader.dispose()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from tsugiki.domain import EngineName
 from tsugiki.errors import Unavailable
+from tsugiki.observed import OURS
 from tsugiki.runtime.engines.probe import MIN_COSINE, min_cosine
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def _measured(candidates: Sequence[Candidate], probe: Sequence[InputRow]) -> Cho
         try:
             trials.append(_try(candidate.make(), probe, features))
         except Exception as error:  # an engine that cannot even be tried must not keep the others from serving
-            log.warning("engine %s could not be tried", candidate.name, exc_info=error)
+            log.warning("engine %s could not be tried", candidate.name, exc_info=error, extra=OURS)
             trials.append(Trial(candidate.name, refused=f"failed: {type(error).__name__}"))
     best = max((trial for trial in trials if trial.refused is None), key=lambda trial: trial.rows_per_s)
     chosen = best if best.rows_per_s > FASTER * trials[0].rows_per_s else trials[0]
