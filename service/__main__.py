@@ -1,9 +1,11 @@
-"""`python -m service`: serve with the settings of the environment."""
+"""`python -m service [backup FOLDER | restore FOLDER]`: serve, or keep safe, by the settings of the environment."""
 
 import fcntl
 import os
+import sys
 from pathlib import Path
 
+from service.backup import bring_back, save
 from service.launch import ENVIRONMENT, command
 from service.settings import Settings, read_settings
 from tsugiki.errors import TsugikiError
@@ -12,8 +14,21 @@ from tsugiki.storage.remote_files import RemoteFiles
 
 
 def main() -> None:
-    """Become the server process, so that signals and exit status are its own."""
     settings = read_settings()
+    match sys.argv[1:]:
+        case []:
+            _serve(settings)
+        case ["backup", folder]:
+            save(settings, Path(folder))
+        case ["restore", folder]:
+            _own(settings.root)
+            bring_back(settings, Path(folder))
+        case _:
+            raise SystemExit(__doc__)
+
+
+def _serve(settings: Settings) -> None:
+    """Become the server process, so that signals and exit status are its own."""
     _can_serve(settings)
     _own(settings.root)
     _reach(settings.blobs_url)

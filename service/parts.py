@@ -52,8 +52,7 @@ class Parts:
 
 def open_parts(settings: Settings, database: Database, owner: int, on_move: Callable[[str], None]) -> Parts:
     """As process `owner` uses them."""
-    # Local files are written by hand, because no library syncs the folder; what is elsewhere goes through fsspec.
-    blobs = Blobs(RemoteFiles(settings.blobs_url) if settings.blobs_url else LocalFiles(settings.root / "blobs"))
+    blobs = blobs_of(settings)
     return Parts(
         blobs=blobs,
         projects=Projects(database, blobs),
@@ -62,6 +61,11 @@ def open_parts(settings: Settings, database: Database, owner: int, on_move: Call
         adaptations=Adaptations(database, owner),
         registry=Registry(database, blobs, on_move),
     )
+
+
+def blobs_of(settings: Settings) -> Blobs:
+    """Local files are written by hand, because no library syncs the folder; what is elsewhere goes through fsspec."""
+    return Blobs(RemoteFiles(settings.blobs_url) if settings.blobs_url else LocalFiles(settings.root / "blobs"))
 
 
 def weight_of(settings: Settings) -> Weight:
