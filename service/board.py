@@ -27,22 +27,28 @@ class Board:
     and older by another, which reads as a restart. On a full disk the files grow old, and are told as they are.
     """
 
-    def __init__(self, folder: Path, presence: Presence, own: Callable[[], bytes]) -> None:
+    def __init__(self, folder: Path, presence: Presence, own: Callable[[], bytes], *, several: bool = True) -> None:
         self._folder = folder
         self._presence = presence
-        self._page = Page(folder, str(presence.number), own)
+        self._own = own
+        # To write them takes some ms each time: where no other worker could be asked, they are read when they are.
+        self._page = Page(folder, str(presence.number), own) if several else None
 
     def exposition(self) -> bytes:
         """The Prometheus text format."""
-        self._page.leave()
-        with self._presence.turn():
-            alive = [str(number) for number in sorted(self._presence.alive())]
+        if self._page is None:
+            pages = [(str(self._presence.number), self._own().decode())]
+        else:
+            self._page.leave()
+            with self._presence.turn():
+                pages = [(str(number), self._read(str(number))) for number in sorted(self._presence.alive())]
         if trainer_runs(self._folder):
-            alive.append(TRAINER)
-        return merged((name, self._read(name)) for name in alive).encode()
+            pages.append((TRAINER, self._read(TRAINER)))
+        return merged(pages).encode()
 
     def close(self) -> None:
-        self._page.close()
+        if self._page is not None:
+            self._page.close()
 
     def _read(self, name: str) -> str:
         try:

@@ -19,6 +19,7 @@ from tsugiki.observed import ORIGIN
 LogFormat = Literal["auto", "json", "text"]
 
 LOUD = {"tsugiki": logging.INFO, "service": logging.INFO, "bentoml": logging.INFO, "uvicorn.error": logging.WARNING}
+THEIRS = ("bentoml", "uvicorn", "circus")  # who bring handlers of their own
 MUTE = ("uvicorn.access",)  # nobody reads what it would put together
 MAX_CAUSES = 8
 PLAIN = (AssertionError, ImportError, MemoryError, OSError, SystemExit)  # they say what we or the system wrote
@@ -34,11 +35,11 @@ def write_log(form: LogFormat) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
-    for name in [
-        name for name in root.manager.loggerDict if name.partition(".")[0] in ("bentoml", "uvicorn", "circus")
-    ]:
+    for name in list(root.manager.loggerDict):
         log = logging.getLogger(name)
-        log.handlers, log.propagate = [], name not in MUTE
+        log.disabled = False  # BentoML's configuration silences all that are older, asyncio's among them
+        if name.partition(".")[0] in THEIRS:
+            log.handlers, log.propagate = [], name not in MUTE
     for name, level in LOUD.items():
         logging.getLogger(name).setLevel(level)
     dbos = logging.getLogger("dbos")  # it takes a handler of its own, later, unless it has one

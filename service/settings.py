@@ -40,7 +40,7 @@ class Settings(BaseSettings):
     log_format: LogFormat = Field(
         "auto", description="`json`, a line an object, or `text`; `auto` is text on a terminal, else json"
     )
-    log_requests: bool = Field(False, description="whether each request is a line of the log; /metrics counts them")
+    log_requests: bool = Field(False, description="whether each request is a line of the log; `/metrics` counts them")
     backbones: dict[str, Path] = Field(
         default_factory=dict[str, Path],
         description='more text networks: `{"name": "Hugging Face folder"}`',

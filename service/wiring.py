@@ -261,7 +261,7 @@ def wire(
         traces=traces,
         presence=presence,
         watcher=Watcher(database, forget, lambda: end("changes of other processes may be missed")) if shared else None,
-        board=Board(root / WORKERS, presence, metrics.exposition) if shared else None,
+        board=Board(root / WORKERS, presence, metrics.exposition, several=several) if shared else None,
         draining=threading.Event(),
     )
     metrics.add(gauges_of(core))

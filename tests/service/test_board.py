@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.board import Board, merged
+from service.board import TRAINER, Board, Page, merged
 from tsugiki.monitoring import Metrics
-from tsugiki.storage.presence import Presence
+from tsugiki.observed import JobEnd
+from tsugiki.storage.presence import Presence, one_at_a_time
 
 
 class Worker:
@@ -70,6 +71,20 @@ def test_a_worker_that_is_gone_is_told_of_no_more(pair: list[Worker], tmp_path: 
     third.close()
     (tmp_path / "3.prom").write_bytes(left)  # as one that is killed leaves it
     assert rows(pair[0].board.exposition()) == {}
+
+
+def test_the_trainer_is_told_of_while_it_runs_also_by_a_worker_alone(tmp_path: Path) -> None:
+    presence, metrics, trained = Presence(tmp_path), Metrics({}), Metrics({})
+    alone = Board(tmp_path, presence, metrics.exposition, several=False)
+    trained.adaptation(JobEnd("succeeded", "lora", 70.0, promoted=True))
+    page = Page(tmp_path, TRAINER, trained.exposition)
+    told = 'tsugiki_gate_total{worker="trainer",decision="promoted"} 1.0'
+    with one_at_a_time(tmp_path / TRAINER):
+        assert told in alone.exposition().decode() and not (tmp_path / "1.prom").exists()
+    assert told not in alone.exposition().decode()
+    page.close()
+    alone.close()
+    presence.close()
 
 
 def test_on_a_full_disk_the_page_stays_as_it_was_and_heals(

@@ -1,4 +1,4 @@
-"""What a service writes down of its callers: no text, no label, no key, no tenant."""
+"""What a service writes down of its callers: no text, no label, no key, and in metrics no tenant."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ def watched(make_home: Callable[[], Path], tiny_environment: dict[str, str]) -> 
     home = make_home()
     log = home / "service.log"
     environment = {**tiny_environment, "TSUGIKI_METRICS_TOKEN": TOKEN, "TSUGIKI_MAX_BODY_BYTES": "65536"}
+    environment["TSUGIKI_LOG_REQUESTS"] = "on"
     with serving(home, env=environment, log=log) as running, new_tenant(running) as tenant:
         path, once = f"/admin/v1/tenants/{tenant.id}/keys", {"Idempotency-Key": "k"}
         issued = good(tenant.operator.post(path, json={}, headers=once))
@@ -100,6 +101,15 @@ def test_no_log_line_holds_a_payload_or_a_key(busy: Watched) -> None:
         assert found_in(log, secret) == []
 
 
+def test_each_request_is_a_line_that_says_whose_it_is(busy: Watched) -> None:
+    reply = busy.tenant.http.post("/predict", json={"project": "none", "inputs": ["x"]})
+    lines = [json.loads(line) for line in busy.log.read_text().splitlines() if line.startswith("{")]
+    line = next(line for line in lines if line.get("request_id") == reply.headers["x-request-id"])
+    assert line["logger"] == "tsugiki.requests" and line["ms"] > 0
+    assert (line["method"], line["route"], line["status"]) == ("POST", "/predict", 404)
+    assert line["tenant"] == busy.tenant.id
+
+
 def test_the_scan_sees_what_is_written_down(busy: Watched) -> None:
     # The one secret that the log must hold, as the first start tells it there.
     assert "plain" in found_in(busy.log.read_text(), busy.secrets[-1])
@@ -120,6 +130,7 @@ def test_metrics_name_no_tenant_and_no_payload(busy: Watched) -> None:
         assert word not in reply.text, word
     assert 'tsugiki_prediction_rows_total{outcome="error"}' in reply.text
     assert 'route="/v1/projects/{p}"' in reply.text
+    assert 'tsugiki_refusals_total{code="json_invalid"}' in reply.text
 
 
 def test_with_a_scrape_token_no_key_opens_the_metrics(busy: Watched) -> None:
