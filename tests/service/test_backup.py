@@ -7,19 +7,22 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-import httpx
 import pytest
 
 from service.__main__ import main
-from tests.service.asking import SAMPLES, good
+from tests.service.asking import SAMPLES, Object
 from tests.service.in_process import InProcess, in_process
 
 QUESTIONS = ["refund the bill please", "where is my parcel", "rain"]
 
 
-def ask(service: InProcess, key: str, project: str, version: int) -> httpx.Response:
-    path = f"/v1/projects/{project}/predict?version={version}"
-    return service.http.post(path, json={"inputs": QUESTIONS, "top_k": 9}, headers={"Authorization": f"Bearer {key}"})
+def post(service: InProcess, key: str, path: str, body: Object) -> Object:
+    headers = {"Authorization": f"Bearer {key}"}
+    return service.http.post(path, json=body, headers=headers).raise_for_status().json()
+
+
+def get(service: InProcess, key: str, path: str) -> Object:
+    return service.http.get(path, headers={"Authorization": f"Bearer {key}"}).raise_for_status().json()
 
 
 def test_a_home_that_was_saved_while_it_learnt_answers_the_same_elsewhere(
@@ -39,7 +42,7 @@ def test_a_home_that_was_saved_while_it_learnt_answers_the_same_elsewhere(
                     "project": f"p{number % 3}",
                     "samples": [*SAMPLES, {"input": f"pay {number}", "label": "billing"}],
                 }
-                good(service.http.post("/adapt", json=body, headers={"Authorization": f"Bearer {key}"}))
+                post(service, key, "/adapt", body)
                 begun.set()
 
         writer = threading.Thread(target=learn)
@@ -53,16 +56,15 @@ def test_a_home_that_was_saved_while_it_learnt_answers_the_same_elsewhere(
         run(monkeypatch, again, "restore", folder)
         with in_process(again, {"tiny": tiny_folder}) as restored:
             assert not (again / "bootstrap-key").exists()
-            listed = good(restored.http.get("/v1/projects", headers={"Authorization": f"Bearer {key}"}))["data"]
             compared = 0
-            for project in listed:
-                path = f"/v1/projects/{project['id']}/versions"
-                headers = {"Authorization": f"Bearer {key}"}
-                for version in good(restored.http.get(path, headers=headers))["data"][-2:]:
-                    original = good(service.http.get(f"{path}/{version['version']}", headers=headers))
-                    assert original == version
-                    same = [ask(one, key, project["id"], version["version"]).json() for one in (service, restored)]
-                    assert same[0]["data"] == same[1]["data"]
+            for project in get(restored, key, "/v1/projects")["data"]:
+                path = f"/v1/projects/{project['id']}"
+                for version in get(restored, key, f"{path}/versions")["data"][-2:]:
+                    number = version["version"]
+                    assert get(service, key, f"{path}/versions/{number}") == version
+                    body = {"inputs": QUESTIONS, "top_k": 9}
+                    asked = [post(one, key, f"{path}/predict?version={number}", body) for one in (service, restored)]
+                    assert asked[0]["data"] == asked[1]["data"]
                     compared += 1
             assert compared
     (folder / "tsugiki.db").write_bytes((folder / "tsugiki.db").read_bytes()[:-1] + b"?")
