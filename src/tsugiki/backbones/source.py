@@ -12,7 +12,7 @@ from tsugiki.domain import Json, Modality
 from tsugiki.errors import Unavailable
 
 Pooling = Literal["mean", "cls"]
-NetworkKind = Literal["transformers", "efficientnet", "whisper"]  # a module of `networks` each
+NetworkKind = Literal["transformers", "efficientnet", "whisper", "ngrams"]  # a module of `networks` each
 
 WEIGHTS = "model.safetensors"  # the one weights format without code in it (invariant I9)
 TOKENIZER = "tokenizer.json"
@@ -29,8 +29,9 @@ class Source:
 
     `dim` is of what the network yields a token (position, place), `middle` the block whose yield is pooled beside the
     last one's (None: the last alone, as where there is but one block). `max_tokens` bounds a text, special tokens
-    counted; `prefix` is put before every text. `view` is how a picture is cut, `seconds` how long a sound may be.
-    `expected_sha256` pins the weights, None records whatever they are at start.
+    counted; `prefix` is put before every text, and `tokens` is the file that it is tokenised by (see tokens.py). `view`
+    is how a picture is cut, `seconds` how long a sound may be. `expected_sha256` pins the weights, None records
+    whatever they are at start.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Source:
     max_tokens: int = 0
     network: NetworkKind = "transformers"
     file: str = WEIGHTS
+    tokens: str = TOKENIZER
     middle: int | None = None
     pooling: Pooling = "mean"
     normalise: bool = True
@@ -72,7 +74,7 @@ class Source:
 
     @property
     def tokenizer(self) -> Path:
-        return self.folder / TOKENIZER
+        return self.folder / self.tokens
 
     @property
     def config(self) -> Path:

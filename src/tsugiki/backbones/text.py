@@ -14,6 +14,7 @@ from tokenizers import Tokenizer
 
 from tsugiki.backbones.outside import Outside, Reading
 from tsugiki.backbones.source import TOKENIZER, Source, unsupported
+from tsugiki.backbones.tokens import read_definition
 from tsugiki.domain import Content, Prepared
 from tsugiki.errors import Invalid
 
@@ -43,7 +44,7 @@ class TextBackbone(Outside):
     """A text encoder's outside. Thread-safe: preparing changes nothing and leaves the interpreter lock."""
 
     def __init__(self, source: Source, weights_sha256: str, precision: str = "fp32") -> None:
-        definition = source.tokenizer.read_bytes()
+        definition = read_definition(source)
         self._tokenizer = read_tokenizer(source, definition)
         super().__init__(source, weights_sha256, _digest(definition, source), precision)
 
@@ -61,7 +62,7 @@ class TextBackbone(Outside):
     def reading(self) -> Reading:
         source = self._source
         settings = {"kind": "text", "unicode": UNICODE, "prefix": source.prefix, "max_tokens": source.max_tokens}
-        return Reading(settings, {TOKENIZER: source.tokenizer.read_bytes()}, ("tokenizers",))
+        return Reading(settings, {TOKENIZER: read_definition(source)}, ("tokenizers",))
 
     def _spelt(self, content: Content) -> str:
         assert isinstance(content, str), "a text backbone was given a file; this is a bug"
@@ -69,7 +70,7 @@ class TextBackbone(Outside):
 
 
 def read_tokenizer(source: Source, definition: bytes) -> Tokenizer:
-    """The folder's tokeniser with our limits; what it says itself about padding and truncation is not kept."""
+    """The source's tokeniser with our limits; what it says itself about padding and truncation is not kept."""
     try:
         tokenizer = Tokenizer.from_buffer(definition)
     except ValueError as error:
