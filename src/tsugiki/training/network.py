@@ -68,7 +68,10 @@ def blocks_of(encoder: torch.nn.Module) -> torch.nn.ModuleList:
 
 
 def width_of(encoder: torch.nn.Module) -> int:
-    """Numbers a token, between its blocks."""
+    """Numbers a token, between its blocks: as the network itself says, or a transformer's configuration."""
+    own = getattr(encoder, "width", None)
+    if isinstance(own, int):
+        return own
     config: Any = encoder.config  # Any: transformers' own, of whatever network
     return int(config.hidden_size)
 
