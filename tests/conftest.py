@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from service.launch import Running, serving
+from tests.ngrams import write_tiny as write_tiny_ngrams
 from tests.tiny import write_tiny
 from tests.unpickling import forbid_unpickling
-from tsugiki.backbones import Loaded, Source, load
+from tsugiki.backbones import Loaded, Source, load, prepare
 
 forbid_unpickling()
 # Each service would have a trainer beside it, which most tests have no use for; those that have one say so.
@@ -32,6 +33,14 @@ def tiny(tiny_folder: Path, pytestconfig: pytest.Config) -> Loaded:
     """The tiny backbone, loaded; compiled once and kept between runs, as the cache is content-addressed."""
     assert pytestconfig.cache is not None
     return load("tiny", {"tiny": tiny_folder}, pytestconfig.cache.mkdir("graphs"))
+
+
+@pytest.fixture(scope="session")
+def ngrams(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Loaded:
+    """A tiny network without attention, whose texts are cut by SentencePiece; kept likewise."""
+    assert pytestconfig.cache is not None
+    source = write_tiny_ngrams(tmp_path_factory.mktemp("tiny-ngrams"))
+    return prepare(source, pytestconfig.cache.mkdir("graphs"))
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +18,7 @@ from tsugiki.backbones.source import Source
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-DIM, WIDE, INNER, RANGES, ROWS = 24, 8, 12, 3, 50
+DIM, WIDE, INNER, RANGES, ROWS, MAX_TOKENS = 24, 8, 12, 3, 50, 40
 LETTERS = "abcdefghijklmnopqrstuvwxyz日本語返金カ"
 
 
@@ -23,9 +26,26 @@ def write_tiny(folder: Path) -> Source:
     """Words of English and a few Japanese letters, some of them unknown."""
     folder.mkdir(exist_ok=True)
     (folder / "sp.model").write_bytes(tiny_pieces())
-    np.savez_compressed(folder / "weights.npz", allow_pickle=False, **tiny_arrays())
-    fields = {"network": "ngrams", "dim": DIM, "max_tokens": 40, "file": "weights.npz", "tokens": "sp.model"}
-    return Source(name="tiny-ngrams", folder=folder, **fields)
+    write_arrays(folder / "weights.npz", tiny_arrays())
+    return Source(
+        name="tiny-ngrams",
+        folder=folder,
+        dim=DIM,
+        max_tokens=MAX_TOKENS,
+        network="ngrams",
+        file="weights.npz",
+        tokens="sp.model",
+        middle=1,
+    )
+
+
+def write_arrays(path: Path, arrays: Mapping[str, NDArray[np.generic]]) -> None:
+    """As numpy does, but always the same bytes: compiled graphs are kept by their sha256."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, values in arrays.items():
+            content = io.BytesIO()
+            np.save(content, values, allow_pickle=False)
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), content.getvalue(), zipfile.ZIP_DEFLATED)
 
 
 def tiny_pieces() -> bytes:

@@ -176,7 +176,7 @@ def summed(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 def read_encoder(weights: Path) -> SentenceEncoder:
     """The encoder in eval mode, every number of it from the file. Raises Unavailable (`backbone_unsupported`)."""
     try:
-        with np.load(weights, allow_pickle=False) as file:
+        with weights.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             return _encoder(file).eval()
     # A TypeError is of one array that is no archive, a RuntimeError is how torch tells of wrong shapes.
     except (ValueError, KeyError, EOFError, TypeError, RuntimeError, BadZipFile, zlib.error) as error:
