@@ -18,6 +18,8 @@ from tsugiki.backbones.source import Source
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from tsugiki.domain import Floats
+
 DIM, WIDE, INNER, RANGES, ROWS, MAX_TOKENS = 24, 8, 12, 3, 50, 40
 LETTERS = "abcdefghijklmnopqrstuvwxyz日本語返金カ"
 
@@ -57,7 +59,7 @@ def tiny_pieces() -> bytes:
 def tiny_arrays() -> dict[str, NDArray[np.generic]]:
     random = np.random.default_rng(0)
 
-    def normal(*shape: int) -> NDArray[np.generic]:
+    def normal(*shape: int) -> Floats:
         return random.normal(0.0, shape[0] ** -0.5, shape).astype(np.float32)
 
     joined = DIM + 3 * WIDE
@@ -68,9 +70,14 @@ def tiny_arrays() -> dict[str, NDArray[np.generic]]:
     found |= {"lo": np.linspace(-1.0, -3.0, RANGES, dtype=np.float32)}
     for width in (2, 3, 5):
         found |= {f"proj{width}": normal(DIM, WIDE), f"proj_b{width}": normal(WIDE)}
-        found |= {f"ln_g{width}": 1.0 + normal(WIDE), f"ln_b{width}": normal(WIDE)}
+        found |= {f"ln_g{width}": np.float32(1.0) + normal(WIDE), f"ln_b{width}": normal(WIDE)}
         for number in (1, 2):
             found |= {f"w{number}_{width}": normal(width * WIDE, WIDE), f"b{number}_{width}": normal(WIDE)}
-    found |= {"ln_g": 1.0 + normal(joined), "ln_b": normal(joined), "cnn_W": normal(joined, DIM), "cnn_b": normal(DIM)}
+    found |= {
+        "ln_g": np.float32(1.0) + normal(joined),
+        "ln_b": normal(joined),
+        "cnn_W": normal(joined, DIM),
+        "cnn_b": normal(DIM),
+    }
     found |= {"d0": normal(DIM, INNER), "d1": normal(INNER, INNER), "d2": normal(INNER, DIM), "d3": normal(DIM, DIM)}
     return found | {"p1": normal(DIM, INNER), "p3": normal(INNER, DIM), "bits": np.array([6], np.int8)}

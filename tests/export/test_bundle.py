@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from tests.export.answering import probabilities
+from tests.export.conftest import SHARPNESS
 from tests.runtime.adapting import drawn_lora, drawn_weights
 from tsugiki.backbones import Loaded
 from tsugiki.backbones.sites import linear_shapes
@@ -222,3 +223,18 @@ def test_an_export_says_what_is_out_of_scope_and_abstains_as_the_service(
     for answer in answers:
         assert (answer["label"] is None) == (answer["outcome"] != "label")
         assert answer["score"] == answer["scores"][0]["score"]
+
+
+def test_texts_that_sentencepiece_cuts_are_answered_as_by_the_service(tmp_path: Path, ngrams: Loaded) -> None:
+    """The program has its pieces from tokenizer.json, and no other library than before."""
+    texts = ["日本語", "返金 please", "the card is lost", "ﾊﾝｶｸ", "カ  [x]", ""]
+    features = make("onnxruntime", ngrams, None, Cores(1, 1)).run([one.row for one in ngrams.backbone.prepare(texts)])
+    weight = (SHARPNESS * (features[:3] - features.mean(axis=0))).astype(np.float32)
+    head = Head(weight, np.zeros(3, np.float32), 1.0, ("a", "b", "c"))
+    served = probabilities(features, head)
+    graft = Graft("head", ngrams.backbone.space.id, head)
+    delivered = Delivered(build(tmp_path / "b.zip", ngrams, graft, FACTS, "fp32", texts, served), tmp_path / "unpacked")
+    assert sorted(delivered.bundle.files) == FILES
+    for text, answer, scores in zip(texts[:5], delivered.ask(*texts[:5]), served, strict=False):
+        assert answer["label"] == head.labels[int(scores.argmax())], text
+        assert answer["score"] == pytest.approx(float(scores.max()), abs=1e-5)

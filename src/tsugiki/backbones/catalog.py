@@ -49,7 +49,7 @@ def _photos(variant: str, size: int, file: str, sha256: str, extra: str | None) 
     )
 
 
-# Chinese is written in both ways.
+# Of USE-multilingual, which counts Chinese in its two scripts as two: sixteen.
 SIXTEEN = ("ar", "zh", "en", "fr", "de", "it", "ja", "ko", "nl", "pl", "pt", "es", "th", "tr", "ru")
 
 WHEELS = (
@@ -70,7 +70,7 @@ WHEELS = (
         licence="Apache-2.0",
         languages=SIXTEEN,
         extra="multilingual",
-        fields={"network": "ngrams", "dim": 512, "max_tokens": MAX_TOKENS, "tokens": "sp.model"},
+        fields={"network": "ngrams", "dim": 512, "middle": 1, "max_tokens": MAX_TOKENS, "tokens": "sp.model"},
     ),
     _photos(
         "lite0",

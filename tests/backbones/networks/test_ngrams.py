@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from tsugiki.domain import EngineName, Floats, InputRow
     from tsugiki.ports import Engine
 
+    Doubles = NDArray[np.float64]
+
 TEXTS = ("the card", "返金 please", "a", "", "i love it and the rain today 日本語", "zzz")
 
 
@@ -55,16 +57,16 @@ def by_torch(module: torch.nn.Module, rows: list[InputRow]) -> Floats:
         return module(*(torch.from_numpy(part) for part in stack(rows).values())).numpy()
 
 
-def norm(x: Floats, scale: Floats, shift: Floats) -> Floats:
+def norm(x: Doubles, scale: Doubles, shift: Doubles) -> Doubles:
     return (x - x.mean(-1, keepdims=True)) / x.std(-1, keepdims=True) * scale + shift
 
 
-def windows(x: Floats, width: int, before: int) -> Floats:
+def windows(x: Doubles, width: int, before: int) -> Doubles:
     padded = np.concatenate([np.zeros((before, x.shape[1])), x, np.zeros((width - 1 - before, x.shape[1]))])
     return np.stack([padded[place : place + width].ravel() for place in range(len(x))])
 
 
-def reckoned(row: InputRow) -> Floats:
+def reckoned(row: InputRow) -> Doubles:
     """One text, by the file's own arrays, in double precision."""
     d = {name: values.astype(np.float64) for name, values in tiny_arrays().items()}
     words = np.stack([d[f"q{i % RANGES + 1}"][i // RANGES] * d["scale"][i % RANGES] + d["lo"][i % RANGES] for i in row])

@@ -34,6 +34,13 @@ Arrays = Mapping[str, "NDArray[np.generic]"]  # perhaps of a file, read when ask
 GRAMS = {2: 0, 3: 1, 5: 2}  # words wide -> of these before the one that it is about
 # Layers over the sum -> the file's
 DENSE = {"first": "d0", "second": "d1", "third": "d2", "fourth": "d3", "past_two": "p1", "past_four": "p3"}
+# USE-multilingual, heads by our solver, accuracy in % (Matthews x 100) on test rows; the layers' yield alone, the sum
+# beside it, MiniLM:
+#   amazon_cf_ja, all 5,600                      91.2 (38)   92.4 (49)   90.6 (28)
+#   xsid_ja, all 149                             92.6        91.5        85.1, of 188 rows: 1.1 are two
+#     60 of them, three draws, and 100           87.0        88.2        not measured
+#   banking77, 5 a label, 1,000 of the test      74.3        74.5        not measured
+# With 0.3 or 0.5 of the sum's weight xsid_ja and banking77 had up to 1.6 less than with all of it.
 LOWER_BLOCK = 1  # the only one that has another above it
 
 
