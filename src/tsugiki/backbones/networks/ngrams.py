@@ -96,24 +96,27 @@ class SentenceEncoder(torch.nn.Module):
 class Words(torch.nn.Module):
     """`weight` (words, dim) uint8 stays so: 65 MB of it, which no method trains.
 
-    Words are dealt in turn to ranges of numbers; `scale` and `lowest` are (ranges, 1).
+    Words are dealt in turn to ranges of numbers, each of a `scale` and a `lowest` (ranges, 1). A whole number of steps
+    is taken off first: it is exact in bfloat16 too, where the lowest number and what is added to it would take the last
+    bits from each other. Japanese reviews in bfloat16 had a cosine of 0.995 at least to float32 without that.
     """
 
     weight: torch.Tensor
     scale: torch.Tensor
-    lowest: torch.Tensor
+    steps: torch.Tensor
+    rest: torch.Tensor
 
     def __init__(self, weight: torch.Tensor, scale: torch.Tensor, lowest: torch.Tensor) -> None:
         super().__init__()
-        for name, values in (("weight", weight), ("scale", scale), ("lowest", lowest)):
-            self.register_buffer(name, values)
         self.num_embeddings, self.embedding_dim = weight.shape
+        steps = (-lowest / scale).round()
+        for name, values in (("weight", weight), ("scale", scale), ("steps", steps), ("rest", lowest + steps * scale)):
+            self.register_buffer(name, values)
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
         kind = ids % len(self.scale)
-        return embedding(ids, self.weight).to(self.scale.dtype) * embedding(kind, self.scale) + embedding(
-            kind, self.lowest
-        )
+        above = embedding(ids, self.weight).to(self.scale.dtype) - embedding(kind, self.steps)
+        return above * embedding(kind, self.scale) + embedding(kind, self.rest)
 
 
 class Grams(torch.nn.Module):
