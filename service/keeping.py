@@ -19,7 +19,7 @@ from tsugiki.storage.presence import lock
 log = logging.getLogger("tsugiki")
 
 LOOK_EVERY_S = 1.0  # how long a trainer is missed whose worker ended, where another one serves on
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 8.0  # before it is started again; twice as long each time it soon ends
+PAUSES_S = (0.5, 8.0)  # before it is started again: the first, twice as long each time it soon ends, and the longest
 STEADY_S = 3.0  # who has run so long did not end by its start, which takes one or two
 STOP_S = 12.0  # longer than the trainer waits for its jobs
 TRAINER = (sys.executable, "-m", "service.trainer")
@@ -29,7 +29,8 @@ class Keeper:
     """A thread that has one trainer running; of the workers of a home, the one that holds the lock `one` does.
 
     A trainer ends by itself soon after the process that started it: nobody would stop it otherwise. `on_oom` is called
-    after each that the kernel ended for its memory, as the `oom_counters` tell, before the next is started.
+    after each that the kernel ended for its memory, as the `oom_counters` tell, before the next is started, which
+    takes a pause of between the two `pauses_s`.
     """
 
     def __init__(
@@ -40,10 +41,12 @@ class Keeper:
         environment: Mapping[str, str],
         on_oom: Callable[[], None] = lambda: None,
         oom_counters: Sequence[Path] = OOM_COUNTERS,
+        pauses_s: tuple[float, float] = PAUSES_S,
     ) -> None:
         self._one = one
         self._on_oom = on_oom
         self._oom_counters = oom_counters
+        self._first_pause_s, self._longest_pause_s = pauses_s
         self._command = (*command, str(os.getpid()))
         # The worker's own libraries are held to one thread each; these are another process's.
         self._environment = {**environment, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
@@ -82,13 +85,13 @@ class Keeper:
                 self._keep()
             except OSError as error:
                 log.critical("the trainer cannot be started: %s", error.strerror)
-                self._closed.wait(LONGEST_PAUSE_S)
+                self._closed.wait(self._longest_pause_s)
             finally:
                 os.close(held)
 
     def _keep(self) -> None:
         """Until closed. Raises OSError."""
-        pause_s = FIRST_PAUSE_S
+        pause_s = self._first_pause_s
         while (process := self._start()) is not None:
             started, killed = time.monotonic(), oom_kills(self._oom_counters)
             status = process.wait()
@@ -97,12 +100,12 @@ class Keeper:
             if self._closed.is_set():
                 return
             if time.monotonic() - started > STEADY_S:
-                pause_s = FIRST_PAUSE_S
+                pause_s = self._first_pause_s
             if status == -signal.SIGKILL and oom_kills(self._oom_counters) > killed:
                 self._tell_oom()
             log.warning("the trainer ended with status %d: another is started in %g s", status, pause_s)
             self._closed.wait(pause_s)
-            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+            pause_s = min(2 * pause_s, self._longest_pause_s)
 
     def _tell_oom(self) -> None:
         log.warning("the kernel ended the trainer: memory had run out")

@@ -19,7 +19,7 @@ from service.board import Board
 from service.bootstrap import bootstrap
 from service.clerks import Clerks
 from service.gauges import gauges_of
-from service.keeping import TRAINER, Keeper
+from service.keeping import PAUSES_S, TRAINER, Keeper
 from service.parts import WORKERS, engines_of, open_parts, serve_backbones, weight_of
 from service.settings import Settings
 from service.streams import Streams
@@ -157,11 +157,13 @@ def wire(
     trainer: Sequence[str] = TRAINER,
     environment: Mapping[str, str] = os.environ,
     oom_counters: Sequence[Path] = OOM_COUNTERS,
+    trainer_pauses_s: tuple[float, float] = PAUSES_S,
 ) -> Core:
     """Build the core, take up what ended processes left, and start loading the default backbone.
 
     `trainer` is the command of the process that trains by the deep ones of `methods`, and runs in `environment`,
-    where it reads the same settings; `oom_counters` tell when the kernel ended it for its memory.
+    where it reads the same settings; `oom_counters` tell when the kernel ended it for its memory, and
+    `trainer_pauses_s` are the shortest and the longest before it is started again.
     """
     # The engine has its own threads; a solver that took all cores as well would stall every prediction.
     threadpool_limits(1)
@@ -251,6 +253,7 @@ def wire(
             environment,
             partial(parts.adaptations.tell_running, TRAINER_OWNER, KILLED_FOR_MEMORY),
             oom_counters,
+            trainer_pauses_s,
         )
         if settings.trainer
         else None,

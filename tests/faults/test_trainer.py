@@ -16,7 +16,7 @@ from service.launch import Running, serving
 from service.trainer import NICE
 from service.wiring import Core
 from tests.faults.several import soon, workers
-from tests.jobs.deep import DIE, FITTED, HOLD, OOM, core_with_trainer
+from tests.jobs.deep import DIE, FITTED, HOLD, OOM, core_with_trainer, measured
 from tests.jobs.working import live, project, samples
 from tsugiki.backbones import Loaded
 from tsugiki.domain import Adaptation
@@ -28,7 +28,7 @@ POINTS = [f"{name} {when}" for name in get_args(StepName) for when in ("before",
 
 @pytest.fixture(scope="module")
 def core(make_home: Callable[[], Path], tiny: Loaded) -> Iterator[Core]:
-    with core_with_trainer(make_home(), tiny.source.folder) as made:
+    with core_with_trainer(measured(make_home(), tiny), tiny.source.folder) as made:
         yield made
 
 
@@ -104,7 +104,7 @@ def test_a_job_whose_trainers_the_kernel_ends_for_their_memory_fails_as_such(cor
 def test_the_end_of_the_service_puts_a_training_back_and_the_next_start_goes_on_with_it(
     make_home: Callable[[], Path], tiny: Loaded
 ) -> None:
-    home = make_home()
+    home = measured(make_home(), tiny)
     (home / HOLD).touch()
     with core_with_trainer(home, tiny.source.folder) as before:
         job = train(before, "interrupted")

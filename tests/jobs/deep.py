@@ -23,10 +23,12 @@ from service.supervision import end_with
 from service.trainer import train
 from service.wiring import Core, wire
 from tests.unpickling import forbid_unpickling
+from tsugiki.backbones import Loaded
 from tsugiki.domain import Budget, Fitted, MethodName, Profile, TrainingSet, Verdict
 from tsugiki.jobs.deep_jobs import Step, StepName
 from tsugiki.jobs.deep_lane import DEEP
 from tsugiki.ports import Backbone, Method, Progress
+from tsugiki.runtime.engines.rates import FORMAT, rates_file
 
 COMMAND = (sys.executable, "-m", "tests.jobs.deep")
 KEY = "tsk_of-the-trainer-tests"
@@ -72,7 +74,10 @@ def methods(home: Path) -> tuple[Method, ...]:
 
 @contextmanager
 def core_with_trainer(home: Path, backbone: Path, **settings: object) -> Generator[Core]:
-    """The whole core in the test's process, and a real trainer beside it, of the same home and methods."""
+    """The whole core in the test's process, and a real trainer beside it, of the same home and methods.
+
+    A trainer that was killed is followed by the next at once.
+    """
     values: dict[str, Any] = {
         "home": home,
         "backbones": {"tiny": backbone},
@@ -80,14 +85,22 @@ def core_with_trainer(home: Path, backbone: Path, **settings: object) -> Generat
         "engine": "onnxruntime",
         "engine_workers": 1,
         "trainer": True,
+        "trainer_threads": 1,
         **settings,
     }
     made = Settings(**values, bootstrap_key=KEY)  # pyright: ignore[reportArgumentType]  # as text
-    core = wire(made, methods(home), COMMAND, environment_of(made), [home / OOM])
+    core = wire(made, methods(home), COMMAND, environment_of(made), [home / OOM], (0.0, 0.0))
     try:
         yield core
     finally:
         core.close()
+
+
+def measured(home: Path, tiny: Loaded) -> Path:
+    """The home, as if a trainer had measured the backbone there: for that, it takes some seconds and loads torch."""
+    path = home / "graphs" / rates_file(tiny, "onnxruntime", 1).name
+    path.write_text(json.dumps({"format": FORMAT, "forward": 1e5, "backward": 1e4}))
+    return home
 
 
 def environment_of(settings: Settings) -> dict[str, str]:

@@ -17,7 +17,7 @@ import pytest
 from adapters.selection import plan
 from service.wiring import Core
 from tests.faults.several import soon
-from tests.jobs.deep import FITTED, HOLD, LACKING, core_with_trainer, methods
+from tests.jobs.deep import FITTED, HOLD, LACKING, core_with_trainer, measured, methods
 from tests.jobs.working import SOON_S, adapt, ask, live, project, samples
 from tsugiki.backbones import Loaded
 from tsugiki.domain import Adaptation, Budget, Json, MethodName, Plan, Profile, Project
@@ -34,7 +34,7 @@ names = itertools.count()
 
 @pytest.fixture(scope="module")
 def core(make_home: Callable[[], Path], tiny: Loaded) -> Iterator[Core]:
-    with core_with_trainer(make_home(), tiny.source.folder, trainer_jobs=2) as made:
+    with core_with_trainer(measured(make_home(), tiny), tiny.source.folder, trainer_jobs=2) as made:
         yield made
 
 

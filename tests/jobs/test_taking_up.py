@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,13 @@ from tests.jobs.working import SOON_S, adapt, ask, project, samples
 from tsugiki.backbones import Loaded
 from tsugiki.domain import Adaptation, Project
 from tsugiki.errors import Conflict
-from tsugiki.jobs.taking_up import LOOK_EVERY_S
+from tsugiki.jobs.taking_up import TakingUp
 from tsugiki.storage.adaptations import Adaptations
 from tsugiki.storage.exports import Exports
 from tsugiki.storage.idempotency import Fresh, Idempotency
 from tsugiki.storage.presence import Presence
+
+LOOK_EVERY_S = 0.2  # here; several looks of the service's own period would make the longest tests of this folder
 
 
 class Neighbour:
@@ -41,7 +44,14 @@ def core(make_home: Callable[[], Path], tiny: Loaded) -> Iterator[Core]:
     values: dict[str, Any] = {"home": make_home(), "backbones": {"tiny": tiny.source.folder}, "text_backbone": "tiny"}
     values["engine"] = "onnxruntime"
     made = wire(Settings(**values, bootstrap_key="tsk_of-the-taking-up-tests"))  # pyright: ignore[reportArgumentType]  # as the environment's text
-    yield made
+    made.taking_up.close()
+    often = TakingUp(
+        *(made.presence, made.projects, made.adaptations, made.exports, made.idempotency),
+        *(made.fast_lane, made.exporting),
+        look_every_s=LOOK_EVERY_S,
+    )
+    yield replace(made, taking_up=often)
+    often.close()
     made.close()
 
 
@@ -59,7 +69,7 @@ def test_what_a_living_process_owns_is_left_alone_until_it_dies(core: Core) -> N
     export = neighbour.exports.begin(made.id, 1, "fp32")
     assert neighbour.idempotency.begin(made.tenant_id, "key", "print") == Fresh()
 
-    assert not soon(lambda: any(has_ended(core, made, job) for job in jobs), 1.5 * LOOK_EVERY_S)
+    assert not soon(lambda: any(has_ended(core, made, job) for job in jobs), 3 * LOOK_EVERY_S)
     with pytest.raises(Conflict, match="another process"):
         core.adaptations.start(jobs[0].id)
     with pytest.raises(Conflict, match="another process"):
@@ -91,6 +101,6 @@ def test_this_process_s_own_jobs_are_not_taken_twice(core: Core) -> None:
     made = project(core, "own")
     core.samples.add(made.id, samples())
     waiting = ask(core, made)
-    assert not soon(lambda: has_ended(core, made, waiting), 1.5 * LOOK_EVERY_S)
+    assert not soon(lambda: has_ended(core, made, waiting), 3 * LOOK_EVERY_S)
     core.fast_lane.submit(made, waiting).result(SOON_S)
     assert has_ended(core, made, waiting)

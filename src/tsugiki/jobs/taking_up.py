@@ -40,6 +40,7 @@ class TakingUp:
         idempotency: Idempotency,
         fast_lane: FastLane,
         exporting: Exporting,
+        look_every_s: float = LOOK_EVERY_S,
     ) -> None:
         self._presence = presence
         self._projects = projects
@@ -48,6 +49,7 @@ class TakingUp:
         self._idempotency = idempotency
         self._fast_lane = fast_lane
         self._exporting = exporting
+        self._look_every_s = look_every_s
         self._taken: deque[Adaptation | Export] = deque()  # this process's, and in no lane yet
         self._closed = threading.Event()
         self._look(frozenset())
@@ -59,7 +61,7 @@ class TakingUp:
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._closed.wait(LOOK_EVERY_S):
+        while not self._closed.wait(self._look_every_s):
             try:
                 self._look(frozenset({self._presence.number}))
             except TsugikiError as error:
