@@ -2,6 +2,7 @@
 # safetensors leaves some arguments untyped.
 
 import shutil
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -14,9 +15,9 @@ from tsugiki.errors import Unavailable
 
 
 @pytest.fixture
-def cache(tiny: Loaded, tmp_path: Path) -> Path:
+def cache(make_home: Callable[[], Path]) -> Path:
     """A cache of its own that already holds the tiny graph."""
-    return shutil.copytree(tiny.graph.parent, tmp_path / "graphs")
+    return make_home() / "graphs"
 
 
 def test_graph_is_compiled_once(tiny: Loaded, cache: Path) -> None:

@@ -49,9 +49,10 @@ def each_worker(running: Running, count: int = 2) -> Generator[list[Worker]]:
 
 def served_by(running: Running, reply: httpx.Response) -> int:
     """The worker that holds the other end of the reply's connection. The client must be of this machine."""
-    port = reply.extensions["network_stream"].get_extra_info("client_addr")[1]
+    # Both ports: connections with other servers may have either of them.
+    ports = (httpx.URL(running.url).port, reply.extensions["network_stream"].get_extra_info("client_addr")[1])
     rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    inode = next(row[9] for row in rows if int(row[2].rpartition(":")[2], 16) == port)
+    inode = next(row[9] for row in rows if (_port(row[1]), _port(row[2])) == ports)
     return next(pid for pid in workers(running) if f"socket:[{inode}]" in _handles(pid))
 
 
@@ -63,6 +64,11 @@ def soon(holds: Callable[[], bool], within_s: float) -> bool:
             return False
         time.sleep(POLL_S / 5)
     return True
+
+
+def _port(address: str) -> int:
+    """Of an address as the kernel writes it: `0100007F:1F90` -> 8080."""
+    return int(address.rpartition(":")[2], 16)
 
 
 def _handles(pid: int) -> set[str]:

@@ -110,7 +110,7 @@ def test_the_bento_holds_the_sources_and_nothing_else(bento: Bento) -> None:
             ("tsugiki/", ROOT / "src" / "tsugiki"),
         )
         for path in folder.rglob("*")
-        if path.is_file() and path.suffix != ".pyc"
+        if path.is_file() and "__pycache__" not in path.parts
     }
     assert sources == expected
     size = sum(path.stat().st_size for path in files.values())
