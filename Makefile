@@ -2,6 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
+AT_ONCE ?= 0
 STAMP := $(VENV)/.installed-$(shell cat pyproject.toml service/requirements.txt tests/requirements.txt Makefile 2>/dev/null | cksum | cut -d' ' -f1)
 
 .PHONY: setup serve demo check settings test fuzz bench bench-serving clean
@@ -31,8 +32,9 @@ check: setup
 settings: setup
 	$(BIN)/python -m service.settings_table
 
+# A file's tests stay together, for they share services; in the order of names, which has short files at its end.
 test: setup
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(AT_ONCE) --dist loadfile --no-loadscope-reorder
 
 fuzz: setup
 	$(BIN)/python -m tests.fuzz $(FUZZ)

@@ -19,6 +19,8 @@ from tsugiki.backbones import Loaded, Source, load, prepare
 forbid_unpickling()
 # Each service would have a trainer beside it, which most tests have no use for; those that have one say so.
 os.environ.setdefault("TSUGIKI_TRAINER", "off")
+# The processes that run tests beside one another share the cores; each starts with what the first one sets here.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")
