@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from tsugiki.backbones.catalog import names
+from adapters.head import HeadMethod
+from tsugiki.backbones.catalog import find, missing, names
 from tsugiki.backbones.loaded import Loaded, load
+from tsugiki.errors import TsugikiError
 from tsugiki.jobs.adapting import Stores
+from tsugiki.jobs.choosing import Choosing, Offers
 from tsugiki.runtime.banks import Weight
 from tsugiki.runtime.batcher import Limits
 from tsugiki.runtime.engines.making import choose_engine, make
@@ -26,10 +29,11 @@ from tsugiki.storage.samples import Samples
 
 if TYPE_CHECKING:
     from service.settings import Settings
+    from tsugiki.backbones.source import Source
     from tsugiki.data.decoding import Decoder
     from tsugiki.domain import WeightsDelta
     from tsugiki.observed import Pass
-    from tsugiki.ports import Engine
+    from tsugiki.ports import Embedder, Engine
     from tsugiki.runtime.engines.making import Cores
     from tsugiki.storage.database import Database
 
@@ -66,6 +70,26 @@ def open_parts(settings: Settings, database: Database, owner: int, on_move: Call
 def blobs_of(settings: Settings) -> Blobs:
     """Local files are written by hand, because no library syncs the folder; what is elsewhere goes through fsspec."""
     return Blobs(RemoteFiles(settings.blobs_url) if settings.blobs_url else LocalFiles(settings.root / "blobs"))
+
+
+def chooser(settings: Settings, parts: Parts, embedder: Embedder) -> Choosing:
+    """Candidates are tried by the head."""
+
+    def offers() -> Offers:
+        found = [source for name in names(settings.backbones) if (source := _readable(settings, name)) is not None]
+        return Offers(
+            {source.name: source.languages for source in found if source.modality == "text"},
+            {wheel.install: wheel.languages for wheel in missing("text")},
+        )
+
+    return Choosing(parts.projects, parts.samples, embedder, HeadMethod(), offers)
+
+
+def _readable(settings: Settings, name: str) -> Source | None:
+    try:
+        return find(name, settings.backbones)
+    except TsugikiError:
+        return None  # a broken folder: whoever asks for it is told
 
 
 def weight_of(settings: Settings) -> Weight:

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from adapters.head import HeadMethod
 from tsugiki.backbones.catalog import find
+from tsugiki.data.languages import languages_of, told_shares
 from tsugiki.errors import Unavailable
+from tsugiki.jobs.choosing import foreign, told_foreign
 from tsugiki.jobs.recommending import Trial, try_backbones
 
 if TYPE_CHECKING:
@@ -18,7 +20,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class _Candidate:
     name: str
-    knows: bool  # the language, or none was asked for
+    knows: bool  # the language that was asked for, or none was
+    foreign: str | None  # what it was trained on, where the project's samples are in other languages
     usual: bool  # what `auto` means where nothing else is known
     described: dict[str, Any]
 
@@ -46,18 +49,34 @@ def described(core: Core, name: str) -> dict[str, Any]:
 def recommended(
     core: Core, modality: Modality, language: str | None, project: Project | None = None
 ) -> list[dict[str, Any]]:
-    """The installed ones of the modality, best first, each with `reasons` and whether it `fits`. Raises Invalid."""
-    candidates = [found for name in core.backbones.names if (found := _candidate(core, name, modality, language))]
+    """The installed ones of the modality, best first, each with `reasons` and whether it `fits`. Raises Invalid.
+
+    Those that have not read the language come last, be it the one asked for or the one a project's samples are in.
+    """
+    shares = _shares(core, modality, language, project)
+    found = [_candidate(core, name, modality, language, shares) for name in core.backbones.names]
+    candidates = [one for one in found if one is not None]
     if project is not None and candidates:
+        strange = frozenset(one.name for one in candidates if not one.knows or one.foreign)
         names = [candidate.name for candidate in candidates]
-        trials = try_backbones(names, project, core.samples, core.backbones, HeadMethod())
+        trials = try_backbones(names, project, core.samples, core.backbones, HeadMethod(), foreign=strange)
         by_name = {candidate.name: candidate for candidate in candidates}
-        return [_tried(by_name[trial.backbone], trial, language) for trial in trials]
+        seen = [f"of the samples {told_shares(shares)}"] if shares and language is None else []
+        return [_tried(by_name[trial.backbone], trial, language, seen) for trial in trials]
     candidates.sort(key=lambda candidate: (not candidate.knows, not candidate.usual))
     return [{**one.described, "fits": one.knows, "reasons": [_stated(one, language)]} for one in candidates]
 
 
-def _candidate(core: Core, name: str, modality: Modality, language: str | None) -> _Candidate | None:
+def _shares(core: Core, modality: Modality, language: str | None, project: Project | None) -> dict[str, float]:
+    """Of languages in the project's samples, where none was told."""
+    if project is None or modality != "text" or language is not None:
+        return {}
+    return languages_of([row.content for row in core.samples.labelled(project.id)])
+
+
+def _candidate(
+    core: Core, name: str, modality: Modality, language: str | None, shares: dict[str, float]
+) -> _Candidate | None:
     """None for what is of another modality, or not installed."""
     try:
         found = described(core, name)
@@ -66,7 +85,8 @@ def _candidate(core: Core, name: str, modality: Modality, language: str | None) 
     if found["modality"] != modality:
         return None
     knows = language is None or language in found["languages"] or modality != "text"
-    return _Candidate(name, knows, name == core.settings.default_backbone(modality), found)
+    strange = told_foreign(shares, found["languages"]) if foreign(shares, found["languages"]) else None
+    return _Candidate(name, knows, strange, name == core.settings.default_backbone(modality), found)
 
 
 def _stated(candidate: _Candidate, language: str | None) -> str:
@@ -75,21 +95,22 @@ def _stated(candidate: _Candidate, language: str | None) -> str:
     return "its language is stated" if candidate.knows else f"it does not state {language!r}"
 
 
-def _tried(candidate: _Candidate, trial: Trial, language: str | None) -> dict[str, Any]:
-    """`fits` is what is not shown to be worse than the best one."""
-    reasons = [_stated(candidate, language)] if language is not None else []
+def _tried(candidate: _Candidate, trial: Trial, language: str | None, seen: list[str]) -> dict[str, Any]:
+    """`fits` is what has read the language, and is not shown to be worse than the best one."""
+    reasons = [_stated(candidate, language)] if language is not None else seen
+    if candidate.foreign is not None:
+        reasons = [f"{candidate.foreign}: not recommended"]
     if trial.why_not is not None:
         return {**candidate.described, "fits": False, "reasons": [*reasons, f"not tried: {trial.why_not}"]}
     low, high = trial.ci95
     told = f"a head on it is right on {100 * trial.accuracy:.1f} % of {trial.rows} samples held out"
-    reasons.append(f"{told} ({100 * low:.1f} to {100 * high:.1f})")
-    reasons.append(f"{trial.ms:g} ms an input, one at a time")
+    reasons = [*reasons, f"{told} ({100 * low:.1f} to {100 * high:.1f})", f"{trial.ms:g} ms an input, one at a time"]
     if trial.worse_than is not None:
         reasons.append(f"worse than {trial.worse_than}, beyond chance: not recommended")
     score = {"value": trial.accuracy, "ci95": list(trial.ci95), "rows": trial.rows}
     return {
         **candidate.described,
-        "fits": trial.worse_than is None,
+        "fits": trial.worse_than is None and candidate.knows and candidate.foreign is None,
         "reasons": reasons,
         "accuracy": score,
         "ms": trial.ms,

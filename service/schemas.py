@@ -112,6 +112,7 @@ class ProjectPatch(Wire):
     name: Slug | None = None
     labels: list[LabelIn] | None = Field(None, max_length=1_000)
     policy: PolicyIn | None = None
+    backbone: str | None = Field(None, max_length=100)
 
 
 class SampleIn(Wire):

@@ -21,7 +21,7 @@ from adapters.selection import plan
 from service.board import TRAINER as TRAINER_PAGE
 from service.board import Page
 from service.logs import write_log
-from service.parts import WORKERS, engines_of, open_parts, serve_backbones
+from service.parts import WORKERS, chooser, engines_of, open_parts, serve_backbones
 from service.settings import Settings, read_settings
 from service.supervision import end_with
 from service.traces import open_traces
@@ -84,11 +84,13 @@ def train(
             tracing.passed(told)
 
         backbones = serve_backbones(settings, engines, settings.trainer_jobs, decoder, passed)
+        trainables = Trainables(backbones, engines.preferred, threads)
         tools = Tools(
-            Trainables(backbones, engines.preferred, threads),
+            trainables,
             {method.name: method for method in methods},
             partial(plan, methods),
             tracing=tracing,
+            choose=chooser(settings, parts, trainables),
         )
 
         def ended(end: JobEnd) -> None:

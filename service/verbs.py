@@ -55,8 +55,11 @@ async def adapt(core: Core, principal: Principal, wish: AdaptIn, once: Once | No
     taken = await asyncio.to_thread(_take_samples, core, principal, wish)
     request = AdaptationIn(method=wish.method, wait_seconds=wish.wait_seconds)
     adaptation = await adapting(core, taken.project, request, taken.plan, once)
+    project = taken.project
+    if project.backbone_open:
+        project = await asyncio.to_thread(core.projects.owned, project.id)  # as the samples have settled it
     return {
-        "project": replies.project(taken.project),
+        "project": replies.project(project),
         "samples": taken.batch,
         "adaptation": await asyncio.to_thread(followed, core, adaptation),
     }
@@ -249,7 +252,10 @@ def _found(core: Core, principal: Principal, ref: str) -> Project | None:
 
 def _made(core: Core, principal: Principal, wish: AdaptIn, backbone: str) -> Project:
     try:
-        return core.projects.create(principal.tenant.id, wish.project, wish.modality, wish.task, backbone)
+        open_ = wish.modality == "text"
+        return core.projects.create(
+            principal.tenant.id, wish.project, wish.modality, wish.task, backbone, backbone_open=open_
+        )
     except Conflict:
         # Two first requests at once: the other one made it.
         return core.projects.get(principal.tenant.id, wish.project)

@@ -20,7 +20,7 @@ from service.bootstrap import bootstrap
 from service.clerks import Clerks
 from service.gauges import gauges_of
 from service.keeping import PAUSES_S, TRAINER, Keeper
-from service.parts import WORKERS, engines_of, open_parts, serve_backbones, weight_of
+from service.parts import WORKERS, chooser, engines_of, open_parts, serve_backbones, weight_of
 from service.settings import Settings
 from service.streams import Streams
 from service.supervision import end
@@ -212,6 +212,7 @@ def wire(
             trains=settings.trainer,
             rates=partial(_rates, backbones, max(1, settings.trainer_threads // settings.trainer_jobs)),
             tracing=tracing,
+            choose=chooser(settings, parts, backbones),
         ),
         workers=settings.adaptation_workers,
         on_end=metrics.adaptation,

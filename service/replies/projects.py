@@ -23,6 +23,7 @@ class ProjectReply(TypedDict):
     modality: str
     task: str
     backbone: str
+    backbone_open: bool
     labels: list[Object]
     policy: Object
     created_at: str
@@ -60,6 +61,7 @@ def project(item: Project) -> ProjectReply:
         "modality": item.modality,
         "task": item.task,
         "backbone": item.backbone,
+        "backbone_open": item.backbone_open,
         "labels": [asdict(label) for label in item.labels],
         "policy": {
             "adapt": item.policy.adapt,

@@ -102,7 +102,7 @@ def _planned(by: Caller, p: str, wish: AdaptationIn) -> tuple[Project, Plan]:
         raise Invalid(
             f"the project's backbone is {project.backbone!r}, not {wish.backbone!r}",
             code="backbone_fixed",
-            fix="make another project for another backbone",
+            fix="PATCH the project to change it",
         )
     quota_left(by.core, by.principal.tenant, project, 0)
     counts = by.core.samples.counts(project.id)

@@ -23,8 +23,8 @@ def list_backbones(by: Predicting) -> Reply:
 def recommend(by: Predicting, wish: RecommendIn) -> Reply:
     """The backbones of a modality, the best first, each with its reasons.
 
-    With a `project` each is tried on its samples, which may take a minute the first time; else what they state and
-    the `language` decide.
+    With a `project` each is tried on its samples, which may take a minute the first time, and those trained on other
+    languages than the samples are in come last; else what they state and the `language` decide.
     """
     project = None if wish.project is None else by.project(wish.project)
     data = recommended(by.core, project.modality if project is not None else wish.modality, wish.language, project)

@@ -22,7 +22,8 @@ router = APIRouter(prefix="/v1/projects", route_class=StrictRoute, tags=["projec
 
 @router.post("", responses=documented(ProjectReply, 409, 413, 415, 507))
 async def create(by: Adapting, wish: ProjectIn) -> Reply:
-    """Make a project. `backbone: auto` takes the service's default for the modality.
+    """Make a project. `backbone: auto` takes the service's default for the modality; `backbone_open` tells that the
+    first adaptation to samples of text may still take another one, if they are in a language the default has not read.
 
     With two labels or more it answers at once, by what they are called (`zero_shot`), unless `policy.adapt` is manual.
     """
@@ -47,7 +48,10 @@ def get(by: Predicting, p: str) -> Reply:
 
 @router.patch("/{p}", responses=documented(ProjectReply, 404, 409, 413, 415, 507))
 async def change(by: Adapting, p: str, wish: ProjectPatch) -> Reply:
-    """Change name, labels or policy; what is left out stays. New labels renew what answers by their names alone."""
+    """Change name, labels, policy or backbone; what is left out stays. New labels renew what answers by names alone.
+
+    Versions keep the backbone they were made on; the next one is made on the new one. 409 `adaptation_running`.
+    """
     if wish.labels:
         by.core.fast_lane.admit(by.tenant_id)
     project = await asyncio.to_thread(_changed, by, p, wish)
@@ -75,7 +79,14 @@ def _created(by: Caller, wish: ProjectIn) -> Project:
     quota_left(by.core, by.principal.tenant, None, 0)
     policy = _policy(wish.policy, wish.task)
     project = by.core.projects.create(
-        by.tenant_id, wish.name, wish.modality, wish.task, backbone, _labels(wish.labels or []), policy
+        by.tenant_id,
+        wish.name,
+        wish.modality,
+        wish.task,
+        backbone,
+        _labels(wish.labels or []),
+        policy,
+        backbone_open=wish.modality == "text" and wish.backbone == "auto",
     )
     by.speak_of(project.id)
     return project
@@ -88,6 +99,8 @@ def _changed(by: Caller, p: str, wish: ProjectPatch) -> Project:
         name=wish.name,
         labels=None if wish.labels is None else _labels(wish.labels),
         policy=None if wish.policy is None else _policy(wish.policy, project.task, project.policy),
+        backbone=None if wish.backbone is None else by.core.backbone_for(project.modality, wish.backbone),
+        backbone_open=project.modality == "text" and wish.backbone == "auto",
     )
     by.core.directory.forget(project.id)
     return project

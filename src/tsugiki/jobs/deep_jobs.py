@@ -148,11 +148,14 @@ class DeepJobs:
         phases = Phases(self._stores, self._tools, job.project, job.adaptation, job.progress, job.watch)
         match name:
             case "validate":
-                phases.plan(phases.rows())  # before anything is computed for what cannot run
+                rows = phases.rows()
+                job.project = phases.choose(rows)
+                phases.plan(rows)  # before anything is computed for what cannot run
             case "embed":
                 self._embed(job, phases)
             case "plan":
                 rows = self._rows(job, phases)
+                phases.choose(rows)
                 phases.tell(phases.plan(rows), rows)
             case "train":
                 self._train(job, phases)

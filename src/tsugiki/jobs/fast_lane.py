@@ -102,6 +102,7 @@ class FastLane:
         phases = Phases(self._stores, self._tools, project, adaptation, progress, watch)
         try:
             rows = phases.rows()
+            project = phases.choose(rows)
             plan = phases.plan(rows)
             if plan.chosen in DEEP:  # there are other samples by now than when it was accepted
                 self._stores.adaptations.put_back(

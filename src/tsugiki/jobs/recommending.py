@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 from typing import TYPE_CHECKING
@@ -45,15 +45,23 @@ class Trial:
 
 
 def try_backbones(
-    names: Sequence[str], project: Project, samples: Samples, embedder: Embedder, method: Method
+    names: Sequence[str],
+    project: Project,
+    samples: Samples,
+    embedder: Embedder,
+    method: Method,
+    *,
+    foreign: Collection[str] = (),
+    most_rows: int = MOST_ROWS,
 ) -> list[Trial]:
     """One after the other, each loaded if it is not: minutes the first time. Best first, of those alike the faster.
 
+    The `foreign` ones, which have not read the samples' language, come last, and no other is called worse than they.
     Raises Invalid where the project has too few samples to tell, or where a sample may have several labels.
     """
     if project.task != "single_label":
         raise Invalid("backbones are tried where a sample has one label", code="recommendation_unavailable")
-    rows = _drawn(samples.labelled(project.id))
+    rows = _drawn(samples.labelled(project.id), most_rows)
     targets = np.unique([row.label for row in rows], return_inverse=True)[1].astype(np.int64)
     if not rows or len(np.bincount(targets)) < 2:
         raise Invalid(
@@ -62,8 +70,8 @@ def try_backbones(
             code="too_few_samples",
         )
     trials = [_tried(name, project, rows, targets, samples, embedder, method) for name in names]
-    best = max(trials, key=lambda trial: trial.accuracy)
-    return sorted((_beside(trial, best) for trial in trials), key=_rank)
+    best = max(trials, key=lambda trial: (trial.backbone not in foreign, trial.accuracy))
+    return sorted((_beside(trial, best) for trial in trials), key=lambda one: (one.backbone in foreign, *_rank(one)))
 
 
 def _beside(trial: Trial, best: Trial) -> Trial:
@@ -78,13 +86,13 @@ def _rank(trial: Trial) -> tuple[int, float]:
     return (0, trial.ms) if trial.worse_than is None else (1, -trial.accuracy)
 
 
-def _drawn(rows: Sequence[LabelledSample]) -> list[LabelledSample]:
+def _drawn(rows: Sequence[LabelledSample], most_rows: int) -> list[LabelledSample]:
     """As many of each label as there is room for, the oldest; labels with too few to be held out are left out."""
     of_label: dict[str, list[LabelledSample]] = {}
     for row in rows:
         of_label.setdefault(row.label, []).append(row)
     usable = {label: found for label, found in of_label.items() if len(found) >= MIN_PER_LABEL}
-    room = min(MOST_PER_LABEL, max(MIN_PER_LABEL, MOST_ROWS // max(1, len(usable))))
+    room = min(MOST_PER_LABEL, max(MIN_PER_LABEL, most_rows // max(1, len(usable))))
     return [row for found in usable.values() for row in found[:room]]
 
 

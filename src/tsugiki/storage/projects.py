@@ -12,11 +12,12 @@ from sqlalchemy.orm import Session
 
 from tsugiki.domain import Json, Label, Modality, Policy, Project, Task
 from tsugiki.errors import Conflict, NotFound, TsugikiError
+from tsugiki.storage.adaptation_rows import UNFINISHED
 from tsugiki.storage.blobs import Blobs
 from tsugiki.storage.changes import note
 from tsugiki.storage.database import Database
 from tsugiki.storage.pages import Page, cut, one_more
-from tsugiki.storage.tables import ProjectRow, TenantRow
+from tsugiki.storage.tables import AdaptationRow, ProjectRow, TenantRow
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,8 @@ class Projects:
         backbone: str,
         labels: Sequence[Label] = (),
         policy: Policy | None = None,
+        *,
+        backbone_open: bool = False,
     ) -> Project:
         """Raises Conflict `project_exists`, NotFound for an unknown tenant."""
         row = ProjectRow(
@@ -46,6 +49,7 @@ class Projects:
             backbone=backbone,
             labels=[asdict(label) for label in labels],
             policy=asdict(policy or Policy()),
+            backbone_open=backbone_open,
             created_at=self._database.now(),
         )
         with self._database.write() as session:
@@ -79,8 +83,15 @@ class Projects:
         name: str | None = None,
         labels: Sequence[Label] | None = None,
         policy: Policy | None = None,
+        backbone: str | None = None,
+        *,
+        backbone_open: bool = False,
     ) -> Project:
-        """What is None stays. Raises Conflict `project_exists`, NotFound."""
+        """What is None stays; `backbone_open` goes with `backbone`.
+
+        Raises Conflict `project_exists`, `adaptation_running` where one may still make a version on the former
+        backbone, NotFound.
+        """
         with self._database.write() as session:
             row = session.get(ProjectRow, project_id)
             if row is None:
@@ -92,7 +103,24 @@ class Projects:
                 row.labels = [asdict(label) for label in labels]
             if policy is not None:
                 row.policy = asdict(policy)
+            if backbone is not None:
+                _must_rest(session, project_id)
+                row.backbone, row.backbone_open = backbone, backbone_open
             note(self._database, session, project_id)
+            return read_project(row)
+
+    def settle(self, project_id: str, backbone: str) -> Project:
+        """Take the backbone where none is settled yet. Returns the project as it is then: another may have been first.
+
+        Raises NotFound.
+        """
+        with self._database.write() as session:
+            row = session.get(ProjectRow, project_id)
+            if row is None:
+                raise NotFound(f"There is no project {project_id!r}.")
+            if row.backbone_open:
+                row.backbone, row.backbone_open = backbone, False
+                note(self._database, session, project_id)
             return read_project(row)
 
     def delete(self, project: Project) -> bool:
@@ -122,6 +150,19 @@ def _must_be_free(session: Session, tenant_id: str, name: str) -> None:
         )
 
 
+def _must_rest(session: Session, project_id: str) -> None:
+    unfinished = select(AdaptationRow.id).where(
+        AdaptationRow.project_id == project_id, AdaptationRow.status.in_(UNFINISHED)
+    )
+    found = session.scalar(unfinished.limit(1))
+    if found is not None:
+        raise Conflict(
+            f"Adaptation {found} has not ended, and makes a version on the present backbone.",
+            fix="Wait for it to end, or cancel it.",
+            code="adaptation_running",
+        )
+
+
 def found_project(session: Session, tenant_id: str, ref: str) -> ProjectRow:
     """By id or by name, which no other project's id can be. Raises NotFound."""
     mine = select(ProjectRow).where(ProjectRow.tenant_id == tenant_id)
@@ -142,6 +183,7 @@ def read_project(row: ProjectRow) -> Project:
         labels=tuple(Label(**label) for label in row.labels),
         policy=_policy(row.policy),
         created_at=row.created_at,
+        backbone_open=row.backbone_open,
     )
 
 

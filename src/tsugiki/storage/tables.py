@@ -13,6 +13,7 @@ from sqlalchemy import (
     MetaData,
     TypeDecorator,
     UniqueConstraint,
+    false,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -87,6 +88,7 @@ class ProjectRow(Base):
     backbone: Mapped[str]
     labels: Mapped[list[Json]]
     policy: Mapped[Json]
+    backbone_open: Mapped[bool] = mapped_column(server_default=false())
     created_at: Mapped[datetime]
 
 
