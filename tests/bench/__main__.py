@@ -8,7 +8,21 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from service.launch import Running, serving
-from tests.bench import adapting, audit, files, gate, ladder, memory, pace, quality, scope, training, truth, workers
+from tests.bench import (
+    adapting,
+    audit,
+    files,
+    gate,
+    ladder,
+    languages,
+    memory,
+    pace,
+    quality,
+    scope,
+    training,
+    truth,
+    workers,
+)
 from tests.bench.figures import Figure, report
 from tests.bench.process import become_served
 
@@ -18,6 +32,7 @@ THROUGH_SERVICE: Mapping[str, Callable[[Running], list[Figure]]] = {
     "scope": scope.measure,
     "audit": audit.measure,
     "files": files.measure,
+    "languages": languages.measure,
     "ladder": ladder.measure,
     "few": ladder.measure_few,
 }

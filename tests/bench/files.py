@@ -1,4 +1,4 @@
-"""Pictures, sounds and other languages: how right answers are, through the running service, on rows it never saw."""
+"""Pictures and sounds: how right answers are, through the running service, on rows it never saw."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 
 from service.launch import Running
 from tests.bench.figures import Figure
-from tests.bench.scores import accuracy, matthews
-from tests.bench.sets import FileRow, read, read_files
+from tests.bench.scores import accuracy
+from tests.bench.sets import FileRow, read_files
 from tsugiki.client import Client
 
 SENT = 32  # files a request
@@ -37,7 +37,6 @@ SETS = (
 )
 CLIMBED = "flowers5"  # on which `auto` is to gain a point
 FEW, DRAWS = 10, 5
-JAPANESE = (("amazon_cf_ja", "test"), ("xsid_ja", "test_nodup"))
 
 
 def measure(running: Running) -> list[Figure]:
@@ -46,8 +45,6 @@ def measure(running: Running) -> list[Figure]:
         for of in SETS:
             figures += _frozen(client, of)
         figures += _climbed(client)
-        for name, test in JAPANESE:
-            figures += _spoken(client, name, test)
     return figures
 
 
@@ -88,29 +85,6 @@ def _climbed(client: Client) -> list[Figure]:
     live = client.versions.get(project, client.versions.aliases(project)["live"].version)
     note = f"{live.method} beside the head's {head:.1f}"
     figures = [Figure(f"auto, {of.name}, all", auto, "%", head + WORTH, "more", note)]
-    _tell(figures)
-    return figures
-
-
-def _spoken(client: Client, name: str, test: str) -> list[Figure]:
-    """On the backbone that is recommended, beside `minilm-en`, which must be recommended against."""
-    rows, unseen = read(name, "train"), read(name, test)
-    truth = [row.label for row in unseen]
-    usual = f"spoken-{name}".replace("_", "-")
-    client.projects.create(usual, backbone="minilm-en")
-    client.samples.add(usual, [(row.text, row.label) for row in rows])
-    ranked = client.backbones.recommend(project=usual)
-    best = ranked[0]["name"]
-    against = [one for one in ranked if one["name"] == "minilm-en" and not one["fits"]]
-    client.projects.create(f"{usual}-best", backbone=best)
-    client.samples.add(f"{usual}-best", [(row.text, row.label) for row in rows])
-    figures = [Figure(f"minilm-en is recommended against, {name}", float(len(against)), "", 1.0, "more", best)]
-    for project, backbone in ((usual, "minilm-en"), (f"{usual}-best", best)):
-        done = client.adaptations.wait(client.adaptations.start(project, method="head"))
-        assert done.status == "succeeded", done.problem
-        given = [answer.label or "" for answer in client.predict(project, [row.text for row in unseen])]
-        note = f"Matthews × 100: {100 * matthews(given, truth):.1f}"
-        figures.append(Figure(f"{backbone}, {name}", 100 * accuracy(given, truth), "%", note=note))
     _tell(figures)
     return figures
 

@@ -72,6 +72,17 @@ def test_of_those_alike_none_is_told_worse_and_the_faster_is_first(core: Core, o
     assert found[0].ms <= found[1].ms
 
 
+def test_a_foreign_one_comes_last_however_right_it_is(core: Core, of: Project) -> None:
+    planted = Planted(core.backbones, frozenset({"foreign"}))
+    names = ["foreign", "blind"]
+    found = try_backbones(names, of, core.samples, planted, HeadMethod(), foreign={"foreign"}, most_rows=20)
+    assert [(trial.backbone, trial.worse_than, trial.rows) for trial in found] == [
+        ("blind", None, 20),
+        ("foreign", None, 20),
+    ]
+    assert found[1].accuracy > found[0].accuracy
+
+
 def test_few_contents_are_held_at_once(core: Core, of: Project) -> None:
     _, planted = tried(core, of, ["clear"], ["clear"])
     assert max(planted.most) == HELD

@@ -22,6 +22,7 @@ from tsugiki.storage.features import Features
 
 if TYPE_CHECKING:
     from tsugiki.domain import Floats
+    from tsugiki.jobs.choosing import Chooser
 
 SOON_S = 60  # a job that takes so long has hung
 WORDS = {"billing": "money refund pay charge price bill", "delivery": "parcel late arrive address order lost"}
@@ -55,13 +56,20 @@ class Watched:
         return self.embedder.embed(tenant_id, name, contents)
 
 
-def lane_of(core: Core, *, embedder: Embedder | None = None, methods: Iterable[Method] = METHODS) -> FastLane:
+def lane_of(
+    core: Core,
+    *,
+    embedder: Embedder | None = None,
+    methods: Iterable[Method] = METHODS,
+    choose: Chooser | None = None,
+) -> FastLane:
     """A fast lane of the core's own parts but for what is given, without pauses. Close it before the core."""
     stores = Stores(
         core.adaptations, core.samples, Features(core.database), core.registry, partial(core.database.ids.new, "snp")
     )
     chosen = tuple(methods)
-    tools = Tools(embedder or core.backbones, {method.name: method for method in chosen}, partial(plan, chosen))
+    served = embedder or core.backbones
+    tools = Tools(served, {method.name: method for method in chosen}, partial(plan, chosen), choose=choose)
     return FastLane(stores, tools, workers=2, on_end=core.metrics.adaptation, pauses_s=(0.0, 0.0))
 
 

@@ -25,7 +25,7 @@ def test_a_project_has_every_field_of_the_contract(http: httpx.Client) -> None:
     }
     made = good(http.post("/v1/projects", json=wish))
     assert made["object"] == "project" and made["id"].startswith("proj_") and made["created_at"].endswith("Z")
-    assert made["backbone"] == "tiny"
+    assert (made["backbone"], made["backbone_open"]) == ("tiny", True)
     assert made["labels"] == [{"name": "a", "description": "the first"}, {"name": "b", "description": None}]
     assert {name: made[name] for name in ("name", "modality", "task", "policy")} == {
         name: wish[name] for name in ("name", "modality", "task", "policy")
@@ -91,6 +91,15 @@ def test_a_change_leaves_what_is_left_out(http: httpx.Client) -> None:
     assert good(http.patch("/v1/projects/after", json={"labels": []}))["labels"] == []
     good(http.post("/v1/projects", json={"name": "other"}))
     refused(http.patch("/v1/projects/other", json={"name": "after"}), 409, "project_exists")
+
+
+def test_another_backbone_may_be_taken_of_the_modality(http: httpx.Client) -> None:
+    good(http.post("/v1/projects", json={"name": "moving"}))
+    changed = good(http.patch("/v1/projects/moving", json={"backbone": "minilm-en"}))
+    assert (changed["backbone"], changed["backbone_open"]) == ("minilm-en", False)
+    refused(http.patch("/v1/projects/moving", json={"backbone": "efficientnet-lite0"}), 422, "backbone_unsuited")
+    changed = good(http.patch("/v1/projects/moving", json={"backbone": "auto"}))
+    assert (changed["backbone"], changed["backbone_open"]) == ("tiny", True)
 
 
 def test_an_erased_project_is_gone_with_all_that_was_in_it(stranger: Tenant) -> None:

@@ -63,6 +63,20 @@ def test_a_rename_to_a_taken_name_is_refused(stores: Stores) -> None:
         stores.projects.update(stores.project("two").id, name="one")
 
 
+def test_a_backbone_is_settled_once_and_changed_only_while_nothing_is_made_on_it(stores: Stores) -> None:
+    named = stores.project("named")
+    assert stores.projects.settle(named.id, "other").backbone == "tiny"
+    project = stores.projects.update(named.id, backbone="tiny", backbone_open=True)
+    assert project.backbone_open
+    assert [stores.projects.settle(project.id, name).backbone for name in ("first", "second")] == ["first", "first"]
+    job = stores.adaptations.create(project.id, {})
+    with pytest.raises(Conflict) as refused:
+        stores.projects.update(project.id, backbone="third")
+    assert refused.value.reason == "adaptation_running"
+    stores.adaptations.cancel(project.tenant_id, job.id)
+    assert stores.projects.update(project.id, backbone="third").backbone == "third"
+
+
 def test_an_erased_project_leaves_no_byte_on_disk(stores: Stores) -> None:
     canary = "kNw7-canary-of-an-erased-project"
     kept = stores.project("kept")

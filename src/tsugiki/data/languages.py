@@ -44,6 +44,9 @@ OTHERS = frozenset(  # of the most written languages in the same letters, as far
 )
 ENGLISH_IN, OTHERS_IN = 0.5, 0.1  # of the texts: as many show English, and as few another language
 
+KIN = {"ary": "ar", "arz": "ar", "nn": "no", "pcm": "en", "uzs": "uz", "wuu": "zh", "yue": "zh"}
+"""What the model tells apart and networks do not."""
+
 NAMES = {
     "ar": "Arabic",
     "de": "German",
@@ -131,10 +134,14 @@ def _modelled(texts: Sequence[str]) -> Counter[str]:
     model = _model() if texts else None
     if model is None:
         return Counter()
-    ranked: list[dict[str, float]] = [dict(model.rank(text)) for text in texts]
+    ranked: list[dict[str, float]] = []
     total = Counter[str]()
-    for of_text in ranked:
-        total.update(of_text)
+    for text in texts:
+        likely: dict[str, float] = dict(model.rank(text))
+        for code, base in KIN.items():
+            likely[base] += likely.pop(code)
+        ranked.append(likely)
+        total.update(likely)
     present = [code for code, certainty in total.items() if certainty > PRESENT * len(texts)]
     found = Counter(max(present, key=of_text.__getitem__) for of_text in ranked) if present else Counter[str]()
     del found["zxx"]  # no language at all, as the model calls it
