@@ -19,7 +19,7 @@ from tsugiki.domain import MIN_PER_LABEL
 
 JAPANESE = (("amazon_cf_ja", "test"), ("xsid_ja", "test_nodup"))
 USUAL = "minilm-en"
-CLEARLY = 5.0  # points that the English one is to lose: beyond what chance does to a thousand rows
+CLEARLY = 5.0  # points of Matthews that the English one is to lose; nine in ten of amazon_cf_ja have one label
 TELLING_MS = 100.0  # of the languages of 200 texts
 ENGLISH = ("banking77", "train_10shot")
 
@@ -60,10 +60,10 @@ def _beside(client: Client, name: str, split: str) -> list[Figure]:
     return [
         Figure(f"{name}: {USUAL} is recommended against", float(last), "", 1.0, "more", f"first {ranked[0]['name']}"),
         Figure(f"{name}: accuracy on {taken}, which auto took", 100 * found[f"{usual}-auto"][0], "%"),
-        Figure(f"{name}: accuracy on {USUAL}", 100 * found[usual][0], "%"),
-        Figure(f"{name}: points of accuracy it loses", lost[0], "", CLEARLY, "more"),
+        Figure(f"{name}: accuracy on {USUAL}", 100 * found[usual][0], "%", note=f"loses {lost[0]:.1f}"),
         Figure(f"{name}: Matthews on {taken}", 100 * found[f"{usual}-auto"][1], ""),
-        Figure(f"{name}: Matthews on {USUAL}", 100 * found[usual][1], "", note=f"loses {lost[1]:.1f}"),
+        Figure(f"{name}: Matthews on {USUAL}", 100 * found[usual][1], ""),
+        Figure(f"{name}: points of Matthews it loses", lost[1], "", CLEARLY, "more"),
     ]
 
 
