@@ -12,6 +12,7 @@ from tests.bench import (
     adapting,
     audit,
     files,
+    fleet,
     gate,
     ladder,
     languages,
@@ -41,6 +42,7 @@ IN_HOME: Mapping[str, Callable[[Path], list[Figure]]] = {
     "memory": memory.measure,
     "training": training.measure,
     "pace": pace.measure,
+    "fleet": fleet.measure,
 }
 ALONE: Mapping[str, Callable[[], list[Figure]]] = {"truth": truth.measure, "gate": gate.measure}
 PARTS = (*THROUGH_SERVICE, *IN_HOME, *ALONE)
