@@ -2,8 +2,9 @@
 
 from tsugiki.backbones.cache import check_weights, ensure_graph
 from tsugiki.backbones.catalog import find, names
+from tsugiki.backbones.folders import read_folder
 from tsugiki.backbones.loaded import Loaded, load, prepare
-from tsugiki.backbones.source import Source, read_folder
+from tsugiki.backbones.source import Source
 from tsugiki.backbones.text import TextBackbone
 
 __all__ = [

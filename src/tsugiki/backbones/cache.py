@@ -64,6 +64,7 @@ def _key(source: Source, weights_sha256: str) -> str:
         "pooled": source.pooled,
         "longest": [source.max_tokens, source.seconds],
         "view": None if source.view is None else asdict(source.view),
+        "levels": None if source.levels is None else asdict(source.levels),
         "opset": OPSET,
         "recipe": RECIPE,
     }

@@ -41,6 +41,7 @@ def compile_graph(source: Source, destination: Path) -> None:
 
     torch.set_num_threads(1)
     module = features_module(source)
+    _refuse_norms(module)
     rows = _rows(source, module)
     example = stack(rows[2:4])
     program = torch.onnx.export(
@@ -63,6 +64,18 @@ def features_module(source: Source, attention: Attention = "eager") -> torch.nn.
     """The source's network as `networks` says; needs torch. Raises Mismatch."""
     module: torch.nn.Module = import_module(f"tsugiki.backbones.networks.{source.network}").features(source, attention)
     return module
+
+
+def _refuse_norms(module: torch.nn.Module) -> None:
+    """The exporter folds a batch norm into the convolution before it and leaves that one's name: an adapter or a
+    trained weight put there would be scaled by a norm that it was not trained without. EfficientNet's are folded before
+    anything is trained.
+    """
+    from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage]  # of all dimensions
+
+    norms = [name for name, part in module.named_modules() if isinstance(part, _BatchNorm)]
+    if norms:
+        raise Mismatch(f"{norms[0]} is a batch norm: what is trained beside it could not be served")
 
 
 def check(module: torch.nn.Module, graph: Path, rows: list[InputRow]) -> None:

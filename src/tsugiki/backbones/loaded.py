@@ -47,11 +47,12 @@ def load(name: str, configured: Mapping[str, Path], cache_dir: Path, decoder: De
 def prepare(source: Source, cache_dir: Path, decoder: Decoder | None = None) -> Loaded:
     """The same for a source at hand."""
     weights_sha256 = check_weights(source)
-    backbone = _outside(source, weights_sha256, decoder)
+    backbone = outside(source, weights_sha256, decoder)
     return Loaded(source, backbone, ensure_graph(source, weights_sha256, cache_dir))
 
 
-def _outside(source: Source, weights_sha256: str, decoder: Decoder | None) -> Outside:
+def outside(source: Source, weights_sha256: str, decoder: Decoder | None = None) -> Outside:
+    """What reads its inputs; of texts without a decoder. Raises Unavailable (`backbone_unsupported`)."""
     if source.modality == "text":
         return TextBackbone(source, weights_sha256)
     assert decoder is not None, "who asks for a backbone of files has a decoder; this is a bug"

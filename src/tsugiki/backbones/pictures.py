@@ -16,7 +16,6 @@ from tsugiki.data.decoding import Decoder
 from tsugiki.domain import Content, Prepared
 from tsugiki.errors import Invalid
 
-SIZE = 32  # a picture counts as much as so many tokens: 8 to a pass of 256, where EfficientNet-Lite0 is at its fastest
 DECODED_AS = 1  # raise it whenever reading files changes what pixels they become
 PROBED = 8  # pictures
 
@@ -28,7 +27,8 @@ class PictureBackbone(Outside):
         assert source.view is not None, "a picture's source says how it is cut; this is a bug"
         self._view = source.view
         self._decoder = decoder
-        reading = json.dumps({"decoded_as": DECODED_AS, "view": asdict(source.view)}, sort_keys=True)
+        levels = None if source.levels is None else asdict(source.levels)
+        reading = json.dumps({"decoded_as": DECODED_AS, "view": asdict(source.view), "levels": levels}, sort_keys=True)
         super().__init__(source, weights_sha256, hashlib.sha256(reading.encode()).hexdigest(), precision)
 
     def prepare_each(self, contents: Sequence[Content]) -> list[Prepared | Invalid]:
@@ -44,7 +44,7 @@ class PictureBackbone(Outside):
             colours = [part * across + (1.0 - part) * down for part in random.random(3)]
             grains = random.normal(0.0, 20.0, (side, side, 3))
             pixels = (np.stack(colours, axis=-1) + grains).clip(0, 255).astype(np.uint8)
-            rows.append(Prepared(pixels, SIZE))
+            rows.append(Prepared(pixels, self._source.max_tokens))
         return rows
 
     def reading(self) -> Reading:
@@ -54,6 +54,6 @@ class PictureBackbone(Outside):
     def _prepare(self, content: Content) -> Prepared | Invalid:
         assert isinstance(content, bytes), "a picture backbone was given a text; this is a bug"
         try:
-            return Prepared(self._decoder.image(content, self._view), SIZE)
+            return Prepared(self._decoder.image(content, self._view), self._source.max_tokens)
         except Invalid as refused:
             return refused

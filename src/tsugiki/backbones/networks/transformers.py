@@ -1,6 +1,5 @@
 """Text encoders of the Hugging Face format, read by transformers."""
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportAttributeAccessIssue=false, reportCallIssue=false
 # transformers' types leave much unknown.
 
 from __future__ import annotations
@@ -10,13 +9,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from tsugiki.backbones.networks.pooling import JOINED, mean, scaled
-from tsugiki.backbones.networks.weights import Mismatch
+from tsugiki.backbones.networks.pretrained import read_pretrained
 
 if TYPE_CHECKING:
     from tsugiki.backbones.networks import Attention
     from tsugiki.backbones.source import Source
-
-UNUSED = "pooler."  # BERT's classification layer; features are pooled from the tokens before it
 
 
 def features(source: Source, attention: Attention) -> torch.nn.Module:
@@ -24,23 +21,7 @@ def features(source: Source, attention: Attention) -> torch.nn.Module:
 
     Raises Mismatch.
     """
-    from transformers import AutoModel
-    from transformers.utils import logging
-
-    logging.set_verbosity_error()  # what is missing or left over is judged below, and told as an error of ours
-    logging.disable_progress_bar()
-    encoder, found = AutoModel.from_pretrained(
-        source.folder,
-        local_files_only=True,
-        use_safetensors=True,
-        trust_remote_code=False,
-        dtype=torch.float32,
-        attn_implementation=attention,
-        output_loading_info=True,
-    )
-    missing = sorted(key for key in found["missing_keys"] if not key.startswith(UNUSED))
-    if missing:  # transformers would fill them at random: another feature space at every start
-        raise Mismatch(f"{source.weights} lacks {len(missing)} weights, the first {missing[0]}")
+    encoder = read_pretrained(source, attention)
     return TextFeatures(encoder, source.middle, first_token=source.pooling == "cls", normalise=source.normalise).eval()
 
 

@@ -53,12 +53,14 @@ class Unreadable(ValueError):
 class View:
     """What a network sees of a picture: a square of `size` px, cut from the middle.
 
-    Before, the picture is scaled so that its short side has `size / crop` px, rounded; `crop` is in (0, 1].
+    Before, the picture is scaled so that its short side has `size / crop` px, rounded; `crop` is in (0, 1]. With
+    `squash` both sides have so many then, whatever the picture's shape.
     """
 
     size: int
     crop: float
     resample: Literal["bilinear", "bicubic"]
+    squash: bool = False
 
 
 def read_image(data: bytes, view: View) -> NDArray[np.uint8]:
@@ -270,8 +272,10 @@ TURNS = {
 
 def _seen(image: Image.Image, view: View) -> NDArray[np.uint8]:
     """Scaled and cut in one step: what is cut off is never computed, however long a strip the picture is."""
-    scale = view.size / view.crop / min(image.size)
-    sides = [_cut(side, max(view.size, round(side * scale)), view.size) for side in image.size]
+    short = view.size / view.crop
+    scale = short / min(image.size)
+    scaled = [round(short if view.squash else side * scale) for side in image.size]
+    sides = [_cut(side, max(view.size, px), view.size) for side, px in zip(image.size, scaled, strict=True)]
     box = (sides[0][0], sides[1][0], sides[0][1], sides[1][1])
     filter = Image.Resampling.BICUBIC if view.resample == "bicubic" else Image.Resampling.BILINEAR
     return np.array(image.resize((view.size, view.size), filter, box))

@@ -61,7 +61,7 @@ def _answer(channel: socket.socket, header: Header, data: bytes) -> None:
 
 
 def _image(header: Header, data: bytes) -> NDArray[np.uint8] | Header:
-    view = images.View(header["size"], header["crop"], header["resample"])
+    view = images.View(header["size"], header["crop"], header["resample"], header["squash"])
     try:
         return images.read_image(data, view)
     except images.Unreadable as error:
