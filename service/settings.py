@@ -43,7 +43,7 @@ class Settings(BaseSettings):
     log_requests: bool = Field(False, description="whether each request is a line of the log; `/metrics` counts them")
     backbones: dict[str, Path] = Field(
         default_factory=dict[str, Path],
-        description='more text networks: `{"name": "Hugging Face folder"}`',
+        description='more networks, of texts, pictures or sounds: `{"name": "Hugging Face folder"}`',
         json_schema_extra={SHOWN: "none"},
     )
     text_backbone: str = Field("minilm-en", description="the network of projects that name none")

@@ -5,16 +5,22 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import warnings
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from service.launch import Running, serving
+from tests.folders import write_folder
 from tests.ngrams import write_tiny as write_tiny_ngrams
 from tests.tiny import write_tiny
 from tests.unpickling import forbid_unpickling
-from tsugiki.backbones import Loaded, Source, load, prepare
+from tsugiki.backbones import Loaded, Source, check_weights, load, prepare, read_folder
+from tsugiki.backbones.graph import compile_graph
+from tsugiki.backbones.loaded import outside
+from tsugiki.data.decoding.pool import DecoderPool
 
 forbid_unpickling()
 # Each service would have a trainer beside it, which most tests have no use for; those that have one say so.
@@ -53,6 +59,29 @@ def tiny_source(tiny: Loaded) -> Source:
 @pytest.fixture(scope="session")
 def tiny_graph(tiny: Loaded) -> Path:
     return tiny.graph
+
+
+@pytest.fixture(scope="session")
+def decoder() -> Iterator[DecoderPool]:
+    pool = DecoderPool(1)
+    yield pool
+    pool.close()
+
+
+@pytest.fixture(scope="session")
+def loaded_folder(decoder: DecoderPool, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Loaded]:
+    """By kind. What `prepare` does, without a compiler's process for each, which would import torch anew."""
+
+    @cache
+    def compiled(kind: str) -> Loaded:
+        folder = write_folder(kind, tmp_path_factory.mktemp("folder") / kind)
+        source = read_folder(kind, folder)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of torch's exporter, about torch itself and names of axes
+            compile_graph(source, folder / "graph.onnx")
+        return Loaded(source, outside(source, check_weights(source), decoder), folder / "graph.onnx")
+
+    return compiled
 
 
 @pytest.fixture(scope="session")

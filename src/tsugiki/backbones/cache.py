@@ -65,6 +65,7 @@ def _key(source: Source, weights_sha256: str) -> str:
         "longest": [source.max_tokens, source.seconds],
         "view": None if source.view is None else asdict(source.view),
         "levels": None if source.levels is None else asdict(source.levels),
+        "hearing": None if source.hearing is None else asdict(source.hearing),
         "opset": OPSET,
         "recipe": RECIPE,
     }

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tsugiki.backbones.hearing import Fbank, Wave
 from tsugiki.backbones.inputs import stack
 from tsugiki.backbones.mel import BINS, HOP, POSITION, SAMPLE_RATE
 from tsugiki.backbones.networks.weights import Mismatch
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 TOLERANCE = 1e-5  # of a feature's length: some ten rounding errors of float32, a hundredth of what moves a label
 CHECK_LENGTHS = (2, 3, 7, 12, 31)  # tokens or positions of one batch's rows, as unequal as inputs are
+LONG = 99  # positions of raw sound: of the longest, six rows beside one another would take gigabytes in convolutions
 CHECK_SEED = 0
 
 
@@ -110,6 +112,12 @@ def _rows(source: Source, module: torch.nn.Module) -> list[InputRow]:
             shape = (source.view.size, source.view.size, 3)
             return [random.integers(0, 256, size=shape, dtype=np.uint8) for _ in CHECK_LENGTHS]
         case "audio":
+            if isinstance(hearing := source.hearing, Wave):
+                sizes = [hearing.samples(n) + n % 3 for n in (*CHECK_LENGTHS, LONG)]
+                return [random.normal(size=n).astype(np.float32) for n in sizes]
+            if isinstance(hearing, Fbank):
+                shape = (hearing.frames, hearing.bins)
+                return [random.normal(size=shape).astype(np.float32) for _ in CHECK_LENGTHS]
             lengths = (*CHECK_LENGTHS, _positions(source))
             return [random.normal(size=(n * POSITION // HOP, BINS)).astype(np.float32) for n in lengths]
 
@@ -125,6 +133,11 @@ def _dynamic(source: Source) -> dict[int, Any]:  # Any: torch's dimensions
         case "image":
             return {0: batch}
         case "audio":
+            if isinstance(hearing := source.hearing, Wave):
+                most = int(source.seconds * SAMPLE_RATE)
+                return {0: batch, 1: torch.export.Dim("samples", min=hearing.samples(2), max=most)}
+            if isinstance(hearing, Fbank):
+                return {0: batch}
             return {0: batch, 1: POSITION // HOP * torch.export.Dim("positions", max=_positions(source))}
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tsugiki.backbones.signature import ATTENTION_MASK, INPUT_IDS, MEL, PIXELS
+from tsugiki.backbones.signature import ATTENTION_MASK, INPUT_IDS, MEL, PIXELS, WAVE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,9 +19,11 @@ def stack(rows: Sequence[InputRow]) -> Mapping[str, NDArray[Any]]:  # Any: as in
     """The batch of at least one row, by input name, in the order in which the torch module takes them.
 
     Texts (tokens,): `[[5, 6], [7]] -> input_ids [[5, 6], [7, 0]], attention_mask [[1, 1], [1, 0]]`; sounds (frames,
-    bands) alike, as `mel`; pictures (height, width, 3), of one shape, as `pixels`.
+    bands) or (samples,) float32 alike, as `mel` or `wave`; pictures (height, width, 3), of one shape, as `pixels`.
     """
     match rows[0].ndim:
+        case 1 if rows[0].dtype == np.float32:
+            return {WAVE: pad(rows), ATTENTION_MASK: mask_of(rows)}
         case 1:
             return {INPUT_IDS: pad(rows), ATTENTION_MASK: mask_of(rows)}
         case 2:

@@ -5,6 +5,7 @@ from typing import Final
 INPUT_IDS: Final = "input_ids"  # of texts: (batch, tokens) int64
 ATTENTION_MASK: Final = "attention_mask"  # of texts and sounds: (batch, tokens or frames) int64, 1 where one is
 PIXELS: Final = "pixels"  # of pictures: (batch, height, width, 3) uint8; the graph scales them, so that rows stay small
+WAVE: Final = "wave"  # of sounds: (batch, samples) float32
 MEL: Final = "mel"  # of sounds: (batch, frames, bands) float32, the logarithm of a mel spectrogram
 FEATURES: Final = "features"  # (batch, feature_dim) float32
 

@@ -7,13 +7,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+from tsugiki.backbones.hearing import Fbank, Hearing, Wave
 from tsugiki.data.decoding.images import View
 from tsugiki.domain import Modality
 from tsugiki.errors import Unavailable
 
 Pooling = Literal["mean", "cls", "cls+mean"]
 # A module of `networks` each.
-NetworkKind = Literal["transformers", "e5", "ngrams", "efficientnet", "whisper", "vit"]
+NetworkKind = Literal["transformers", "e5", "ngrams", "efficientnet", "whisper", "vit", "wav2vec2", "spectrogram"]
 
 WEIGHTS = "model.safetensors"  # the one weights format without code in it (invariant I9)
 TOKENIZER = "tokenizer.json"
@@ -37,8 +38,8 @@ class Source:
     last one's (None: the last alone, as where there is but one block). `max_tokens` bounds a text, special tokens
     counted; of pictures, it is how many tokens each counts in a pass. `prefix` is put before every text, and `tokens`
     is the file that it is tokenised by (see tokens.py). `view` is how a picture is cut and `levels` how its pixels are
-    scaled (None: as the network's module says), `seconds` how long a sound may be. `expected_sha256` pins the weights,
-    None records whatever they are at start.
+    scaled (None: as the network's module says), `seconds` how long a sound may be and `hearing` what becomes of it
+    (None: Whisper's frames). `expected_sha256` pins the weights, None records whatever they are at start.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Source:
     modality: Modality = "text"
     view: View | None = None
     levels: Levels | None = None
+    hearing: Hearing | None = None
     seconds: float = 0.0
     languages: tuple[str, ...] = ()
     licence: str = "unstated"
@@ -102,6 +104,13 @@ def decode(text: str) -> Source:
         fields["view"] = View(**fields["view"])
     if fields["levels"] is not None:
         fields["levels"] = Levels(**{name: tuple(values) for name, values in fields["levels"].items()})
+    match fields["hearing"]:
+        case {"kernels": kernels, "strides": strides, **rest}:
+            fields["hearing"] = Wave(kernels=tuple(kernels), strides=tuple(strides), **rest)
+        case {"frames": _}:
+            fields["hearing"] = Fbank(**fields["hearing"])
+        case _:
+            pass
     return Source(**fields)
 
 

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 class Prepared:
     """One input ready for the engine; `truncated` when it was longer than the limit.
 
-    `row` is (tokens,) int64 of a text, (height, width, 3) uint8 of a picture, (frames, bands) float32 of a sound.
+    `row` is (tokens,) int64 of a text, (height, width, 3) uint8 of a picture, (frames, bands) or
+    (samples,) float32 of a sound.
     `size` is what it counts in a pass, in tokens: of a text as many as it has, of the others what costs as much.
     """
 

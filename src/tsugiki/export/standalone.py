@@ -184,25 +184,36 @@ class Pictures:
 
 
 class Sounds:
-    """Rows are frames (frames, bands): the logarithm of a mel spectrogram, as long as the sound."""
+    """Rows are frames (frames, bands), the logarithm of a mel spectrogram, or the samples (n,) themselves."""
 
     batch = 4
 
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
-        self._sounds, self._mel = _module(folder, "sounds"), _module(folder, "mel")
-        self._rate, self._most_seconds = settings["rate"], settings["most_seconds"]
+        self._sounds, self._ear = _module(folder, "sounds"), _module(folder, settings["heard"])
+        self._settings = settings
+        self._name = "wave" if settings["heard"] == "wave" else "mel"
 
     def read(self, inputs: Sequence[Input]) -> list[Row]:
         return [self._read(given) for given in inputs]
 
     def stack(self, rows: Sequence[Row]) -> Mapping[str, Row]:
-        return _padded("mel", rows)
+        return _padded(self._name, rows)
 
     def _read(self, given: Input) -> Row:
+        settings = self._settings
         try:
-            return self._mel.log_mel(self._sounds.read_sound(_bytes(given), self._rate, self._most_seconds))
+            return self._heard(self._sounds.read_sound(_bytes(given), settings["rate"], settings["most_seconds"]))
         except self._sounds.Unreadable as error:
             raise Refused(error.code, error.detail, error.fix) from error
+
+    def _heard(self, samples: Row) -> Row:
+        told = self._settings
+        if told["heard"] == "wave":
+            return self._ear.levelled(samples, told["least"], normalise=told["normalise"])
+        if told["heard"] == "fbank":
+            scale = {key: told[key] for key in ("frames", "bins", "middle", "spread")}
+            return self._ear.log_fbank(samples, **scale)
+        return self._ear.log_mel(samples)
 
 
 READERS = {"text": Texts, "image": Pictures, "audio": Sounds}

@@ -58,13 +58,20 @@ def blocks_of(encoder: torch.nn.Module) -> torch.nn.ModuleList:
         return own
     wanted = getattr(getattr(encoder, "config", None), "num_hidden_layers", None)
     for module in encoder.modules():
-        if isinstance(module, torch.nn.ModuleList) and len(module) == wanted:
+        # wav2vec's convolutions, before its blocks, may be as many.
+        if isinstance(module, torch.nn.ModuleList) and len(module) == wanted and _is_of_blocks(module):
             return module
     raise Unavailable(
         f"{type(encoder).__name__} has no list of {wanted} blocks, so its layers cannot be told apart",
         fix="use method head with this backbone",
         code="backbone_unsupported",
     )
+
+
+def _is_of_blocks(modules: torch.nn.ModuleList) -> bool:
+    import torch
+
+    return any(isinstance(module, torch.nn.Linear) for module in modules.modules())
 
 
 def width_of(encoder: torch.nn.Module) -> int:

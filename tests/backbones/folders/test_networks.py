@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,52 +12,36 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import torch
-from PIL import Image
-from torch.nn.functional import normalize
+from torch.nn.functional import layer_norm, normalize
 
-from tests.folders import write_folder
+from tests.folders import SECONDS, SHAPES, contents, picture, png, tone, wav, write_folder
 from tests.runtime.adapting import drawn_lora, shapes_of
 from tsugiki.backbones import Loaded, check_weights, read_folder
 from tsugiki.backbones.graph import features_module
+from tsugiki.backbones.inputs import stack
 from tsugiki.backbones.loaded import outside
 from tsugiki.data.decoding.pool import DecoderPool
-from tsugiki.domain import Content, LoraDelta, WeightsDelta
+from tsugiki.domain import LoraDelta, WeightsDelta
 from tsugiki.runtime.engines.making import Cores, make
 from tsugiki.runtime.engines.onnx import OnnxEngine
 from tsugiki.runtime.engines.torch import TorchEngine
 from tsugiki.runtime.loras import LoraBank
-from tsugiki.training.network import used_parameters
+from tsugiki.training.network import blocks_of, used_parameters
 
 if TYPE_CHECKING:
     from tsugiki.domain import Floats, InputRow
 
-GRAPHS = ("dinov2",)  # those that are compiled here, some seconds each: all others differ from one in sizes alone
-SHAPES = ((64, 64), (97, 97), (80, 60))
-
-
-def picture(width: int, height: int, seed: int) -> Image.Image:
-    coarse = np.random.default_rng(seed).integers(0, 256, (5, 6, 3), dtype=np.uint8)
-    return Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
-
-
-def png(image: Image.Image) -> bytes:
-    file = io.BytesIO()
-    image.save(file, "PNG")
-    return file.getvalue()
-
-
-def contents(loaded: Loaded) -> list[Content]:
-    """As unequal as inputs are."""
-    return [png(picture(*shape, seed)) for seed, shape in enumerate(SHAPES)]
+# Those that are compiled here, some seconds each: the others differ from them in sizes and norms alone.
+GRAPHS = ("dinov2", "wav2vec2-group", "ast")
 
 
 def rows_of(loaded: Loaded) -> list[InputRow]:
-    return [prepared.row for prepared in loaded.backbone.prepare(contents(loaded))]
+    return [prepared.row for prepared in loaded.backbone.prepare(contents(loaded.source.modality))]
 
 
 @pytest.fixture(scope="module", params=GRAPHS)
-def network(request: pytest.FixtureRequest, loaded: Callable[[str], Loaded]) -> Loaded:
-    return loaded(request.param)
+def network(request: pytest.FixtureRequest, loaded_folder: Callable[[str], Loaded]) -> Loaded:
+    return loaded_folder(request.param)
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +97,22 @@ def test_all_that_may_be_trained_may_be_replaced(network: Loaded, rows: list[Inp
     assert np.abs(own - OnnxEngine(network, threads=1).run(rows)).max() > 1e-2
 
 
+def test_a_row_counts_as_many_tokens_as_enter_the_blocks(network: Loaded) -> None:
+    """What training keeps of the blocks below is cut by it."""
+    module = features_module(network.source)
+    seen: list[int] = []
+
+    def look(_: torch.nn.Module, given: tuple[torch.Tensor, ...]) -> None:
+        seen.append(given[0].shape[1])
+
+    blocks_of(module.get_submodule("encoder"))[0].register_forward_pre_hook(look)
+    prepared = network.backbone.prepare(contents(network.source.modality))
+    for row in prepared:
+        with torch.no_grad():
+            module(*(torch.from_numpy(part) for part in stack([row.row]).values()))
+    assert seen == [row.size for row in prepared]
+
+
 @pytest.mark.parametrize("kind", ["vit", "deit", "dinov2"])
 def test_a_picture_s_features_are_transformers_own(kind: str, tmp_path: Path, decoder: DecoderPool) -> None:
     """By its own processor and model. Here and there a pixel is rounded the other way, for we cut while we scale."""
@@ -139,3 +138,44 @@ def test_a_picture_s_features_are_transformers_own(kind: str, tmp_path: Path, de
             features = ours(torch.from_numpy(row.row.copy())[None])
         parts = hidden[:, :first].mean(1), hidden[:, first:].mean(1)
         torch.testing.assert_close(features, torch.cat([normalize(part, dim=-1) for part in parts], dim=-1) * 0.5**0.5)
+
+
+@pytest.mark.parametrize("kind", ["wav2vec2-group", "wav2vec2-layer"])
+def test_a_sound_s_features_are_transformers_own_whatever_is_beside_it(
+    kind: str, tmp_path: Path, decoder: DecoderPool
+) -> None:
+    """By its own processor and model of each sound alone: beside longer ones it takes norms over the padding too."""
+    from transformers import AutoFeatureExtractor, AutoModel
+
+    source = read_folder(kind, write_folder(kind, tmp_path))
+    backbone = outside(source, check_weights(source), decoder)
+    processor, model = AutoFeatureExtractor.from_pretrained(tmp_path), AutoModel.from_pretrained(tmp_path)
+    sounds = [tone(seconds) for seconds in SECONDS]
+    rows = [prepared.row for prepared in backbone.prepare([wav(sound) for sound in sounds])]
+    with torch.no_grad():
+        features = features_module(source)(*(torch.from_numpy(part) for part in stack(rows).values()))
+    for place, sound in enumerate(sounds):
+        given = processor(sound, sampling_rate=16_000, return_tensors="pt")["input_values"]
+        np.testing.assert_allclose(rows[place][: len(sound)], given[0].numpy(), atol=1e-4)
+        filled = torch.nn.functional.pad(given, (0, max(0, 400 - len(sound))))
+        with torch.no_grad():
+            found = model(filled, output_hidden_states=True)
+        parts = found.last_hidden_state.mean(1), layer_norm(found.hidden_states[1], (16,)).mean(1)
+        wanted = torch.cat([normalize(part, dim=-1) for part in parts], dim=-1) * 0.5**0.5
+        torch.testing.assert_close(features[place : place + 1], wanted, atol=2e-4, rtol=0)
+
+
+def test_a_spectrogram_s_features_are_transformers_own(tmp_path: Path, decoder: DecoderPool) -> None:
+    from transformers import AutoFeatureExtractor, AutoModel
+
+    source = read_folder("ast", write_folder("ast", tmp_path))
+    processor, model = AutoFeatureExtractor.from_pretrained(tmp_path), AutoModel.from_pretrained(tmp_path)
+    prepared = outside(source, check_weights(source), decoder).prepare([wav(tone(seconds)) for seconds in SECONDS])
+    assert [row.truncated for row in prepared] == [False, False, True]
+    for seconds, row in zip(SECONDS[1:], prepared[1:], strict=True):  # of less than a frame transformers sees nothing
+        given = processor(tone(seconds), sampling_rate=16_000, return_tensors="pt")["input_values"]
+        np.testing.assert_allclose(row.row, given[0].numpy(), atol=1e-3)
+        with torch.no_grad():
+            ours = features_module(source)(*(torch.from_numpy(part) for part in stack([row.row]).values()))
+            wanted = normalize(model(given).pooler_output, dim=-1)
+        torch.testing.assert_close(ours, wanted, atol=1e-3, rtol=0)
