@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+import torch
 
 from tsugiki.backbones import Loaded
+from tsugiki.backbones.graph import refuse_norms
 from tsugiki.backbones.inputs import stack
+from tsugiki.backbones.networks.weights import Mismatch
 from tsugiki.backbones.session import Session
 
 if TYPE_CHECKING:
@@ -61,3 +64,10 @@ def test_a_feature_is_what_the_last_block_yields_and_beside_it_what_the_middle_o
         last, middle = (torch.nn.functional.normalize(states[place][0].mean(dim=0), dim=0).numpy() for place in (2, 1))
         wanted = np.concatenate([last, middle]) / np.sqrt(2)
         np.testing.assert_allclose(run(session, tiny, [text])[0], wanted, atol=1e-5)
+
+
+def test_a_network_whose_norms_the_exporter_would_fold_is_refused() -> None:
+    folded = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1), torch.nn.BatchNorm2d(4))
+    with pytest.raises(Mismatch, match="1 is a batch norm"):
+        refuse_norms(folded)
+    refuse_norms(folded[:1])

@@ -43,7 +43,7 @@ def compile_graph(source: Source, destination: Path) -> None:
 
     torch.set_num_threads(1)
     module = features_module(source)
-    _refuse_norms(module)
+    refuse_norms(module)
     rows = _rows(source, module)
     example = stack(rows[2:4])
     program = torch.onnx.export(
@@ -68,10 +68,10 @@ def features_module(source: Source, attention: Attention = "eager") -> torch.nn.
     return module
 
 
-def _refuse_norms(module: torch.nn.Module) -> None:
+def refuse_norms(module: torch.nn.Module) -> None:
     """The exporter folds a batch norm into the convolution before it and leaves that one's name: an adapter or a
     trained weight put there would be scaled by a norm that it was not trained without. EfficientNet's are folded before
-    anything is trained.
+    anything is trained. Raises Mismatch.
     """
     from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage]  # of all dimensions
 

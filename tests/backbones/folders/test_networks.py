@@ -157,7 +157,7 @@ def test_a_sound_s_features_are_transformers_own_whatever_is_beside_it(
     for place, sound in enumerate(sounds):
         given = processor(sound, sampling_rate=16_000, return_tensors="pt")["input_values"]
         np.testing.assert_allclose(rows[place][: len(sound)], given[0].numpy(), atol=1e-4)
-        filled = torch.nn.functional.pad(given, (0, max(0, 400 - len(sound))))
+        filled = torch.nn.functional.pad(given, (0, max(0, len(rows[place]) - len(sound))))
         with torch.no_grad():
             found = model(filled, output_hidden_states=True)
         parts = found.last_hidden_state.mean(1), layer_norm(found.hidden_states[1], (16,)).mean(1)
