@@ -26,8 +26,13 @@ SECONDS = (0.02, 0.31, 0.85)  # the first is less than one position of raw sound
 LIGHT: Json = {"image_mean": [0.4, 0.5, 0.6], "image_std": [0.2, 0.25, 0.3]}
 
 # A position each 320 samples, as of the real ones' seven, for each convolution takes the exporter a second.
-CONVOLUTIONS: Json = {"conv_dim": [8, 8], "conv_kernel": [80, 20], "conv_stride": [16, 20]}
-CONVOLUTIONS |= {"num_conv_pos_embeddings": 16, "num_conv_pos_embedding_groups": 2}
+CONVOLUTIONS: Json = {
+    "conv_dim": [8, 8],
+    "conv_kernel": [80, 20],
+    "conv_stride": [16, 20],
+    "num_conv_pos_embeddings": 16,
+    "num_conv_pos_embedding_groups": 2,
+}
 SPEECH: Json = {"feature_extractor_type": "Wav2Vec2FeatureExtractor", "sampling_rate": 16_000, "do_normalize": True}
 FRAMES: Json = {"feature_extractor_type": "ASTFeatureExtractor", "sampling_rate": 16_000, "max_length": 40}
 

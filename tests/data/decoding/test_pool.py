@@ -303,7 +303,7 @@ class TestProcess:
     def test_is_not_ended_by_ctrl_c(self, started: tuple[subprocess.Popen[bytes], socket.socket]) -> None:
         process, ours = started
         process.send_signal(signal.SIGINT)
-        header = {"kind": "image", "size": 32, "crop": 1.0, "resample": "bilinear"}
+        header = {"kind": "image", "size": 32, "crop": 1.0, "resample": "bilinear", "squash": False}
         frames.send(ours, header, GOOD)
         assert frames.receive(ours).header == {}
         assert frames.receive(ours).header == {"shape": [32, 32, 3], "dtype": "uint8"}
