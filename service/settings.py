@@ -46,7 +46,9 @@ class Settings(BaseSettings):
         description='more networks, of texts, pictures or sounds: `{"name": "Hugging Face folder"}`',
         json_schema_extra={SHOWN: "none"},
     )
-    text_backbone: str = Field("minilm-en", description="the network of projects that name none, if it knows the language of their samples")
+    text_backbone: str = Field(
+        "minilm-en", description="the network of projects that name none, if it knows the language of their samples"
+    )
     image_backbone: str = Field("efficientnet-lite0", description="ditto of pictures")
     audio_backbone: str = Field(
         "whisper-tiny-en",
