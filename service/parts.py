@@ -118,7 +118,7 @@ def serve_backbones(
     """`workers` passes at a time."""
     return ServedBackbones(
         names(settings.backbones),
-        load=lambda name: load(name, settings.backbones, settings.root / "graphs", decoder),
+        load=lambda name: load(name, settings.backbones, settings.root / "graphs", decoder, settings.graphs),
         engines=engines,
         workers=workers,
         limits=Limits(wait_s=settings.wait_seconds),

@@ -46,6 +46,9 @@ class Settings(BaseSettings):
         description='more networks, of texts, pictures or sounds: `{"name": "Hugging Face folder"}`',
         json_schema_extra={SHOWN: "none"},
     )
+    graphs: Path | None = Field(
+        None, description="folder of networks compiled before (`python -m service.graphs FOLDER`); only read"
+    )
     text_backbone: str = Field(
         "minilm-en", description="the network of projects that name none, if it knows the language of their samples"
     )

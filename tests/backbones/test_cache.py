@@ -11,6 +11,8 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from tsugiki.backbones import Loaded, check_weights, ensure_graph, prepare
+from tsugiki.backbones.cache import ensure_bank_graph
+from tsugiki.backbones.sites import linear_shapes
 from tsugiki.errors import Unavailable
 
 
@@ -46,6 +48,27 @@ def test_damaged_graph_is_compiled_anew_by_one_of_many(tiny: Loaded, cache: Path
     assert {loaded.result().graph for loaded in found} == {held}
     assert held.read_bytes() != damaged
     assert not list(cache.glob("*.part"))
+
+
+def test_graph_that_was_given_is_linked_to_and_its_folder_only_read(tiny: Loaded, cache: Path, tmp_path: Path) -> None:
+    given = cache.rename(tmp_path / "given")
+    before = sorted(path.name for path in given.iterdir())
+    loaded = prepare(tiny.source, tmp_path / "graphs", given=given)
+    assert (loaded.graph.parent, loaded.graph.resolve()) == (tmp_path / "graphs", given / tiny.graph.name)
+    assert prepare(tiny.source, tmp_path / "graphs").graph.resolve() == given / tiny.graph.name
+    assert sorted(path.name for path in given.iterdir()) == before
+
+
+def test_given_graph_is_used_only_if_it_is_whole(tiny: Loaded, cache: Path, tmp_path: Path) -> None:
+    modules = tuple(linear_shapes(tiny.graph))
+    given = ensure_bank_graph(cache / tiny.graph.name, modules, "float32")
+    graph = Path(shutil.copy(tiny.graph, tmp_path))
+    linked = ensure_bank_graph(graph, modules, "float32", cache)
+    assert linked.resolve() == given
+    whole = given.read_bytes()
+    given.write_bytes(whole[:-1])
+    rebuilt = ensure_bank_graph(graph, modules, "float32", cache)
+    assert (rebuilt, rebuilt.is_symlink(), rebuilt.read_bytes()) == (linked, False, whole)
 
 
 def test_folder_without_all_weights_is_refused_not_filled_at_random(tiny: Loaded, tmp_path: Path) -> None:

@@ -37,23 +37,27 @@ def check_weights(source: Source) -> str:
     return found
 
 
-def ensure_graph(source: Source, weights_sha256: str, cache_dir: Path) -> Path:
+def ensure_graph(source: Source, weights_sha256: str, cache_dir: Path, given: Path | None = None) -> Path:
     """The compiled graph of a source, built now if there is none or it is not what was written.
 
-    Blocks while another process builds the same one. Raises Unavailable (`backbone_build_failed`).
+    One that is in the folder `given`, which is only read, is not built but linked to. Blocks while another process
+    builds the same one. Raises Unavailable (`backbone_build_failed`).
     """
     cache_dir.mkdir(parents=True, exist_ok=True)
     graph = cache_dir / f"{_key(source, weights_sha256)}.onnx"
-    return _ensure(graph, lambda part: _compile(source, part))
+    return _ensure(graph, lambda part: _compile(source, part), given)
 
 
-def ensure_bank_graph(graph: Path, modules: Sequence[str], bank_type: BankType) -> Path:
-    """The bank graph of a compiled one for `modules`, beside it; written now if it is not there. Blocks as above."""
+def ensure_bank_graph(graph: Path, modules: Sequence[str], bank_type: BankType, given: Path | None = None) -> Path:
+    """The bank graph of a compiled one for `modules`, beside it; written now if it is not there.
+
+    Blocks and links as above.
+    """
     from tsugiki.backbones.bank_graph import RECIPE, write_bank_graph
 
     recipe = hashlib.sha256(json.dumps([RECIPE, *modules]).encode()).hexdigest()[:12]
     bank = graph.with_name(f"{graph.stem}-bank-{bank_type}-{recipe}.onnx")
-    return _ensure(bank, lambda part: write_bank_graph(graph, part, modules, bank_type))
+    return _ensure(bank, lambda part: write_bank_graph(graph, part, modules, bank_type), given)
 
 
 def _key(source: Source, weights_sha256: str) -> str:
@@ -77,11 +81,26 @@ def _intact(graph: Path) -> bool:
     return graph.is_file() and beside.is_file() and beside.read_text() == sha256(graph)
 
 
-def _ensure(graph: Path, write: Callable[[Path], None]) -> Path:
+def _ensure(graph: Path, write: Callable[[Path], None], given: Path | None) -> Path:
     with _locked(graph.with_suffix(".lock")):
-        if not _intact(graph):
+        if _intact(graph):
+            return graph
+        if given is not None and _intact(given / graph.name):
+            _link(graph, (given / graph.name).resolve())
+        else:
             _build(graph, write)
     return graph
+
+
+def _link(graph: Path, given: Path) -> None:
+    """What is measured of a graph is kept beside it, so it has a name here; its bytes stay where they are."""
+    part = graph.with_suffix(".part")
+    part.unlink(missing_ok=True)
+    part.symlink_to(given)
+    part.replace(graph)
+    digest = graph.with_suffix(".sha256.part")
+    digest.write_bytes(given.with_suffix(".sha256").read_bytes())
+    _publish(digest, graph.with_suffix(".sha256"))
 
 
 def _build(graph: Path, write: Callable[[Path], None]) -> None:

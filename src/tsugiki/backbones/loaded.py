@@ -19,36 +19,44 @@ from tsugiki.ports import BankType
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """`graph` is the ONNX file of the signature in `signature.py`. The Graphs port."""
+    """`graph` is the ONNX file of the signature in `signature.py`, `given` as in `load`. The Graphs port."""
 
     source: Source
     backbone: Outside
     graph: Path
+    given: Path | None = None
 
     def at(self, precision: str) -> Loaded:
         """As an engine of this precision class serves it."""
         return replace(self, backbone=self.backbone.at(precision))
 
     def bank_graph(self, modules: Sequence[str], bank_type: BankType) -> Path:
-        return ensure_bank_graph(self.graph, modules, bank_type)
+        return ensure_bank_graph(self.graph, modules, bank_type, self.given)
 
 
-def load(name: str, configured: Mapping[str, Path], cache_dir: Path, decoder: Decoder | None = None) -> Loaded:
+def load(
+    name: str,
+    configured: Mapping[str, Path],
+    cache_dir: Path,
+    decoder: Decoder | None = None,
+    given: Path | None = None,
+) -> Loaded:
     """The named backbone; `configured` maps further names to Hugging Face folders. Only texts are read without a
     `decoder`.
 
-    Some tenth of a second where the graph is in `cache_dir`, else some ten seconds. Raises Invalid (`backbone_unknown`)
+    Some tenth of a second where the graph is in `cache_dir` or in `given`, compiled before and only read; else some
+    ten seconds. Raises Invalid (`backbone_unknown`)
     and Unavailable (`backbone_missing`, `backbone_unsupported`, `backbone_corrupt`, `backbone_build_failed`).
     """
     source = find(name, configured)
-    return prepare(source, cache_dir, decoder)
+    return prepare(source, cache_dir, decoder, given)
 
 
-def prepare(source: Source, cache_dir: Path, decoder: Decoder | None = None) -> Loaded:
+def prepare(source: Source, cache_dir: Path, decoder: Decoder | None = None, given: Path | None = None) -> Loaded:
     """The same for a source at hand."""
     weights_sha256 = check_weights(source)
     backbone = outside(source, weights_sha256, decoder)
-    return Loaded(source, backbone, ensure_graph(source, weights_sha256, cache_dir))
+    return Loaded(source, backbone, ensure_graph(source, weights_sha256, cache_dir, given), given)
 
 
 def outside(source: Source, weights_sha256: str, decoder: Decoder | None = None) -> Outside:

@@ -16,7 +16,7 @@ from tsugiki.runtime.engines.onnx import OnnxEngine
 if TYPE_CHECKING:
     from tsugiki.backbones.loaded import Loaded
     from tsugiki.domain import WeightsDelta
-    from tsugiki.ports import Engine
+    from tsugiki.ports import BankType, Engine
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,15 @@ def why_not(name: EngineName) -> str | None:
 def precision_of(name: EngineName) -> str:
     """The class of arithmetic that an engine made here computes in."""
     return {"onnxruntime": OnnxEngine.precision, "openvino": openvino.OpenVinoEngine.precision, "torch": "bf16"}[name]
+
+
+def bank_types_of(wanted: Wanted) -> tuple[BankType, ...]:
+    """Of the bank graphs that a service may ask for whose engine is `wanted`, here.
+
+    Where another engine is preferred, onnxruntime still serves what was fitted in fp32. torch reads no graphs.
+    """
+    openvino_too = wanted in ("auto", "openvino") and openvino.why_not() is None
+    return (OnnxEngine.bank_type, *((openvino.OpenVinoEngine.bank_type,) if openvino_too else ()))
 
 
 def choose_engine(wanted: Wanted, loaded: Loaded, cores: Cores) -> Choice:
