@@ -10,6 +10,7 @@ from typing import Any
 import bentoml
 
 from service.api import create_api, edge_of
+from service.drain import fall_first
 from service.guard import Guard
 from service.logs import write_log
 from service.settings import read_settings
@@ -98,6 +99,11 @@ class App:
     async def widen(self) -> None:
         """Threads for blocking work: asyncio's default of a few would make tenants wait for one another's."""
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(BLOCKING_CALLS, thread_name_prefix="work"))
+
+    @bentoml.on_startup
+    async def heed(self) -> None:
+        """In the loop's thread, when the server has set its own handlers."""
+        fall_first(core().draining, core().settings.notice_seconds)
 
     @bentoml.on_startup
     def settle(self) -> None:

@@ -91,6 +91,10 @@ class Settings(BaseSettings):
         True,
         description="whether `lora`, `partial` and `full` are trained here; `off` starts no trainer and refuses them",
     )
+    trainer_beside: bool = Field(
+        True,
+        description="whether that trainer is started here; `off` where `python -m service.trainer` runs elsewhere",
+    )
     trainer_threads: int = Field(
         default_factory=lambda: max(1, len(os.sched_getaffinity(0)) // 2),
         ge=1,
@@ -103,6 +107,9 @@ class Settings(BaseSettings):
         ge=1,
         le=64,
         description="trainings at a time, at most one a tenant; the threads are divided among them",
+    )
+    notice_seconds: float = Field(
+        0, ge=0, le=600, description="how long requests are still taken after SIGTERM, while `/readyz` answers 503"
     )
     drain_seconds: int = Field(30, ge=1, le=3_600, description="how long running requests may finish at the end")
 

@@ -92,7 +92,7 @@ class Core:
     fast_lane: FastLane
     deep_lane: DeepLane
     streams: Streams
-    keeper: Keeper | None  # None where no trainer is wanted
+    keeper: Keeper | None  # None where no trainer is wanted here
     exporting: Exporting
     taking_up: TakingUp
     upkeep: Upkeep
@@ -256,7 +256,7 @@ def wire(
             oom_counters,
             trainer_pauses_s,
         )
-        if settings.trainer
+        if settings.trainer and settings.trainer_beside
         else None,
         exporting=exporting,
         taking_up=TakingUp(presence, parts.projects, parts.adaptations, exports, idempotency, fast_lane, exporting),

@@ -18,6 +18,7 @@ ENDS_S = 30.0  # what an orchestrator grants by default
 LONG = ["money refund charge parcel late arrive " * 12] * 1_024  # the most one request may ask
 AT_ONCE = 4  # together, the rows that a tenant may have waiting
 PROBE_S = 0.5  # a probe that nobody accepts waits in the queue of the socket: that is not ready
+NOTICE_S = 2.0  # some probes long
 
 
 def test_sigterm_finishes_what_runs_and_takes_nothing_new(
@@ -26,6 +27,7 @@ def test_sigterm_finishes_what_runs_and_takes_nothing_new(
     answers: list[int] = []
     # One pass at a time, and nobody is refused: what runs must last until the end is seen.
     env = {**tiny_environment, "TSUGIKI_ENGINE_WORKERS": "1", "TSUGIKI_WAIT_SECONDS": "60"}
+    env["TSUGIKI_NOTICE_SECONDS"] = str(NOTICE_S)
     with serving(make_home(), env=env) as running, connect(running) as http:
         teach(http, "support")
         supervisor, worker = processes(running)
@@ -40,8 +42,13 @@ def test_sigterm_finishes_what_runs_and_takes_nothing_new(
             thread.start()
         assert until(lambda: rows_waiting(http) > 0)
         os.kill(supervisor, signal.SIGTERM)
+        # Who asks is told, and who has not asked yet is still served.
         assert until(lambda: not is_ready(running))
+        told = httpx.get(f"{running.url}/readyz")
+        assert (told.status_code, told.json()["detail"]) == (503, "not ready: draining")
         assert len(answers) < AT_ONCE, "readiness fell before the last request was answered"
+        with connect(running) as late:
+            assert late.get("/v1/me").status_code == 200
         for thread in threads:
             thread.join(ENDS_S)
         assert answers == [200] * AT_ONCE

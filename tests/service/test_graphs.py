@@ -14,7 +14,8 @@ def test_a_filled_folder_has_all_that_an_empty_home_needs(
 ) -> None:
     folder = make_home() / "graphs"  # compiled already
     backbones = {"tiny": tiny.source.folder}
-    fill(folder, ["tiny"], Settings(backbones=backbones, engine="onnxruntime"))
+    settings = Settings(backbones=backbones, engine="onnxruntime")  # pyright: ignore[reportCallIssue]  # the rest has defaults
+    fill(folder, ["tiny"], settings)
     held = {path.name for path in folder.iterdir()}
     loaded = load("tiny", backbones, tmp_path, given=folder)
     sites = tuple(linear_shapes(loaded.graph))

@@ -300,9 +300,12 @@ class TestProcess:
         ours.close()
         assert process.wait(PATIENCE_S) == 0
 
-    def test_is_not_ended_by_ctrl_c(self, started: tuple[subprocess.Popen[bytes], socket.socket]) -> None:
+    def test_is_not_ended_by_what_ends_the_service(
+        self, started: tuple[subprocess.Popen[bytes], socket.socket]
+    ) -> None:
         process, ours = started
         process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)
         header = {"kind": "image", "size": 32, "crop": 1.0, "resample": "bilinear", "squash": False}
         frames.send(ours, header, GOOD)
         assert frames.receive(ours).header == {}

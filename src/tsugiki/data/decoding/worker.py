@@ -41,7 +41,8 @@ def main(memory_bytes: int) -> None:
 
 def _settle(memory_bytes: int) -> socket.socket:
     """Sets limits; gives the channel a number of its own, so that no library writes to it by accident."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the service, which closes the pool
+    for number in (signal.SIGINT, signal.SIGTERM):  # for the service, which reads what it has begun and closes the pool
+        signal.signal(number, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core would hold a tenant's file
     channel = socket.socket(fileno=os.dup(0))
