@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 AT_ONCE ?= 0
 STAMP := $(VENV)/.installed-$(shell cat pyproject.toml service/requirements.txt tests/requirements.txt Makefile 2>/dev/null | cksum | cut -d' ' -f1)
 
-.PHONY: setup serve demo check settings test fuzz bench bench-serving clean
+.PHONY: setup serve demo check settings test fuzz image image-test bench bench-serving clean
 setup: $(STAMP)
 
 $(STAMP):
@@ -39,6 +39,12 @@ test: setup
 fuzz: setup
 	$(BIN)/python -m tests.fuzz $(FUZZ)
 
+image: setup
+	PYTHON=$(abspath $(BIN)/python) service/deploy/image.sh
+
+image-test: setup
+	$(BIN)/pytest tests/image
+
 bench: setup
 	$(BIN)/python -m tests.bench
 
@@ -46,4 +52,4 @@ bench-serving: setup
 	$(BIN)/python -m tests.bench.serving $(PARTS)
 
 clean:
-	rm -rf $(VENV) bench-results .pytest_cache .ruff_cache
+	rm -rf $(VENV) build bench-results .pytest_cache .ruff_cache

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from service.backup import bring_back, save
 from service.launch import ENVIRONMENT, command
+from service.scratch import make_scratch
 from service.settings import Settings, read_settings
 from tsugiki.errors import TsugikiError
 from tsugiki.runtime.engines.making import why_not
@@ -31,6 +32,7 @@ def _serve(settings: Settings) -> None:
     """Become the server process, so that signals and exit status are its own."""
     _can_serve(settings)
     _own(settings.root)
+    make_scratch(settings.root, alone=True)
     _reach(settings.blobs_url)
     arguments = command(settings)
     # BentoML keeps files of its own while it runs: they belong where everything else is.

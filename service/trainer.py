@@ -22,6 +22,7 @@ from service.board import TRAINER as TRAINER_PAGE
 from service.board import Page
 from service.logs import write_log
 from service.parts import WORKERS, chooser, engines_of, open_parts, serve_backbones
+from service.scratch import make_scratch
 from service.settings import Settings, read_settings
 from service.supervision import end_with
 from service.traces import open_traces
@@ -146,6 +147,7 @@ def main() -> None:
         end_with(int(sys.argv[1]))
     settings = read_settings()
     _refuse_unmade(settings.root)
+    make_scratch(settings.root, alone=False)
     train(settings)
 
 

@@ -34,7 +34,7 @@ def test_a_home_that_no_service_has_made_is_refused_in_one_line_that_says_what_t
 def test_a_service_whose_trainer_runs_elsewhere_starts_none(make_home: Callable[[], Path], tiny: Loaded) -> None:
     for beside in (True, False):  # the first is the control
         values: dict[str, Any] = {"home": make_home(), "backbones": {"tiny": tiny.source.folder}, "trainer": True}
-        settings = Settings(**values, text_backbone="tiny", engine="onnxruntime", trainer_beside=beside)  # pyright: ignore[reportCallIssue]  # the rest has defaults
+        settings = Settings(**values, text_backbone="tiny", engine="onnxruntime", trainer_beside=beside)
         with closing(wire(settings)) as core:
             assert (core.keeper is not None) == beside
             assert core.settings.trainer
