@@ -39,9 +39,9 @@ def fill(folder: Path, backbones: Sequence[str], settings: Settings) -> None:
 def main() -> None:
     if len(sys.argv) != 2:
         raise SystemExit("usage: python -m service.graphs FOLDER")
-    write_log()
+    settings = read_settings()
+    write_log(settings.log_format)
     try:
-        settings = read_settings()
         fill(Path(sys.argv[1]), names(settings.backbones), settings)
     except TsugikiError as error:
         raise SystemExit(f"tsugiki: {error.detail} {error.fix}") from None

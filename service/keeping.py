@@ -22,7 +22,6 @@ LOOK_EVERY_S = 1.0  # how long a trainer is missed whose worker ended, where ano
 PAUSES_S = (0.5, 8.0)  # before it is started again: the first, twice as long each time it soon ends, and the longest
 STEADY_S = 3.0  # who has run so long did not end by its start, which takes one or two
 STOP_S = 12.0  # longer than the trainer waits for its jobs
-NICE = 19  # the least
 TRAINER = (sys.executable, "-m", "service.trainer")
 
 
@@ -121,6 +120,4 @@ class Keeper:
                 return None
             # A session of its own: Ctrl-C in a terminal is for the service, which ends the trainer in turn.
             self._process = subprocess.Popen(self._command, env=self._environment, start_new_session=True)
-            # It stands back by itself too, but not before all is imported, when the service wants to become ready.
-            os.setpriority(os.PRIO_PROCESS, self._process.pid, NICE)
             return self._process

@@ -16,9 +16,10 @@ log = logging.getLogger("tsugiki")
 
 
 def main() -> None:
-    write_log()
+    settings = read_settings()
+    write_log(settings.log_format)
     try:
-        database = Database(read_settings().root)
+        database = Database(settings.root)
         database.migrate()
         log.info("the tables are at revision %s", database.revision())
         database.close()
