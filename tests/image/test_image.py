@@ -1,6 +1,7 @@
 """The image, as a cluster runs it: nothing but its home can be written, nothing reached, nobody is root.
 
-`make image-test`, after `make image`. Needs docker or podman (RUNNER); IMAGE names another than tsugiki:latest.
+`make image-test`, after `make image`. Needs docker or podman (RUNNER); IMAGE names another than tsugiki:latest, and
+OPTIONS are more of `run`'s: podman without systemd wants "--ulimit host --health-cmd none".
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ READY_S = 10.0
 ENDS_S = 30.0
 HARDENED = (
     *("--network", "none", "--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
+    *os.environ.get("OPTIONS", "").split(),
     *(("--read-only-tmpfs=false",) if RUNNER == "podman" else ()),  # it would add folders that can be written
 )
 COMPILERS = ("as", "c++", "cc", "clang", "g++", "gcc", "ld", "make")
