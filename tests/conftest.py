@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from service.launch import Running, serving
+from tests import postgres as postgres_server
 from tests.folders import write_folder
 from tests.ngrams import write_tiny as write_tiny_ngrams
 from tests.tiny import write_tiny
@@ -92,6 +93,13 @@ def tiny_environment(tiny: Loaded) -> dict[str, str]:
         "TSUGIKI_TEXT_BACKBONE": "tiny",
         "TSUGIKI_ENGINE": "onnxruntime",  # which of two engines is faster on a tiny network is a matter of chance
     }
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[postgres_server.Server]:
+    """A PostgreSQL server, started once somebody asks for it; each test makes databases of its own."""
+    with postgres_server.running() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

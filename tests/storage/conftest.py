@@ -1,4 +1,4 @@
-"""A fresh home for each test; the tables are made once and copied."""
+"""A fresh database for each test, of each kind; the tables are made once and copied."""
 
 import shutil
 from collections.abc import Generator
@@ -6,22 +6,46 @@ from pathlib import Path
 
 import pytest
 
-from tests.storage.making import Stores, open_stores
+from tests.postgres import Server
+from tests.storage.making import Place, Stores, open_stores
 from tsugiki.storage.database import FILE_NAME, Database
 
 
 @pytest.fixture(scope="session")
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("migrated")
-    database = Database(home)
-    database.migrate()
-    database.close()
+    _migrate(home)
     return home / FILE_NAME
 
 
+@pytest.fixture(scope="session")
+def template(postgres: Server) -> Generator[str]:
+    """The name of a migrated database to which nobody is connected."""
+    with postgres.database() as url:
+        _migrate(url)
+        yield url.rpartition("/")[2]
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Generator[Place]:
+    """Where a migrated database is, as `Database` takes it."""
+    if request.param == "sqlite":
+        shutil.copy(request.getfixturevalue("migrated"), tmp_path / FILE_NAME)
+        yield tmp_path
+    else:
+        postgres: Server = request.getfixturevalue("postgres")
+        with postgres.database(request.getfixturevalue("template")) as url:
+            yield url
+
+
 @pytest.fixture
-def stores(tmp_path: Path, migrated: Path) -> Generator[Stores]:
-    shutil.copy(migrated, tmp_path / FILE_NAME)
-    opened = open_stores(tmp_path)
+def stores(tmp_path: Path, place: Place) -> Generator[Stores]:
+    opened = open_stores(tmp_path, place)
     yield opened
     opened.database.close()
+
+
+def _migrate(place: Place) -> None:
+    database = Database(place)
+    database.migrate()
+    database.close()

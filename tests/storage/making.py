@@ -6,16 +6,22 @@ from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from tsugiki.domain import Graft, Head, Modality, NewSample, NewVersion, Project, SampleFile, Snapshot, Version
 from tsugiki.storage.adaptations import Adaptations
 from tsugiki.storage.blobs import Blobs
-from tsugiki.storage.database import Database
+from tsugiki.storage.database import BUSY_TIMEOUT_S, Database
 from tsugiki.storage.local_files import LocalFiles
 from tsugiki.storage.projects import Projects
 from tsugiki.storage.registry import Registry
 from tsugiki.storage.samples import Samples
 from tsugiki.storage.tenants import Tenants
+
+
+Place = Path | str  # of a database
+only_sqlite = pytest.mark.parametrize("place", ["sqlite"], indirect=True)
+only_postgres = pytest.mark.parametrize("place", ["postgres"], indirect=True)
 
 
 class Clock:
@@ -34,6 +40,7 @@ class Clock:
 @dataclass
 class Stores:
     home: Path
+    place: Place
     clock: Clock
     database: Database
     blobs: Blobs
@@ -43,6 +50,10 @@ class Stores:
     adaptations: Adaptations
     registry: Registry
     moved: list[str]
+
+    def again(self, busy_timeout_s: float = BUSY_TIMEOUT_S, *, shared: bool = False) -> Database:
+        """The same database as another process has it."""
+        return Database(self.place, self.clock, busy_timeout_s, shared=shared)
 
     def project(self, name: str = "support", tenant: str = "acme", modality: Modality = "text") -> Project:
         known = {found.name: found.id for found in self.tenants.list().data}
@@ -59,12 +70,14 @@ class Stores:
         return self.registry.publish(project.id, new, job.id, attempt, promote_to, expected, gate, {}, job.id)
 
 
-def open_stores(home: Path, *, shared: bool = False) -> Stores:
+def open_stores(home: Path, place: Place | None = None, *, shared: bool = False) -> Stores:
+    """Blobs are in `home`, and so is the database unless its `place` is told."""
     clock, moved = Clock(), list[str]()
-    database = Database(home, clock, shared=shared)
+    database = Database(place or home, clock, shared=shared)
     blobs = Blobs(LocalFiles(home / "blobs"))
     return Stores(
         home=home,
+        place=place or home,
         clock=clock,
         database=database,
         blobs=blobs,

@@ -1,6 +1,7 @@
 """I1: whatever step a process is killed at, the store is whole and what was acknowledged is there."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from tests.storage.making import Stores, open_stores, sample
 from tsugiki.domain import LIVE
 from tsugiki.errors import ArtifactCorrupt, NotFound
 from tsugiki.storage.blobs import Blobs
+from tsugiki.storage.database import FILE_NAME
 from tsugiki.storage.local_files import LocalFiles
 from tsugiki.storage.presence import ALONE
 from tsugiki.storage.references import referenced_blobs
@@ -25,6 +27,12 @@ class Crash:
     step: int
     acknowledged: list[int]
     after: Stores
+
+
+@pytest.fixture
+def place(tmp_path: Path, migrated: Path) -> Path:
+    """Of SQLite: what a server does when it is killed is its makers' to test."""
+    return Path(shutil.copy(migrated, tmp_path / FILE_NAME)).parent
 
 
 @pytest.fixture

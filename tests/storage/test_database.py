@@ -9,18 +9,19 @@ from alembic.migration import MigrationContext
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import IntegrityError
 
-from tests.storage.making import Stores, sample
+from tests.storage.making import Stores, only_sqlite, sample
 from tsugiki.errors import StorageFull, Unavailable
 from tsugiki.storage.database import FILE_NAME, Database
 from tsugiki.storage.tables import Base, EventRow, TenantRow
 from tsugiki.storage.tenants import Tenants
 
 
+@only_sqlite
 @pytest.mark.parametrize(
     ("pragma", "value"),
     [("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1), ("secure_delete", 1), ("busy_timeout", 5000)],
 )
-def test_every_connection_is_durable_and_strict(stores: Stores, pragma: str, value: object) -> None:
+def test_every_connection_to_sqlite_is_durable_and_strict(stores: Stores, pragma: str, value: object) -> None:
     with stores.database.read() as first, stores.database.read() as second:
         assert [session.execute(text(f"PRAGMA {pragma}")).scalar_one() for session in (first, second)] == [value, value]
 
@@ -90,8 +91,9 @@ def test_two_threads_writing_lose_nothing(stores: Stores) -> None:
     assert stores.samples.counts(project.id) == {"a": 40}
 
 
+@only_sqlite
 def test_a_database_held_by_another_process_is_unavailable_and_heals(stores: Stores) -> None:
-    impatient = Database(stores.home, stores.clock, busy_timeout_s=0.05)
+    impatient = stores.again(0.05)
     other = sqlite3.connect(stores.home / FILE_NAME, isolation_level=None)
     try:
         other.execute("BEGIN IMMEDIATE")
@@ -107,12 +109,13 @@ def test_a_database_held_by_another_process_is_unavailable_and_heals(stores: Sto
 
 
 def test_a_writer_waits_for_its_turn_no_longer_than_it_may(stores: Stores) -> None:
-    impatient = Database(stores.home, stores.clock, busy_timeout_s=0.05)
+    impatient = stores.again(0.05)
     with impatient.write(), pytest.raises(Unavailable), impatient.write():
         pass
     impatient.close()
 
 
+@only_sqlite
 def test_a_full_database_says_so_and_heals(stores: Stores) -> None:
     project = stores.project()
     stores.samples.add(project.id, [sample("kept", "a")])
@@ -139,8 +142,9 @@ def test_a_damaged_file_is_unavailable(tmp_path: Path) -> None:
     database.close()
 
 
+@only_sqlite
 def test_a_log_that_is_read_is_emptied_later(stores: Stores) -> None:
-    impatient = Database(stores.home, stores.clock, busy_timeout_s=0.05)
+    impatient = stores.again(0.05)
     stores.tenants.create("before")
     with stores.database.read() as session:
         session.execute(select(1)).scalar_one()
@@ -152,6 +156,7 @@ def test_a_log_that_is_read_is_emptied_later(stores: Stores) -> None:
     impatient.close()
 
 
+@only_sqlite
 def test_a_log_that_is_read_keeps_writers_out_no_longer_than_a_writer_waits(stores: Stores) -> None:
     stores.tenants.create("before")
     with stores.database.read() as session, ThreadPoolExecutor(1) as pool:

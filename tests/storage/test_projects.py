@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 from sqlalchemy import select
 
-from tests.storage.making import Stores, file_sample, sample
+from tests.storage.making import Stores, only_sqlite, file_sample, sample
 from tsugiki.domain import Label, Policy
 from tsugiki.errors import Conflict, NotFound
-from tsugiki.storage.database import Database
 from tsugiki.storage.features import Features
 from tsugiki.storage.idempotency import Idempotency
 from tsugiki.storage.projects import Projects
@@ -139,9 +138,10 @@ def test_once_the_rows_are_gone_a_delete_raises_nothing_and_says_what_is_left(st
     assert _found(stores, project.id) == []
 
 
+@only_sqlite
 def test_a_delete_that_a_reader_holds_up_says_so(stores: Stores) -> None:
     project = stores.project()
-    impatient = Database(stores.home, stores.clock, busy_timeout_s=0.05)
+    impatient = stores.again(0.05)
     with stores.database.read() as session:
         session.execute(select(ProjectRow.id)).all()
         assert not Projects(impatient, stores.blobs).delete(project)

@@ -2,7 +2,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.storage.making import Stores, sample
+from tests.storage.making import Stores, only_sqlite, sample
 from tsugiki.errors import Conflict, Invalid, NotFound
 from tsugiki.storage.database import FILE_NAME
 from tsugiki.storage.exports import Exports
@@ -102,6 +102,7 @@ def test_a_secret_brought_along_is_taken_as_it_is_and_once(stores: Stores) -> No
     assert refused.value.reason == "key_exists"
 
 
+@only_sqlite
 def test_no_secret_is_on_disk(stores: Stores) -> None:
     secret = stores.tenants.issue_key(stores.tenants.create("acme").id, "ci", ["admin"]).secret
     for file in (FILE_NAME, FILE_NAME + "-wal"):

@@ -10,24 +10,29 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from sqlalchemy import ExceptionContext, event
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
-from tsugiki.errors import Unavailable
-from tsugiki.storage import sqlite
+from tsugiki.errors import TsugikiError, Unavailable
 from tsugiki.storage.clock import Clock, utc_now
 from tsugiki.storage.ids import Ids
+from tsugiki.storage.sqlite import SQLite
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
+    from tsugiki.storage.dialect import Dialect
+
 MIGRATIONS = Path(__file__).parent / "migrations"
 FILE_NAME = "tsugiki.db"
+BUSY_TIMEOUT_S = 5.0  # reliability: a writer waits so long for another one before it is told "unavailable"
 
 
 class Database:
     """Rows that survive kill -9 once `write` returned. One per process; thread-safe.
+
+    `place` is the folder of an SQLite file, or the URL of a PostgreSQL database.
 
     `read` and `write` yield a session in one transaction; a `write` commits when its block ends and undoes
     everything when it raises. They raise StorageFull and Unavailable besides what the block raises.
@@ -36,32 +41,32 @@ class Database:
 
     def __init__(
         self,
-        home: Path,
+        place: Path | str,
         now: Clock = utc_now,
-        busy_timeout_s: float = sqlite.BUSY_TIMEOUT_S,
+        busy_timeout_s: float = BUSY_TIMEOUT_S,
         *,
         shared: bool = False,
     ) -> None:
-        home.mkdir(parents=True, exist_ok=True)
         self.shared = shared
         self.now = now
         self.ids = Ids(now)
-        self._reader = sqlite.open_engine(home / FILE_NAME, busy_timeout_s)
+        self._dialect = _dialect(place, busy_timeout_s)
+        self._reader, self._writer = self._dialect.reader, self._dialect.writer
         self._busy_timeout_s = busy_timeout_s
-        self._writer = self._reader.execution_options(**{sqlite.BEGIN: sqlite.WRITING})
-        # Threads of this process queue here: SQLite's own waiting polls, and lets the unlucky starve.
+        # Threads of this process queue here: SQLite's own waiting polls, and lets the unlucky starve; on PostgreSQL
+        # each that waits would hold a connection.
         self._turn = Lock()
 
     @contextmanager
     def read(self) -> Generator[Session]:
-        with _told_as_ours(), Session(self._reader) as session:
+        with self._told_as_ours(), Session(self._reader) as session:
             yield session
 
     @contextmanager
     def write(self) -> Generator[Session]:
         with (
             self._turn_taken(),
-            _told_as_ours(),
+            self._told_as_ours(),
             Session(self._writer, expire_on_commit=False) as session,
             session.begin(),
         ):
@@ -74,7 +79,7 @@ class Database:
 
         script = ScriptDirectory.from_config(self._alembic)
         known = {revision.revision for revision in script.walk_revisions()}
-        with _told_as_ours(), self._writer.begin() as connection:
+        with self._told_as_ours(), self._writer.begin() as connection:
             found = self.revision()
             if found is not None and found not in known:
                 raise Unavailable(
@@ -89,7 +94,7 @@ class Database:
         """The revision the tables are at; None before the first migration."""
         from alembic.migration import MigrationContext
 
-        with _told_as_ours(), self._reader.connect() as connection:
+        with self._told_as_ours(), self._reader.connect() as connection:
             return MigrationContext.configure(connection).get_current_revision()
 
     @contextmanager
@@ -98,7 +103,7 @@ class Database:
 
         Asking costs next to nothing. Raises Unavailable.
         """
-        with _told_as_ours(), sqlite.commits(self._reader) as number:
+        with self._told_as_ours(), self._dialect.commits() as number:
             yield number
 
     def empty_log(self) -> bool:
@@ -106,8 +111,8 @@ class Database:
 
         Raises Unavailable, StorageFull.
         """
-        with self._turn_taken(), _told_as_ours():
-            return sqlite.empty_log(self._reader)
+        with self._turn_taken(), self._told_as_ours():
+            return self._dialect.empty_log()
 
     def watch_failures(self, told: Callable[[], None]) -> None:
         """`told` is called for each statement that failed for the database's sake: away, locked, full, damaged."""
@@ -130,6 +135,22 @@ class Database:
         finally:
             self._turn.release()
 
+    @contextmanager
+    def _told_as_ours(self) -> Generator[None]:
+        try:
+            yield
+        except DBAPIError as error:
+            ours = self._dialect.translated(error)
+            if ours is None:
+                raise
+            raise ours from error
+        except StatementError as error:
+            if isinstance(error.orig, TsugikiError):  # a value that was refused before any database saw it
+                raise error.orig from None
+            raise
+        except PoolTimeout as error:
+            raise Unavailable("Every connection to the database is in use.") from error
+
     @cached_property
     def _alembic(self) -> Config:
         from alembic.config import Config
@@ -139,14 +160,10 @@ class Database:
         return config
 
 
-@contextmanager
-def _told_as_ours() -> Generator[None]:
-    try:
-        yield
-    except DBAPIError as error:
-        ours = sqlite.translated(error)
-        if ours is None:
-            raise
-        raise ours from error
-    except PoolTimeout as error:
-        raise Unavailable("Every connection to the database is in use.") from error
+def _dialect(place: Path | str, busy_timeout_s: float) -> Dialect:
+    if isinstance(place, Path):
+        place.mkdir(parents=True, exist_ok=True)
+        return SQLite(place / FILE_NAME, busy_timeout_s)
+    from tsugiki.storage.postgres import PostgreSQL
+
+    return PostgreSQL(place, busy_timeout_s)

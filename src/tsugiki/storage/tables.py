@@ -1,16 +1,21 @@
 """The tables, as the newest migration leaves them. Rows stay inside this package: stores hand out domain nouns."""
 
+import json
 from datetime import UTC, datetime
+from functools import partial
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     DateTime,
     Dialect,
     ForeignKey,
     ForeignKeyConstraint,
     Index,
+    Integer,
     LargeBinary,
     MetaData,
+    String,
     TypeDecorator,
     UniqueConstraint,
     false,
@@ -18,8 +23,11 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from tsugiki.domain import Json
+from tsugiki.errors import Invalid
 
 CASCADE = "CASCADE"  # a project's rows go with it: one DELETE erases them all
+Size = BigInteger().with_variant(Integer(), "sqlite")  # of bytes: a large network's do not fit into 32 bits
+to_json = partial(json.dumps, ensure_ascii=False, allow_nan=False)  # NaN is not JSON to every database
 
 
 class Moment(TypeDecorator[datetime]):
@@ -37,6 +45,18 @@ class Moment(TypeDecorator[datetime]):
         return value and value.replace(tzinfo=UTC)
 
 
+class Words(TypeDecorator[str]):
+    """Text as every database takes it. Raises Invalid `nul_character`: SQLite would keep one, PostgreSQL does not."""
+
+    impl = String
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        if value is not None and "\0" in value:
+            raise Invalid("A text must not hold a NUL character.", fix="Leave it out.", code="nul_character")
+        return value
+
+
 class Base(DeclarativeBase):
     metadata = MetaData(
         naming_convention={
@@ -48,6 +68,7 @@ class Base(DeclarativeBase):
     )
     type_annotation_map = {
         datetime: Moment,
+        str: Words,
         Json: JSON(none_as_null=True),
         list[str]: JSON(none_as_null=True),
         list[Json]: JSON(none_as_null=True),
@@ -107,7 +128,7 @@ class SampleRow(Base):
     external_id: Mapped[str | None]
     source: Mapped[str | None]
     extra: Mapped[Json] = mapped_column("metadata")  # `metadata` is taken by the mapper
-    bytes: Mapped[int] = mapped_column(server_default="0")  # of the file, where it is one
+    bytes: Mapped[int] = mapped_column(Size, server_default="0")  # of the file, where it is one
     measures: Mapped[Json | None]  # ditto: what it is like
     status: Mapped[str]
     issues: Mapped[list[Json]]
@@ -181,7 +202,7 @@ class VersionRow(Base):
     adaptation_id: Mapped[str] = mapped_column(ForeignKey("adaptations.id", ondelete=CASCADE), unique=True)
     digest: Mapped[str]
     evaluation: Mapped[str]  # sha256 of the evaluation's blob
-    bytes: Mapped[int] = mapped_column(server_default="0")  # of both blobs; 0 if published before it was counted
+    bytes: Mapped[int] = mapped_column(Size, server_default="0")  # of both blobs; 0 if published before it was counted
     method: Mapped[str]
     backbone: Mapped[str]
     feature_space: Mapped[str]
@@ -206,7 +227,7 @@ class AliasRow(Base):
 class AliasMoveRow(Base):
     __tablename__ = "alias_moves"
     __table_args__ = (Index(None, "project_id", "alias", "id"),)
-    id: Mapped[int] = mapped_column(primary_key=True)
+    id: Mapped[int] = mapped_column(Size, primary_key=True)
     project_id: Mapped[str] = mapped_column(ForeignKey("projects.id", ondelete=CASCADE))
     alias: Mapped[str]
     kind: Mapped[str]  # "move" or "rollback"
@@ -228,7 +249,7 @@ class ExportRow(Base):
     version: Mapped[int]
     precision: Mapped[str]
     status: Mapped[str] = mapped_column(index=True)
-    bytes: Mapped[int | None]
+    bytes: Mapped[int | None] = mapped_column(Size)
     sha256: Mapped[str | None]
     parity: Mapped[Json | None]
     latency: Mapped[Json | None]
@@ -256,7 +277,7 @@ class ChangeRow(Base):
 
     __tablename__ = "changes"
     __table_args__ = {"sqlite_autoincrement": True}  # a number is never given again, also after pruning
-    seq: Mapped[int] = mapped_column(primary_key=True)
+    seq: Mapped[int] = mapped_column(Size, primary_key=True)
     project_id: Mapped[str]
     erased: Mapped[bool]
     at: Mapped[datetime] = mapped_column(index=True)

@@ -151,7 +151,7 @@ class Tenants:
             "bytes": select(func.coalesce(files, 0) + func.coalesce(versions, 0) + func.coalesce(exports, 0)),
         }
         with self._database.read() as session:
-            return {name: session.execute(query).scalar_one() for name, query in counts.items()}
+            return {name: int(session.execute(query).scalar_one()) for name, query in counts.items()}
 
 
 def new_secret() -> str:

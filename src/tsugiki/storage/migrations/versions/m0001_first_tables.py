@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from tsugiki.storage.tables import Size
+
 revision = "0001"
 down_revision = None
 branch_labels = None
@@ -82,7 +84,7 @@ def upgrade() -> None:
     op.create_index(op.f("ix_adaptations_status"), "adaptations", ["status"], unique=False)
     op.create_table(
         "alias_moves",
-        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("id", Size, nullable=False),
         sa.Column("project_id", sa.String(), nullable=False),
         sa.Column("alias", sa.String(), nullable=False),
         sa.Column("kind", sa.String(), nullable=False),
@@ -220,7 +222,7 @@ def upgrade() -> None:
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("precision", sa.String(), nullable=False),
         sa.Column("status", sa.String(), nullable=False),
-        sa.Column("bytes", sa.Integer(), nullable=True),
+        sa.Column("bytes", Size, nullable=True),
         sa.Column("sha256", sa.String(), nullable=True),
         sa.Column("parity", sa.JSON(), nullable=True),
         sa.Column("latency", sa.JSON(), nullable=True),

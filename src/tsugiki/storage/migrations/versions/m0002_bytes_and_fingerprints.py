@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from tsugiki.storage.tables import Size
+
 revision = "0002"
 down_revision = "0001"
 branch_labels = None
@@ -11,4 +13,4 @@ depends_on = None
 
 def upgrade() -> None:
     op.add_column("adaptations", sa.Column("fingerprint", sa.String(), nullable=True))
-    op.add_column("versions", sa.Column("bytes", sa.Integer(), nullable=False, server_default="0"))
+    op.add_column("versions", sa.Column("bytes", Size, nullable=False, server_default="0"))

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from tsugiki.storage.tables import Size
+
 revision = "0003"
 down_revision = "0002"
 branch_labels = None
@@ -12,7 +14,7 @@ depends_on = None
 def upgrade() -> None:
     op.create_table(
         "changes",
-        sa.Column("seq", sa.Integer(), nullable=False),
+        sa.Column("seq", Size, nullable=False),
         sa.Column("project_id", sa.String(), nullable=False),
         sa.Column("erased", sa.Boolean(), nullable=False),
         sa.Column("at", sa.DateTime(), nullable=False),

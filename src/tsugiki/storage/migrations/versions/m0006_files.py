@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from tsugiki.storage.tables import Size
+
 revision = "0006"
 down_revision = "0005"
 branch_labels = None
@@ -10,5 +12,5 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.add_column("samples", sa.Column("bytes", sa.Integer(), nullable=False, server_default="0"))
+    op.add_column("samples", sa.Column("bytes", Size, nullable=False, server_default="0"))
     op.add_column("samples", sa.Column("measures", sa.JSON(), nullable=True))
