@@ -23,6 +23,7 @@ NOBODY = 65534  # PostgreSQL refuses to run as root
 START_S = 30.0
 POLL_S = 0.02
 # Nothing here survives its machine, and no test pulls a plug: fsync would only take time.
+UNUSED = ("include", "locale", "doc", "man", "*.a", "extension", "bitcode")
 SETTINGS = ("fsync=off", "full_page_writes=off", "max_connections=200", "unix_socket_directories=")
 
 
@@ -80,7 +81,7 @@ def running() -> Generator[Server]:
     # Not within pytest's own folder: who the server runs as may not look into that, nor perhaps into the wheel.
     with tempfile.TemporaryDirectory(prefix="tsugiki-postgres-") as made:
         folder = Path(made) / WHEEL / "pginstall"
-        shutil.copytree(wheel / "pginstall", folder)
+        shutil.copytree(wheel / "pginstall", folder, ignore=shutil.ignore_patterns(*UNUSED))
         shutil.copytree(wheel.with_name(f"{WHEEL}.libs"), Path(made) / f"{WHEEL}.libs")
         (folder / "password").write_text("secret")
         if os.getuid() == 0:

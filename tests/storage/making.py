@@ -21,6 +21,7 @@ from tsugiki.storage.tenants import Tenants
 
 Place = Path | str  # of a database
 only_sqlite = pytest.mark.parametrize("place", ["sqlite"], indirect=True)
+own = pytest.mark.parametrize("place", ["sqlite", "own postgres"], indirect=True)  # for tests that spoil the tables
 only_postgres = pytest.mark.parametrize("place", ["postgres"], indirect=True)
 
 

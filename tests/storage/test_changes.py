@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from tests.storage.making import Place, Stores, open_stores
+from tests.storage.making import Place, Stores, open_stores, own
 from tsugiki.domain import Policy
 from tsugiki.errors import Conflict
 from tsugiki.storage import changes, looking
@@ -114,6 +114,7 @@ def test_another_process_hears_of_each_change_once(shared: Stores) -> None:
     assert len(other.told) == 2, "what was before its start is nothing to it"
 
 
+@own
 def test_a_look_that_fails_loses_nothing(
     shared: Stores, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

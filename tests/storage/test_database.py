@@ -9,7 +9,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import IntegrityError
 
-from tests.storage.making import Stores, only_sqlite, sample
+from tests.storage.making import Stores, only_sqlite, own, sample
 from tsugiki.errors import StorageFull, Unavailable
 from tsugiki.storage.database import FILE_NAME, Database
 from tsugiki.storage.tables import Base, EventRow, TenantRow
@@ -32,6 +32,7 @@ def test_migrations_make_the_tables_the_models_describe(stores: Stores) -> None:
         assert compare_metadata(context, Base.metadata) == []
 
 
+@own
 def test_a_model_without_migration_is_noticed(stores: Stores) -> None:
     with stores.database.write() as session:
         session.execute(text("ALTER TABLE samples DROP COLUMN source"))
@@ -46,6 +47,7 @@ def test_migrating_twice_changes_nothing(stores: Stores) -> None:
     assert stores.database.revision() == before is not None
 
 
+@own
 def test_a_database_of_a_newer_release_is_refused_naming_both_revisions(stores: Stores) -> None:
     with stores.database.write() as session:
         session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
