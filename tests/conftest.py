@@ -14,6 +14,7 @@ import pytest
 
 from service.launch import Running, serving
 from tests import postgres as postgres_server
+from tests import s3 as s3_server
 from tests.folders import write_folder
 from tests.ngrams import write_tiny as write_tiny_ngrams
 from tests.tiny import write_tiny
@@ -99,6 +100,14 @@ def tiny_environment(tiny: Loaded) -> dict[str, str]:
 def postgres() -> Iterator[postgres_server.Server]:
     """A PostgreSQL server, started once somebody asks for it; each test makes databases of its own."""
     with postgres_server.running() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[s3_server.Server]:
+    """A server of S3's protocol, started once somebody asks for it, and known to this process from then on."""
+    with s3_server.running(tmp_path_factory.mktemp("s3") / "log") as server:
+        os.environ.update(server.environment)
         yield server
 
 

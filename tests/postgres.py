@@ -23,7 +23,7 @@ NOBODY = 65534  # PostgreSQL refuses to run as root
 START_S = 30.0
 POLL_S = 0.02
 # Nothing here survives its machine, and no test pulls a plug: fsync would only take time.
-UNUSED = ("include", "locale", "doc", "man", "*.a", "extension", "bitcode")
+UNUSED = ("include", "locale", "doc", "man", "*.a")
 SETTINGS = ("fsync=off", "full_page_writes=off", "max_connections=200", "unix_socket_directories=")
 
 

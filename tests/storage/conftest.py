@@ -37,8 +37,9 @@ def emptied(postgres: Server, template: str) -> Generator[str]:
 @pytest.fixture(params=["sqlite", "postgres"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Generator[Place]:
     """Where a migrated database is, as `Database` takes it."""
-    if request.param == "sqlite":
-        shutil.copy(request.getfixturevalue("migrated"), tmp_path / FILE_NAME)
+    if request.param in ("sqlite", "empty sqlite"):
+        if request.param == "sqlite":
+            shutil.copy(request.getfixturevalue("migrated"), tmp_path / FILE_NAME)
         yield tmp_path
     elif request.param == "postgres":
         url: str = request.getfixturevalue("emptied")
@@ -46,7 +47,8 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Generator[Place]:
         _empty(url)
     else:
         postgres: Server = request.getfixturevalue("postgres")
-        with postgres.database(request.getfixturevalue("template")) as url:
+        template = "template1" if request.param == "empty postgres" else request.getfixturevalue("template")
+        with postgres.database(template) as url:
             yield url
 
 

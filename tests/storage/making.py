@@ -18,10 +18,10 @@ from tsugiki.storage.registry import Registry
 from tsugiki.storage.samples import Samples
 from tsugiki.storage.tenants import Tenants
 
-
 Place = Path | str  # of a database
 only_sqlite = pytest.mark.parametrize("place", ["sqlite"], indirect=True)
 own = pytest.mark.parametrize("place", ["sqlite", "own postgres"], indirect=True)  # for tests that spoil the tables
+empty = pytest.mark.parametrize("place", ["empty sqlite", "empty postgres"], indirect=True)
 only_postgres = pytest.mark.parametrize("place", ["postgres"], indirect=True)
 
 

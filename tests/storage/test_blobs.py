@@ -9,9 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 
+from tests.s3 import Server
 from tests.storage.making import Stores
 from tsugiki.errors import ArtifactCorrupt, StorageFull, Unavailable
 from tsugiki.storage.blobs import CHUNK_BYTES, BlobName, Blobs, Files, Found
@@ -21,9 +23,16 @@ from tsugiki.storage.references import referenced_blobs
 from tsugiki.storage.remote_files import RemoteFiles
 
 
-@pytest.fixture(params=["local", "remote"])
+@pytest.fixture(params=["local", "memory", "s3"])
 def files(request: pytest.FixtureRequest, tmp_path: Path) -> Files:
-    return LocalFiles(tmp_path / "blobs") if request.param == "local" else RemoteFiles(f"memory://{uuid.uuid4().hex}")
+    match request.param:
+        case "local":
+            return LocalFiles(tmp_path / "blobs")
+        case "memory":
+            return RemoteFiles(f"memory://{uuid.uuid4().hex}")
+        case _:
+            s3: Server = request.getfixturevalue("s3")
+            return RemoteFiles(f"s3://{s3.bucket()}/folder")
 
 
 @pytest.fixture
@@ -65,6 +74,7 @@ def test_owners_do_not_share(blobs: Blobs) -> None:
     blobs.delete_owner("proj_1")
 
 
+@pytest.mark.parametrize("files", ["local", "memory"], indirect=True)
 def test_bytes_that_changed_are_refused(blobs: Blobs, files: Files) -> None:
     data = os.urandom(500)
     sha = blobs.put("proj_1", data)
@@ -165,6 +175,32 @@ def test_a_failed_write_leaves_no_file(tmp_path: Path, number: int, error: type[
         write(failing())
     assert listed(LocalFiles(tmp_path)) == ["proj_1/ab/abc"]
     assert (tmp_path / "proj_1/ab/abc").read_bytes() == b"old"
+
+
+@pytest.mark.parametrize("files", ["local", "s3"], indirect=True)
+def test_a_write_that_breaks_off_leaves_what_there_was(files: Files) -> None:
+    def failing() -> Iterator[bytes]:
+        yield b"half"
+        raise OSError(errno.EIO, "the source")
+
+    files.write("proj_1/ab/abc", [b"old"])
+    for path in ("proj_1/ab/abc", "proj_1/ab/new"):
+        with pytest.raises(Unavailable):
+            files.write(path, failing())
+    assert listed(files) == ["proj_1/ab/abc"]
+    with files.read("proj_1/ab/abc") as file:
+        assert file.read() == b"old"
+
+
+def test_what_another_process_writes_and_erases_is_seen_at_once(s3: Server) -> None:
+    bucket = s3.bucket()
+    mine = Blobs(RemoteFiles(f"s3://{bucket}/folder"))
+    mine.put("proj_1", b"mine")
+    assert mine.owners() == {"proj_1"}
+    httpx.put(f"{s3.endpoint}/{bucket}/folder/proj_2/ab/abc", content=b"another's").raise_for_status()
+    assert mine.owners() == {"proj_1", "proj_2"}
+    mine.delete_owner("proj_2")
+    assert mine.owners() == {"proj_1"}
 
 
 def test_a_root_that_is_no_folder_is_unavailable(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sqlalchemy import select
 
-from tests.storage.making import Stores, only_sqlite, file_sample, sample
+from tests.storage.making import Stores, file_sample, only_sqlite, sample
 from tsugiki.domain import Label, Policy
 from tsugiki.errors import Conflict, NotFound
 from tsugiki.storage.features import Features

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from psycopg import Connection as Driver
 from psycopg import Error
 from psycopg.rows import TupleRow
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import Connection, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError
 
 from tsugiki.errors import StorageFull, TsugikiError, Unavailable
@@ -66,7 +66,13 @@ class PostgreSQL:
             json_serializer=to_json,
         )
         settings = SERVER | {"lock_timeout": f"{round(busy_timeout_s * 1000)}ms"}
-        event.listen(engine, "connect", lambda driver, _: _configure(driver, settings))
+
+        def configure(driver: Driver[TupleRow], record: object) -> None:
+            for name, value in settings.items():
+                driver.execute("SELECT set_config(%s, %s, false)", (name, value))
+            driver.commit()
+
+        event.listen(engine, "connect", configure)
         event.listen(engine, "begin", _begin)
         self.reader = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         self.writer = engine.execution_options(isolation_level="READ COMMITTED", **{BEGIN: WRITE})
@@ -125,12 +131,6 @@ def to_driver(url: str) -> URL:
     return parsed.set(drivername=DRIVER)
 
 
-def _configure(driver: Driver[TupleRow], settings: dict[str, str]) -> None:
-    for name, value in settings.items():
-        driver.execute("SELECT set_config(%s, %s, false)", (name, value))
-    driver.commit()
-
-
 def _begin(connection: Connection) -> None:
     if statement := connection.get_execution_options().get(BEGIN):
         connection.exec_driver_sql(statement)
@@ -139,7 +139,7 @@ def _begin(connection: Connection) -> None:
 def _driver(connection: Connection) -> Driver[TupleRow]:
     driver = connection.connection.driver_connection
     assert isinstance(driver, Driver), "another driver: this is a bug"
-    return driver
+    return cast("Driver[TupleRow]", driver)
 
 
 def _leave_out_values(error: DBAPIError, orig: Error) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import secrets
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -13,6 +14,9 @@ from typing import BinaryIO, cast
 from tsugiki.errors import TsugikiError, Unavailable
 from tsugiki.storage.blobs import CHUNK_BYTES, Found
 from tsugiki.storage.reading import Reading
+
+LISTED_TIME = "LastModified"  # S3 lists it with the name; asked for one by one, a sweep would take a request each
+PROBE = ".probe-"  # no blob's name
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +32,8 @@ class RemoteFiles:
         from fsspec.core import url_to_fs
 
         try:
-            self._files, self._root = url_to_fs(root)
+            # What others wrote meanwhile has to be seen: a listing that was kept would hide it.
+            self._files, self._root = url_to_fs(root, use_listings_cache=False)
         except (
             Exception
         ) as error:  # a package that is missing, a scheme nobody knows, or what a store's own code raises
@@ -42,11 +47,16 @@ class RemoteFiles:
     def write(self, path: str, chunks: Iterable[bytes]) -> None:
         sent = hashlib.sha256()
         with _told_as_ours():
-            with self._files.open(self._at(path), "wb") as file:
-                for chunk in chunks:
-                    sent.update(chunk)
-                    file.write(chunk)
-            self._files.invalidate_cache()
+            file = self._files.open(self._at(path), "wb", autocommit=False)
+            try:
+                with file:
+                    for chunk in chunks:
+                        sent.update(chunk)
+                        file.write(chunk)
+            except BaseException:
+                file.discard()  # closing alone would publish the half that there is
+                raise
+            file.commit()
             kept = hashlib.sha256()
             with self.read(path) as file:
                 while chunk := file.read(CHUNK_BYTES):
@@ -62,7 +72,6 @@ class RemoteFiles:
     def remove(self, path: str, before_s: float) -> bool:
         try:
             with _told_as_ours(missing=FileNotFoundError):
-                self._files.invalidate_cache()
                 if self._modified_s(self._at(path)) >= before_s:
                     return False
                 self._files.rm_file(self._at(path))
@@ -77,21 +86,38 @@ class RemoteFiles:
 
     def listing(self) -> Iterator[Found]:
         with _told_as_ours():
-            paths = sorted(cast(list[str], self._files.find(self._root)))
-        for path in paths:
+            listed = cast(dict[str, dict[str, object]], self._files.find(self._root, detail=True))
+        for path, told in sorted(listed.items()):
+            at = told.get(LISTED_TIME)
             try:
                 with _told_as_ours(missing=FileNotFoundError):
-                    modified_s = self._modified_s(path)
+                    modified_s = _seconds(at) if isinstance(at, datetime) else self._modified_s(path)
             except FileNotFoundError:
                 continue  # its owner was erased while we walked
             yield Found(path[len(self._root) :].lstrip("/"), modified_s)
 
+    def reach(self) -> None:
+        """Write a small file, and remove it. Raises Unavailable, with the kind of the failure."""
+        probe = f"{PROBE}{secrets.token_hex(8)}"
+        try:
+            self._files.pipe_file(self._at(probe), b"tsugiki")
+            self._files.rm_file(self._at(probe))
+        except Exception as error:
+            raise Unavailable(
+                f"The store of blobs cannot be written to: {type(error).__name__}.",
+                fix="See that the folder or bucket exists, and that the credentials may write to it.",
+                code="blobs_unreachable",
+            ) from error
+
     def _modified_s(self, path: str) -> float:
-        modified = cast(datetime, self._files.modified(path))
-        return (modified if modified.tzinfo else modified.replace(tzinfo=UTC)).timestamp()
+        return _seconds(cast(datetime, self._files.modified(path)))
 
     def _at(self, path: str) -> str:
         return f"{self._root}/{path}"
+
+
+def _seconds(modified: datetime) -> float:
+    return (modified if modified.tzinfo else modified.replace(tzinfo=UTC)).timestamp()
 
 
 @contextmanager
