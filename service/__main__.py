@@ -7,11 +7,10 @@ from pathlib import Path
 
 from service.backup import bring_back, save
 from service.launch import ENVIRONMENT, command
+from service.reaching import reach
 from service.scratch import make_scratch
 from service.settings import Settings, read_settings
-from tsugiki.errors import TsugikiError
 from tsugiki.runtime.engines.making import why_not
-from tsugiki.storage.remote_files import RemoteFiles
 
 
 def main() -> None:
@@ -33,20 +32,11 @@ def _serve(settings: Settings) -> None:
     _can_serve(settings)
     _own(settings.root)
     make_scratch(settings.root, alone=True)
-    _reach(settings.blobs_url)
+    reach(settings)
     arguments = command(settings)
     # BentoML keeps files of its own while it runs: they belong where everything else is.
     own = {**ENVIRONMENT, "BENTOML_HOME": str(settings.root / "bentoml")}
     os.execve(arguments[0], arguments, {**own, **os.environ})
-
-
-def _reach(blobs_url: str | None) -> None:
-    """Raises SystemExit when the blobs' URL leads nowhere."""
-    try:
-        if blobs_url is not None:
-            RemoteFiles(blobs_url)
-    except TsugikiError as error:
-        raise SystemExit(f"tsugiki: TSUGIKI_BLOBS_URL: {error.detail} {error.fix}") from None
 
 
 def _can_serve(settings: Settings) -> None:

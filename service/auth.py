@@ -27,13 +27,23 @@ BURST_S = 2.0  # a tenant with a rate quota may use this many seconds of it at o
 class Doorkeeper:
     """Checks keys and rates, as one of `workers` that do. `clock` is monotonic, in seconds. Thread-safe.
 
+    `alone` says that nobody else could revoke a key; unless it is told, that follows from `workers`.
+
     Each worker admits its share of a tenant's rate: all together never more than the rate, and less than it where the
     tenant's connections lie unevenly on them.
     """
 
-    def __init__(self, tenants: Tenants, workers: int = 1, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        tenants: Tenants,
+        workers: int = 1,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        alone: bool | None = None,
+    ) -> None:
         self._tenants = tenants
         self._workers = workers
+        self._alone = workers == 1 if alone is None else alone
         self._clock = clock
         self._lock = threading.Lock()
         self._known: OrderedDict[bytes, tuple[float, Principal]] = OrderedDict()  # (remembered until, owner)
@@ -54,7 +64,7 @@ class Doorkeeper:
             raise Unauthenticated(
                 "the API key is unknown, expired or revoked", fix="send Authorization: Bearer <key> with a valid key"
             )
-        lone = self._workers == 1 and principal.key.expires_at is None
+        lone = self._alone and principal.key.expires_at is None
         with self._lock:
             # What was read may have been revoked meanwhile: then this caller passes, as it came before, and none after.
             if epoch == self._epoch:

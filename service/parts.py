@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from adapters.head import HeadMethod
+from service.supervision import end
 from tsugiki.backbones.catalog import find, missing, names
 from tsugiki.backbones.loaded import Loaded, load
 from tsugiki.errors import TsugikiError
@@ -21,7 +22,7 @@ from tsugiki.storage.adaptations import Adaptations
 from tsugiki.storage.blobs import Blobs
 from tsugiki.storage.features import Features
 from tsugiki.storage.local_files import LocalFiles
-from tsugiki.storage.presence import one_at_a_time
+from tsugiki.storage.presence import Presence, Present, one_at_a_time
 from tsugiki.storage.projects import Projects
 from tsugiki.storage.registry import Registry
 from tsugiki.storage.remote_files import RemoteFiles
@@ -90,6 +91,17 @@ def _readable(settings: Settings, name: str) -> Source | None:
         return find(name, settings.backbones)
     except TsugikiError:
         return None  # a broken folder: whoever asks for it is told
+
+
+def among_all(settings: Settings, workers: Presence) -> Present:
+    """What tells the processes that share the database apart: `workers` does, of the home, unless it is a server's."""
+    if settings.database_url is None:
+        return workers
+    from tsugiki.storage.sessions import SERVING, SessionPresence
+
+    return SessionPresence(
+        settings.database_url.get_secret_value(), SERVING, lambda: end("another process has this one's number")
+    )
 
 
 def weight_of(settings: Settings) -> Weight:

@@ -30,6 +30,11 @@ class Settings(BaseSettings):
     bootstrap_key: SecretStr | None = Field(
         None, min_length=20, description="first admin key of an empty store", json_schema_extra={SHOWN: "generated"}
     )
+    database_url: SecretStr | None = Field(
+        None,
+        description="`postgresql://user:password@host/database`, shared by several services; see below",
+        json_schema_extra={SHOWN: "SQLite under home"},
+    )
     blobs_url: str | None = Field(
         None,
         description="where grafts and exports go: any fsspec URL whose package is installed",
@@ -124,6 +129,11 @@ class Settings(BaseSettings):
                 return self.audio_backbone
 
     @property
+    def place(self) -> Path | str:
+        """Of the database."""
+        return self.root if self.database_url is None else self.database_url.get_secret_value()
+
+    @property
     def root(self) -> Path:
         return self.home.expanduser().resolve()
 
@@ -143,4 +153,4 @@ def read_settings() -> Settings:
 
 def _shown(trouble: ErrorDetails) -> str:
     name = str(trouble["loc"][0])
-    return "(hidden)" if name in ("bootstrap_key", "metrics_token") else repr(trouble.get("input"))
+    return "(hidden)" if name in ("bootstrap_key", "database_url", "metrics_token") else repr(trouble.get("input"))

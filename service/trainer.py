@@ -24,7 +24,7 @@ from service.logs import write_log
 from service.parts import WORKERS, chooser, engines_of, open_parts, serve_backbones
 from service.scratch import make_scratch
 from service.settings import Settings, read_settings
-from service.supervision import end_with
+from service.supervision import end, end_with
 from service.traces import open_traces
 from tsugiki.data.decoding.pool import DecoderPool
 from tsugiki.jobs.adapting import Tools
@@ -39,7 +39,7 @@ from tsugiki.runtime.engines.making import Cores
 from tsugiki.runtime.engines.rates import ensure_rates
 from tsugiki.runtime.trainable import TrainableBackbone
 from tsugiki.storage.database import FILE_NAME, Database
-from tsugiki.storage.presence import TRAINER, one_at_a_time
+from tsugiki.storage.presence import TRAINER, Present, one_at_a_time
 from tsugiki.storage.unfinished import Unfinished
 
 if TYPE_CHECKING:
@@ -74,8 +74,9 @@ def train(
     with one_at_a_time(settings.root / WORKERS / TRAINER_PAGE):
         traces, metrics = open_traces(os.environ), Metrics({})
         tracing = traces or UNTRACED
-        database = Database(settings.root, shared=True)
+        database = Database(settings.place, shared=True)
         database.watch_failures(metrics.database_error)
+        presence = _among_trainers(settings)
         parts = open_parts(settings, database, TRAINER, on_move=lambda _: None)
         engines = engines_of(settings, Cores(settings.trainer_jobs, threads))
         decoder = DecoderPool(settings.trainer_jobs * threads)
@@ -104,7 +105,7 @@ def train(
         def run(project_id: str, adaptation_id: str, step: Step) -> None:
             jobs.run(project_id, adaptation_id, around(step))
 
-        workflows = Workflows(settings.root, run, jobs=settings.trainer_jobs)
+        workflows = Workflows(settings.place, run, jobs=settings.trainer_jobs, presence=presence)
         intake = Intake(database, parts.adaptations, parts.projects, workflows)
         page = Page(settings.root / WORKERS, TRAINER_PAGE, metrics.exposition)
         log.info("the trainer is ready: %d jobs at a time, %d threads each", settings.trainer_jobs, threads)
@@ -115,6 +116,8 @@ def train(
         workflows.close()
         backbones.close()
         decoder.close()
+        if presence is not None:
+            presence.close()
         database.close()
         if traces is not None:
             traces.close()
@@ -146,14 +149,26 @@ def main() -> None:
     if len(sys.argv) > 1:
         end_with(int(sys.argv[1]))
     settings = read_settings()
-    _refuse_unmade(settings.root)
+    _refuse_unmade(settings)
     make_scratch(settings.root, alone=False)
     train(settings)
 
 
-def _refuse_unmade(home: Path) -> None:
+def _among_trainers(settings: Settings) -> Present | None:
+    """None where this is the only one, of an SQLite home."""
+    if settings.database_url is None:
+        return None
+    from tsugiki.storage.sessions import TRAINING, SessionPresence
+
+    return SessionPresence(
+        settings.database_url.get_secret_value(), TRAINING, lambda: end("another trainer has this one's number")
+    )
+
+
+def _refuse_unmade(settings: Settings) -> None:
     """The service makes a home, the trainer only works in it. Raises SystemExit, status 2, where there is none."""
-    if not (home / FILE_NAME).exists():
+    if settings.database_url is None and not (settings.root / FILE_NAME).exists():
+        home = settings.root
         told = f"tsugiki: TSUGIKI_HOME={home} has no database: start the service on it first (python -m service), "
         sys.stderr.write(f"{told}which starts a trainer by itself; or name the home of one that runs\n")
         raise SystemExit(2)

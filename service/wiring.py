@@ -20,7 +20,7 @@ from service.bootstrap import bootstrap
 from service.clerks import Clerks
 from service.gauges import gauges_of
 from service.keeping import PAUSES_S, TRAINER, Keeper
-from service.parts import WORKERS, chooser, engines_of, open_parts, serve_backbones, weight_of
+from service.parts import WORKERS, among_all, chooser, engines_of, open_parts, serve_backbones, weight_of
 from service.settings import Settings
 from service.streams import Streams
 from service.supervision import end
@@ -55,7 +55,7 @@ from tsugiki.storage.database import Database
 from tsugiki.storage.exports import Exports
 from tsugiki.storage.idempotency import Idempotency
 from tsugiki.storage.presence import TRAINER as TRAINER_OWNER
-from tsugiki.storage.presence import Presence
+from tsugiki.storage.presence import Presence, Present
 from tsugiki.storage.projects import Projects
 from tsugiki.storage.registry import Registry
 from tsugiki.storage.samples import Samples
@@ -98,7 +98,8 @@ class Core:
     upkeep: Upkeep
     metrics: Metrics
     traces: Traces | None  # None where nobody takes them
-    presence: Presence
+    workers: Presence  # of this home
+    presence: Present  # of the database
     watcher: Watcher | None  # None where nobody else can change anything
     board: Board | None  # None where there are no other processes' metrics
     draining: threading.Event
@@ -146,6 +147,8 @@ class Core:
         self.backbones.close()
         self.decoder.close()
         self.presence.close()
+        if self.presence is not self.workers:
+            self.workers.close()
         self.database.close()
         if self.traces is not None:
             self.traces.close()
@@ -169,17 +172,19 @@ def wire(
     threadpool_limits(1)
     root = settings.root
     root.mkdir(parents=True, exist_ok=True, mode=0o700)
-    presence = Presence(root / WORKERS)
+    workers = Presence(root / WORKERS)
+    presence = among_all(settings, workers)
     owner, several = presence.number, settings.workers > 1
-    shared = several or settings.trainer
+    shared = several or settings.trainer or settings.database_url is not None
     traces, metrics = open_traces(environment), Metrics({})
     tracing = traces or UNTRACED
-    database = Database(root, shared=shared)
+    database = Database(settings.place, shared=shared)
     database.watch_failures(metrics.database_error)
+    with workers.turn():
+        if workers.alive() == frozenset({workers.number}):
+            clear_work(root / STAGING)
     with presence.turn():
         database.migrate()
-        if presence.alive() == frozenset({owner}):
-            clear_work(root / STAGING)
     # The registry tells the directory of every move, and the directory reads the registry.
     parts = open_parts(settings, database, owner, on_move=lambda project_id: directory.forget(project_id))
     tenants, exports = Tenants(database), Exports(database, parts.blobs, owner)
@@ -230,7 +235,7 @@ def wire(
         settings=settings,
         database=database,
         tenants=tenants,
-        door=Doorkeeper(tenants, settings.workers),
+        door=Doorkeeper(tenants, settings.workers, alone=not several and settings.database_url is None),
         clerks=Clerks(),
         projects=parts.projects,
         samples=parts.samples,
@@ -263,9 +268,10 @@ def wire(
         upkeep=Upkeep(database, parts.blobs, idempotency, Changes(database), root / WORKERS / "upkeep"),
         metrics=metrics,
         traces=traces,
+        workers=workers,
         presence=presence,
         watcher=Watcher(database, forget, lambda: end("changes of other processes may be missed")) if shared else None,
-        board=Board(root / WORKERS, presence, metrics.exposition, several=several) if shared else None,
+        board=Board(root / WORKERS, workers, metrics.exposition, several=several) if shared else None,
         draining=threading.Event(),
     )
     metrics.add(gauges_of(core))

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tsugiki.storage.projects import Projects
 
 LOOK_EVERY_S = 0.05  # asks a number of the database; rows are read only when it has changed
+RECOVER_EVERY_S = 2.0  # as long as a dead trainer's work stands still, beside the time until it is taken for dead
 TIDY_EVERY_S = 10.0  # ended workflows are some hundred bytes each
 
 
@@ -36,12 +37,15 @@ class Intake:
     def _watch(self, closed: threading.Event) -> None:
         """Until closed; ended by what a look raises."""
         with self._database.commits() as commits:
-            tidied, committed = 0.0, -1
+            tidied, recovered, committed = 0.0, 0.0, -1
             while not closed.is_set():
                 now = time.monotonic()
                 if tidy := now - tidied > TIDY_EVERY_S:
                     # Also what ended without ending its job, by a fault of the file's disk say: it is queued anew.
                     self._known, tidied = self._workflows.waiting(), now
+                if now - recovered > RECOVER_EVERY_S:
+                    self._workflows.recover()
+                    recovered = now
                 if committed != (committed := commits()) or tidy:
                     self._look()
                 closed.wait(LOOK_EVERY_S)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tsugiki.storage.adaptations import Adaptations
     from tsugiki.storage.exports import Exports
     from tsugiki.storage.idempotency import Idempotency
-    from tsugiki.storage.presence import Presence
+    from tsugiki.storage.presence import Present
     from tsugiki.storage.projects import Projects
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ class TakingUp:
 
     def __init__(
         self,
-        presence: Presence,
+        presence: Present,
         projects: Projects,
         adaptations: Adaptations,
         exports: Exports,
@@ -74,7 +74,8 @@ class TakingUp:
         if owners - own:
             # Nobody comes by a number meanwhile: whoever is gone here stays gone until its jobs are taken.
             with self._presence.turn():
-                self._take(owners - (self._presence.alive() - {self._presence.number}) - own)
+                mine = owners & {self._presence.number}
+                self._take(self._presence.gone(owners - mine) | (mine - own))
         while self._taken:
             self._submit(self._taken[0])
             self._taken.popleft()

@@ -1,21 +1,27 @@
 """dbos, as far as the deep lane needs it: jobs in a queue that outlives the process, and the steps that were done.
 
-It holds ids and timings only, in JSON, in a file of its own: what it forgot could be found out again from the rows.
+It holds ids and timings only, in JSON, in a file or a schema of its own: what it forgot could be found out again from
+the rows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer, SetEnqueueOptions, SetWorkflowID, WorkflowStatus
 
 from tsugiki.jobs.deep_jobs import Step, StepName
 
+if TYPE_CHECKING:
+    from tsugiki.storage.presence import Present
+
 FILE = "trainer.db"
 QUEUE = "deep"
-EXECUTOR = "trainer"  # there is one at a time, so what a former one left is this one's
+EXECUTOR = "trainer"  # of an SQLite home there is one at a time, so what a former one left is this one's
+NUMBERED = EXECUTOR + "-"  # trainers that share a server: what one of the same number left is this one's
+CONNECTIONS = 5  # of a server that has 100 in all unless told otherwise
 FORMAT = "1"  # of the steps: what another one left half done begins again
 POLL_S = 0.2  # a job waits 0.2 s for an idle trainer (p50, measured), which takes 3 % of a core by looking
 ENDED = ("SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
@@ -24,16 +30,19 @@ Run = Callable[[str, str, Step], None]
 
 
 class Workflows:
-    """At most `jobs` run at a time, one a tenant; each in a thread of its own that calls `run`.
+    """At most `jobs` run at a time, of all trainers one a tenant; each in a thread of its own that calls `run`.
 
     One per process: dbos is a singleton. What the process before left unfinished is queued again at once.
+    `place` is as `Database` takes it; `presence` is among the trainers, where there may be several.
     """
 
-    def __init__(self, folder: Path, run: Run, *, jobs: int) -> None:
+    def __init__(self, place: Path | str, run: Run, *, jobs: int, presence: Present | None = None) -> None:
+        self._presence = presence
         config: DBOSConfig = {
             "name": "tsugiki",
-            "system_database_url": f"sqlite:///{folder / FILE}",
-            "executor_id": EXECUTOR,
+            "system_database_url": f"sqlite:///{place / FILE}" if isinstance(place, Path) else place,
+            "sys_db_pool_size": CONNECTIONS,
+            "executor_id": EXECUTOR if presence is None else f"{NUMBERED}{presence.number}",
             "application_version": FORMAT,
             "serializer": DBOSPortableJSONSerializer(),  # the default one is pickle (I9)
             "log_level": "WARNING",
@@ -60,6 +69,18 @@ class Workflows:
         if gone := [flow.workflow_id for flow in found if flow.workflow_id not in kept]:
             DBOS.delete_workflows(gone)
         return kept
+
+    def recover(self) -> None:
+        """Queue again what trainers that are gone had running, wherever they were. Raises Unavailable."""
+        if self._presence is None:
+            return
+        running = DBOS.list_workflows(status="PENDING", load_input=False, load_output=False)
+        executors = {flow.executor_id or "" for flow in running} - {f"{NUMBERED}{self._presence.number}"}
+        numbers = {int(name.removeprefix(NUMBERED)) for name in executors if name.startswith(NUMBERED)}
+        with self._presence.turn():
+            if gone := sorted(f"{NUMBERED}{number}" for number in self._presence.gone(numbers)):
+                # What dbos does at each start for its own executor, and its own service does for those that died.
+                DBOS._recover_pending_workflows(gone)  # pyright: ignore[reportPrivateUsage]
 
     def enqueue(self, tenant_id: str, project_id: str, adaptation_id: str) -> None:
         """The same job again is the same job."""

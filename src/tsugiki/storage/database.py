@@ -75,20 +75,25 @@ class Database:
     def migrate(self) -> None:
         """Bring the tables to this code's revision. Raises Unavailable if the database is of a newer one."""
         from alembic import command
+
+        with self._told_as_ours(), self._writer.begin() as connection:
+            self.check()
+            self._alembic.attributes["connection"] = connection
+            command.upgrade(self._alembic, "head")
+
+    def check(self) -> None:
+        """Raises Unavailable if the database cannot be reached, or is of a newer revision than this code's."""
         from alembic.script import ScriptDirectory
 
         script = ScriptDirectory.from_config(self._alembic)
         known = {revision.revision for revision in script.walk_revisions()}
-        with self._told_as_ours(), self._writer.begin() as connection:
-            found = self.revision()
-            if found is not None and found not in known:
-                raise Unavailable(
-                    f"The database is at revision {found}; this code knows up to {script.get_current_head()}.",
-                    fix="Run the release which wrote the database, or a newer one.",
-                    code="database_too_new",
-                )
-            self._alembic.attributes["connection"] = connection
-            command.upgrade(self._alembic, "head")
+        found = self.revision()
+        if found is not None and found not in known:
+            raise Unavailable(
+                f"The database is at revision {found}; this code knows up to {script.get_current_head()}.",
+                fix="Run the release which wrote the database, or a newer one.",
+                code="database_too_new",
+            )
 
     def revision(self) -> str | None:
         """The revision the tables are at; None before the first migration."""

@@ -11,7 +11,7 @@ from psycopg import Connection as Driver
 from psycopg import Error
 from psycopg.rows import TupleRow
 from sqlalchemy import Connection, create_engine, event, make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from tsugiki.errors import StorageFull, TsugikiError, Unavailable
 from tsugiki.storage.tables import to_json
@@ -28,13 +28,12 @@ STATEMENT_TIMEOUT_S = 60  # far beyond the slowest, 10,000 samples; a lost one e
 IDLE_TIMEOUT_S = 30  # a process that hangs within a transaction keeps everybody from writing no longer than this
 # A machine that vanished says nothing: both sides find out after 5 + 3 * 5 s.
 KEEPALIVE = {"keepalives_idle": 5, "keepalives_interval": 5, "keepalives_count": 3}
+KEEPALIVE_SERVER = {f"tcp_{name}": str(value) for name, value in KEEPALIVE.items()}
 SERVER = {
     "synchronous_commit": "on",
     "statement_timeout": f"{STATEMENT_TIMEOUT_S}s",
     "idle_in_transaction_session_timeout": f"{IDLE_TIMEOUT_S}s",
-    "tcp_keepalives_idle": "5",
-    "tcp_keepalives_interval": "5",
-    "tcp_keepalives_count": "3",
+    **KEEPALIVE_SERVER,
 }
 SPACE = 0x7567  # the first half of our advisory locks' keys: others may use the same database
 WRITING = 0  # the second half: who writes holds it
@@ -125,7 +124,10 @@ class PostgreSQL:
 
 def to_driver(url: str) -> URL:
     """As SQLAlchemy takes it. Raises ValueError for what is no URL of PostgreSQL."""
-    parsed = make_url(url)
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise ValueError("this is no URL") from None  # what SQLAlchemy says of it quotes it, password and all
     if parsed.drivername.partition("+")[0] not in SCHEMES:
         raise ValueError(f"expected a URL of scheme postgresql, not {parsed.drivername}")
     return parsed.set(drivername=DRIVER)

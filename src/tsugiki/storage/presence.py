@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Collection, Generator
+from contextlib import AbstractContextManager, contextmanager
 from itertools import count
 from pathlib import Path
+from typing import Protocol
 
 ALONE = 1  # the number of a process that is the only one
 TRAINER = 0  # nobody's number: what waits for whichever process trains at the time
 SUFFIX = ".alive"
+
+
+class Present(Protocol):
+    """Where a process stands among those that share a database. Raises Unavailable where that is out of reach."""
+
+    number: int
+
+    def turn(self) -> AbstractContextManager[None]: ...
+    def gone(self, numbers: Collection[int]) -> frozenset[int]: ...
+    def close(self) -> None: ...
 
 
 class Presence:
@@ -41,6 +52,10 @@ class Presence:
         # Looking takes a free number for a moment: outside a turn, a process that starts would believe it taken.
         numbers = {int(path.stem) for path in self._folder.glob(f"*{SUFFIX}")}
         return frozenset(number for number in numbers if number == self.number or self._lives(number))
+
+    def gone(self, numbers: Collection[int]) -> frozenset[int]:
+        """Those of them whose processes do not live; to be asked within `turn`."""
+        return frozenset(numbers) - self.alive()
 
     def close(self) -> None:
         """Give the number away: only when nothing of what this process owns runs any more."""
