@@ -154,7 +154,10 @@ def _die(home: Path, here: str) -> None:
 
 
 def _texts(settings: Settings) -> dict[str, str]:
-    simple = json.loads(settings.model_dump_json(exclude={"bootstrap_key", "metrics_token"}, exclude_none=True))
+    secret = {"bootstrap_key", "database_url", "metrics_token"}
+    simple = json.loads(settings.model_dump_json(exclude=secret, exclude_none=True))
+    if settings.database_url is not None:
+        simple["database_url"] = settings.database_url.get_secret_value()
     return {name: value if isinstance(value, str) else json.dumps(value) for name, value in simple.items()}
 
 

@@ -1,0 +1,133 @@
+"""Services with homes of their own on one PostgreSQL database and one bucket: together they tell what one would."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.settings import Settings
+from service.wiring import Core, wire
+from tests import postgres, s3
+from tests.faults.several import soon
+from tests.jobs.deep import COMMAND, HOLD, KEY, environment_of, methods
+from tests.jobs.working import adapt, live, project, samples
+from tsugiki.backbones import Loaded
+from tsugiki.domain import Adaptation, Project
+from tsugiki.errors import NotFound
+from tsugiki.runtime.directory import Selector
+
+SEEN_S = 1.0  # what is promised of a move
+RESUMED_S = 40.0  # and of a job whose trainer is dead
+START_S = 90.0  # a trainer on a busy machine
+
+
+@dataclass(frozen=True, slots=True)
+class Replicas:
+    """Two serving cores, and what makes trainers of the same database."""
+
+    cores: list[Core]
+    homes: list[Path]
+
+    @contextmanager
+    def trainer(self, number: int) -> Generator[subprocess.Popen[bytes]]:
+        settings = self.cores[number].settings
+        process = subprocess.Popen([*COMMAND, str(os.getpid())], env=environment_of(settings))
+        try:
+            yield process
+        finally:
+            process.terminate()
+            process.wait()
+
+
+@pytest.fixture(scope="module")
+def replicas(
+    make_home: Callable[[], Path], tiny: Loaded, postgres: postgres.Server, s3: s3.Server
+) -> Iterator[Replicas]:
+    with postgres.database() as url, ExitStack() as stack:
+        values: dict[str, Any] = {
+            "backbones": {"tiny": tiny.source.folder},
+            "text_backbone": "tiny",
+            "engine": "onnxruntime",
+            "trainer": False,
+            "database_url": url,
+            "blobs_url": f"s3://{s3.bucket()}/tsugiki",
+            "bootstrap_key": KEY,
+        }
+        homes, cores = [make_home(), make_home()], list[Core]()
+        for home in homes:
+            cores.append(wire(Settings(**values, home=home), methods(home)))  # pyright: ignore[reportArgumentType]  # as text
+            stack.callback(cores[-1].close)
+        yield Replicas(cores, homes)
+
+
+def test_each_has_a_number_of_its_own_and_one_of_them_made_the_first_key(replicas: Replicas) -> None:
+    one, other = replicas.cores
+    assert {one.presence.number, other.presence.number} == {1, 2}
+    (tenant,) = one.tenants.list().data
+    assert len(other.tenants.keys(tenant.id)) == 1
+
+
+def test_a_move_by_one_is_seen_by_the_other_in_time(replicas: Replicas) -> None:
+    one, other = replicas.cores
+    made = project(one)
+    one.samples.add(made.id, samples())
+    for _ in range(2):
+        assert adapt(one, one.fast_lane, made, promote="always").status == "succeeded"
+    assert resolved(other, made) == live(one, made.id) == 2
+    for mover, watcher, wanted in ((one, other, 1), (other, one, 2), (one, other, 1)):
+        mover.registry.move(made.id, "live", wanted)
+        assert soon(lambda: resolved(watcher, made) == wanted, SEEN_S)  # noqa: B023  # called within the round
+    assert other.registry.graft(other.registry.get(made.id, 1)).method == "head", "its blob is read from the bucket"
+    one.projects.delete(made)
+    assert soon(lambda: gone(other, made), SEEN_S)
+
+
+def test_a_dead_trainer_s_job_ends_once_at_another_and_a_tenant_has_one_at_a_time(replicas: Replicas) -> None:
+    core = replicas.cores[0]
+    (replicas.homes[0] / HOLD).touch()
+    with replicas.trainer(0) as first:
+        held = train(core, "held")
+        assert soon(lambda: now(core, held).phase == "train", START_S), now(core, held)
+        waiting, others = train(core, "waiting"), train(core, "others", "another-tenant")
+        with replicas.trainer(1):
+            assert soon(lambda: now(core, others).status == "succeeded", START_S), now(core, others)
+            assert now(core, waiting).status == "queued", "the tenant has one that runs, at the other trainer"
+            first.kill()
+            first.wait()
+            assert soon(lambda: now(core, held).status == "succeeded", RESUMED_S), now(core, held)
+            assert soon(lambda: now(core, waiting).status == "succeeded", RESUMED_S), now(core, waiting)
+    assert [now(core, job).attempts for job in (held, waiting, others)] == [2, 1, 1]
+    for job in (held, waiting, others):
+        assert [version.number for version in core.registry.list(job.project_id).data] == [1]
+
+
+def train(core: Core, name: str, tenant: str = "acme") -> Adaptation:
+    known = {found.name: found.id for found in core.tenants.list().data}
+    tenant_id = known.get(tenant) or core.tenants.create(tenant).id
+    made = core.projects.create(tenant_id, name, "text", "single_label", "tiny")
+    core.samples.add(made.id, samples())
+    wish = {"method": "lora", "budget": None, "hyperparameters": None, "promote": "gate"}
+    return core.adaptations.create(made.id, wish, for_trainer=True)
+
+
+def now(core: Core, job: Adaptation) -> Adaptation:
+    return core.adaptations.get(core.projects.owned(job.project_id).tenant_id, job.id)
+
+
+def resolved(core: Core, asked: Project) -> int:
+    return core.directory.resolve(asked.tenant_id, asked.id, Selector()).version.number
+
+
+def gone(core: Core, asked: Project) -> bool:
+    try:
+        resolved(core, asked)
+    except NotFound:
+        return True
+    return False
