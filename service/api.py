@@ -8,8 +8,10 @@ from starlette.exceptions import HTTPException
 
 from service import edge
 from service.direct import Direct
+from service.guard import App
 from service.idempotency import IdempotentReplies
 from service.routes import ROUTERS
+from service.tokens import VersionTokens
 from tsugiki.errors import TsugikiError
 
 VERSION = "0.1.0"
@@ -36,6 +38,6 @@ def create_api() -> FastAPI:
     return api
 
 
-def edge_of(api: FastAPI) -> Direct:
+def edge_of(api: FastAPI) -> App:
     """What the guard stands in front of."""
-    return Direct(api, [route for router in ROUTERS for route in router.routes])
+    return VersionTokens(api, Direct(api, [route for router in ROUTERS for route in router.routes]))

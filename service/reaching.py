@@ -28,11 +28,13 @@ def reach(settings: Settings) -> None:
         try:
             RemoteFiles(settings.blobs_url).reach()
         except TsugikiError as error:
-            raise _refused(BLOBS, settings.blobs_url, f"{error.detail} {error.fix}") from None
+            raise _refused(BLOBS, shown(settings.blobs_url), f"{error.detail} {error.fix}") from None
 
 
 def shown(url: str) -> str:
     """`postgresql://me:secret@host/db` -> `postgresql://me:***@host/db`"""
+    if "://" not in url:
+        return "(hidden)"  # whatever it is, a password may be anywhere in it
     return IN_QUERY.sub("***", PASSWORD.sub(lambda found: f"{found[1] or ''}***", url))
 
 
@@ -42,7 +44,7 @@ def _reach_database(settings: Settings) -> None:
             return
         key, value = "TSUGIKI_HOME", str(settings.root)
     else:
-        key, value = DATABASE, settings.database_url.get_secret_value()
+        key, value = DATABASE, shown(settings.database_url.get_secret_value())
     try:
         database = Database(settings.place)
     except ValueError as error:  # also what SQLAlchemy cannot read as a URL
@@ -63,4 +65,4 @@ def _why(error: TsugikiError) -> str:
 
 
 def _refused(key: str, value: str, why: str) -> SystemExit:
-    return SystemExit(f"tsugiki: {key}={shown(value)}: {why}")
+    return SystemExit(f"tsugiki: {key}={value}: {why}")

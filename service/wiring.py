@@ -104,6 +104,11 @@ class Core:
     board: Board | None  # None where there are no other processes' metrics
     draining: threading.Event
 
+    @property
+    def several(self) -> bool:
+        """Whether other processes serve the same database."""
+        return self.settings.workers > 1 or self.settings.database_url is not None
+
     def why_not_ready(self) -> str | None:
         """None when a prediction would be answered now."""
         if self.draining.is_set():

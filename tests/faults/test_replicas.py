@@ -8,11 +8,15 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from starlette.testclient import TestClient
 
+from service.api import create_api, edge_of
+from service.guard import App, Guard
 from service.settings import Settings
+from service.tokens import HEADER as TOKEN
 from service.wiring import Core, wire
 from tests import postgres, s3
 from tests.faults.several import soon
@@ -62,7 +66,7 @@ def replicas(
         }
         homes, cores = [make_home(), make_home()], list[Core]()
         for home in homes:
-            cores.append(wire(Settings(**values, home=home), methods(home)))  # pyright: ignore[reportArgumentType]  # as text
+            cores.append(wire(Settings(**values, home=home), methods(home)))
             stack.callback(cores[-1].close)
         yield Replicas(cores, homes)
 
@@ -87,6 +91,38 @@ def test_a_move_by_one_is_seen_by_the_other_in_time(replicas: Replicas) -> None:
     assert other.registry.graft(other.registry.get(made.id, 1)).method == "head", "its blob is read from the bucket"
     one.projects.delete(made)
     assert soon(lambda: gone(other, made), SEEN_S)
+
+
+def test_who_sends_a_reply_s_token_is_answered_by_what_it_told(replicas: Replicas) -> None:
+    one, other = replicas.cores
+    made = project(one, "read-your-writes")
+    one.samples.add(made.id, samples())
+    for _ in range(2):
+        assert adapt(one, one.fast_lane, made, promote="always").status == "succeeded"
+    assert other.watcher is not None
+    other.watcher.close()  # it hears of nothing by itself any more
+    with client(one) as mover, client(other) as reader:
+        ask = {"project": made.name, "inputs": ["parcel late arrive"]}
+        assert reader.post("/predict", json=ask).json()["version"] == 2
+        moved = mover.put(f"/v1/projects/{made.name}/aliases/live", json={"version": 1})
+        token = {TOKEN: moved.headers[TOKEN]}
+        assert reader.post("/predict", json=ask).json()["version"] == 2, "without the token it would prove nothing"
+        assert reader.post("/predict", json=ask, headers=token).json()["version"] == 1
+        assert TOKEN not in reader.post("/predict", json=ask).headers
+        for bad in ("-1", "x", "9" * 40):
+            refused = reader.post("/predict", json=ask, headers={TOKEN: bad})
+            assert (refused.status_code, refused.json()["code"]) == (422, "version_token")
+
+
+@contextmanager
+def client(core: Core) -> Generator[TestClient]:
+    """The guard and the API around a core, in this process."""
+    api = create_api()
+    api.state.core = core
+    core.backbones.get(core.settings.text_backbone)
+    headers = {"Authorization": f"Bearer {KEY}"}
+    with TestClient(cast(App, Guard(cast(App, api), edge_of(api), lambda: core)), headers=headers) as http:
+        yield http
 
 
 def test_a_dead_trainer_s_job_ends_once_at_another_and_a_tenant_has_one_at_a_time(replicas: Replicas) -> None:

@@ -8,9 +8,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
+from service.reaching import reach
 from service.settings import read_settings
+from tests.postgres import Server
+from tests.s3 import Server as S3Server
 from tsugiki.runtime.engines import torch
+from tsugiki.storage.database import Database
 
 ROOT = Path(__file__).parents[2]
 CORES = len(os.sched_getaffinity(0))
@@ -29,6 +34,65 @@ def start(home: Path, name: str, value: str) -> str:
 def test_a_bad_port_stops_the_start(tmp_path: Path) -> None:
     told = start(tmp_path / "home", "PORT", "70000")
     assert "TSUGIKI_PORT='70000'" in told and "65535" in told
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "shows", "fix"),
+    [
+        ("DATABASE_URL", "mysql://me:hush@host/db", "mysql://me:***@host/db", "postgresql://"),
+        ("DATABASE_URL", "no url: hush", "(hidden)", "postgresql://"),
+        ("DATABASE_URL", "postgresql://me:hush@127.0.0.1:9/db", "postgresql://me:***@127.0.0.1:9/db", "runs"),
+        ("BLOBS_URL", "nosuch://me:hush@bucket/x", "nosuch://me:***@bucket/x", "s3fs"),
+        ("BLOBS_URL", "file:///proc/nowhere", "file:///proc/nowhere", "exists"),
+    ],
+)
+def test_a_url_that_leads_nowhere_stops_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str, shows: str, fix: str
+) -> None:
+    monkeypatch.setenv("TSUGIKI_HOME", str(tmp_path))
+    monkeypatch.setenv(f"TSUGIKI_{name}", value)
+    with pytest.raises(SystemExit) as stopped:
+        reach(read_settings())
+    told = str(stopped.value)
+    assert f"TSUGIKI_{name}={shows}" in told and fix in told and "hush" not in told
+
+
+def test_a_wrong_password_and_a_missing_database_are_told_apart(
+    postgres: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TSUGIKI_HOME", str(tmp_path))
+    for url, why in (
+        (postgres.url("nowhere"), "does not exist"),
+        (postgres.url().replace("secret", "hush"), "password authentication failed"),
+    ):
+        monkeypatch.setenv("TSUGIKI_DATABASE_URL", url)
+        with pytest.raises(SystemExit, match=why) as stopped:
+            reach(read_settings())
+        assert "hush" not in str(stopped.value) and "secret" not in str(stopped.value)
+    monkeypatch.setenv("TSUGIKI_DATABASE_URL", postgres.url())
+    reach(read_settings())
+
+
+def test_a_bucket_that_is_not_there_stops_the_start(
+    s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TSUGIKI_HOME", str(tmp_path))
+    monkeypatch.setenv("TSUGIKI_BLOBS_URL", "s3://tsugiki-nowhere/x")
+    with pytest.raises(SystemExit, match=r"TSUGIKI_BLOBS_URL=s3://tsugiki-nowhere/x.*bucket exists"):
+        reach(read_settings())
+    monkeypatch.setenv("TSUGIKI_BLOBS_URL", f"s3://{s3.bucket()}/x")
+    reach(read_settings())
+
+
+def test_a_newer_release_s_database_stops_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    database = Database(tmp_path)
+    database.migrate()
+    with database.write() as session:
+        session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    database.close()
+    monkeypatch.setenv("TSUGIKI_HOME", str(tmp_path))
+    with pytest.raises(SystemExit, match=r"TSUGIKI_HOME=.*9999.*newer"):
+        reach(read_settings())
 
 
 @pytest.mark.skipif(torch.why_not() is None, reason="this machine can run every engine")

@@ -22,6 +22,7 @@ FIRST_PAUSE_S = 0.25  # where the service names none; doubles
 LONGEST_PAUSE_S = 30.0  # a longer Retry-After is the caller's to plan, so the problem is raised at once
 PAGE = 100  # objects a page: the interface's limit
 TRY_AGAIN = frozenset({429, 503})  # refused before anything was done
+TOKEN = "X-Version-Token"
 STILL_RUNNING = "idempotency_in_progress"
 
 
@@ -58,6 +59,7 @@ class Transport:
         self._http = httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=timeout_s)
         self._timeout_s = timeout_s
         self._pause = pause
+        self._seen = 0  # how new the newest reply was: whichever process answers next is asked to know as much
 
     def close(self) -> None:
         self._http.close()
@@ -108,7 +110,7 @@ class Transport:
             call.path,
             params={name: value for name, value in call.params.items() if value is not None},
             content=content,
-            headers=call.headers(),
+            headers=call.headers() | ({TOKEN: str(self._seen)} if self._seen else {}),
             timeout=self._timeout_s + call.wait_s,
         )
         for attempt in range(1, ATTEMPTS + 1):
@@ -121,6 +123,7 @@ class Transport:
                 self._pause(backoff_s)
                 continue
             if response.is_success:
+                self._seen = max(self._seen, int(response.headers.get(TOKEN, 0)))
                 return response
             pause_s = _healing_s(response, backoff_s)
             if attempt == ATTEMPTS or pause_s is None:

@@ -78,9 +78,19 @@ class Watcher:
         self._changes = Changes(database)
         self._on_change = on_change
         self._on_blind = on_blind
+        self._turn = threading.Lock()  # of whoever looks
         self._seen = self._changes.last()
         self._looked = time.monotonic()
         self._looking = Looking("changes", "changes of other processes", self._watch)
+
+    def last(self) -> int:
+        """The newest change's number: a caller who was told it has seen all up to it. Raises Unavailable."""
+        return self._changes.last()
+
+    def catch_up(self, seq: int) -> None:
+        """Look now, unless all up to this change was seen already. Raises Unavailable."""
+        if self._seen < seq:
+            self._look()
 
     def close(self) -> None:
         self._looking.close()
@@ -96,9 +106,13 @@ class Watcher:
                     self._on_blind()
                     return
                 if committed != (committed := commits()):
-                    for seq, change in self._changes.since(self._seen).items():
-                        self._on_change(change)
-                        self._seen = seq
+                    self._look()
                 self._looked = now
                 if closed.wait(LOOK_EVERY_S):
                     return
+
+    def _look(self) -> None:
+        with self._turn:
+            for seq, change in self._changes.since(self._seen).items():
+                self._on_change(change)
+                self._seen = seq
