@@ -37,7 +37,7 @@ class Settings(BaseSettings):
     )
     blobs_url: str | None = Field(
         None,
-        description="where grafts and exports go: any fsspec URL whose package is installed",
+        description="where grafts and exports go: any fsspec URL whose package is installed (s3fs for `s3://`)",
         json_schema_extra={SHOWN: "under home"},
     )
     metrics_token: SecretStr | None = Field(None, description="token that may read `/metrics`; else an admin key")

@@ -51,7 +51,7 @@ def test_who_ended_is_gone_after_a_while_and_nobody_else(place: Place) -> None:
     second.close()
     began = time.monotonic()
     assert gone(first, 1, 2) == frozenset(), "it may have been cut off only"
-    while gone(first, 1, 2) != {2}:
+    while gone(first, 1, 2) != frozenset({2}):
         assert time.monotonic() - began < SOON_S
     assert time.monotonic() - began >= sessions.GRACE_S
     first.close()

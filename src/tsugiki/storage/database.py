@@ -126,7 +126,7 @@ class Database:
             if isinstance(context.sqlalchemy_exception, OperationalError | InterfaceError):
                 told()
 
-        event.listen(self._reader, "handle_error", hear)
+        event.listen(self._dialect.engine, "handle_error", hear)
 
     def close(self) -> None:
         self._reader.dispose()

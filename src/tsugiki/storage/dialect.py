@@ -14,6 +14,11 @@ from tsugiki.errors import TsugikiError
 
 class Dialect(Protocol):
     @property
+    def engine(self) -> Engine:
+        """What both others are made of: events listened to here are theirs."""
+        ...
+
+    @property
     def reader(self) -> Engine:
         """Its transactions see one state from their first statement to their last."""
         ...

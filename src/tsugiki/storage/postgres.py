@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from psycopg import Connection as Driver
-from psycopg import Error
+from psycopg import Error, connect
+from psycopg.conninfo import make_conninfo
 from psycopg.rows import TupleRow
 from sqlalchemy import Connection, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
@@ -53,7 +54,8 @@ class PostgreSQL:
     """A database of a server, at `url`. Reaches nothing yet."""
 
     def __init__(self, url: str, busy_timeout_s: float) -> None:
-        engine = create_engine(
+        self._url = url
+        self.engine = create_engine(
             to_driver(url),
             connect_args={"connect_timeout": CONNECT_TIMEOUT_S, **KEEPALIVE},
             pool_size=POOL_SIZE,
@@ -71,32 +73,29 @@ class PostgreSQL:
                 driver.execute("SELECT set_config(%s, %s, false)", (name, value))
             driver.commit()
 
-        event.listen(engine, "connect", configure)
-        event.listen(engine, "begin", _begin)
-        self.reader = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-        self.writer = engine.execution_options(isolation_level="READ COMMITTED", **{BEGIN: WRITE})
+        event.listen(self.engine, "connect", configure)
+        event.listen(self.engine, "begin", _begin)
+        self.reader = self.engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        self.writer = self.engine.execution_options(isolation_level="READ COMMITTED", **{BEGIN: WRITE})
 
     @contextmanager
     def commits(self) -> Generator[Callable[[], int]]:
         """By listening, and by time: each `POLL_S` somebody may have committed unheard."""
-        with self.reader.connect() as connection:
-            driver = _driver(connection)
-            connection.detach()  # it is closed in the end: nobody else shall hear what it listens to
-            driver.autocommit = True
-            driver.execute(f"LISTEN {CHANNEL}")
-            heard, began = 0, time.monotonic()
+        try:
+            with connect_alone(self._url) as driver:
+                driver.execute(f"LISTEN {CHANNEL}")
+                heard, began = 0, time.monotonic()
 
-            def number() -> int:
-                nonlocal heard
-                try:
+                def number() -> int:
+                    nonlocal heard
                     driver.pgconn.consume_input()
                     while driver.pgconn.notifies() is not None:
                         heard += 1
-                except Error as error:
-                    raise Unavailable("The connection to the database was lost.") from error
-                return heard + int((time.monotonic() - began) / POLL_S)
+                    return heard + int((time.monotonic() - began) / POLL_S)
 
-            yield number
+                yield number
+        except Error as error:
+            raise Unavailable("The connection to the database was lost.") from error
 
     def empty_log(self) -> bool:
         """Nothing to do: what a server keeps of deleted rows, and how long, is its operator's to say."""
@@ -122,6 +121,15 @@ class PostgreSQL:
         return None
 
 
+def connect_alone(url: str) -> Driver[TupleRow]:
+    """A connection of its own, of no pool, in which each statement commits. Raises what the driver raises."""
+    plain = to_driver(url).set(drivername="postgresql").render_as_string(hide_password=False)
+    driver = connect(make_conninfo(plain, connect_timeout=CONNECT_TIMEOUT_S, **KEEPALIVE), autocommit=True)
+    for name, value in KEEPALIVE_SERVER.items():
+        driver.execute("SELECT set_config(%s, %s, false)", (name, value))
+    return driver
+
+
 def to_driver(url: str) -> URL:
     """As SQLAlchemy takes it. Raises ValueError for what is no URL of PostgreSQL."""
     try:
@@ -136,12 +144,6 @@ def to_driver(url: str) -> URL:
 def _begin(connection: Connection) -> None:
     if statement := connection.get_execution_options().get(BEGIN):
         connection.exec_driver_sql(statement)
-
-
-def _driver(connection: Connection) -> Driver[TupleRow]:
-    driver = connection.connection.driver_connection
-    assert isinstance(driver, Driver), "another driver: this is a bug"
-    return cast("Driver[TupleRow]", driver)
 
 
 def _leave_out_values(error: DBAPIError, orig: Error) -> None:

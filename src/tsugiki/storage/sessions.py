@@ -10,11 +10,10 @@ from contextlib import contextmanager
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from psycopg import Connection, Error, connect
-from psycopg.conninfo import make_conninfo
+from psycopg import Connection, Error
 
 from tsugiki.errors import Unavailable
-from tsugiki.storage.postgres import CONNECT_TIMEOUT_S, KEEPALIVE, KEEPALIVE_SERVER, to_driver
+from tsugiki.storage.postgres import connect_alone
 from tsugiki.storage.presence import ALONE
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ class SessionPresence:
 
     def __init__(self, url: str, kind: int, on_lost: Callable[[], None]) -> None:
         """Raises Unavailable."""
-        self._url = to_driver(url).set(drivername="postgresql").render_as_string(hide_password=False)
+        self._url = url
         self._kind = kind
         self._on_lost = on_lost
         self._missed: dict[int, float] = {}  # since when a number has been nobody's
@@ -106,9 +105,8 @@ class SessionPresence:
         return False
 
     def _connect(self) -> Connection[tuple[Any, ...]]:  # Any: rows of whatever is asked
-        connection = connect(make_conninfo(self._url, connect_timeout=CONNECT_TIMEOUT_S, **KEEPALIVE), autocommit=True)
-        for name, value in {**KEEPALIVE_SERVER, "lock_timeout": f"{TURN_TIMEOUT_S}s"}.items():
-            connection.execute("SELECT set_config(%s, %s, false)", (name, value))
+        connection = connect_alone(self._url)
+        connection.execute("SELECT set_config('lock_timeout', %s, false)", (f"{TURN_TIMEOUT_S}s",))
         return connection
 
     def _take(self, connection: Connection[tuple[Any, ...]], number: int) -> bool:

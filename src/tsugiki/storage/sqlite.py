@@ -27,7 +27,7 @@ class SQLite:
     """The database is a file, made if it is new; its folder must exist."""
 
     def __init__(self, path: Path, busy_timeout_s: float) -> None:
-        self.reader = _open_engine(path, busy_timeout_s)
+        self.engine = self.reader = _open_engine(path, busy_timeout_s)
         self.writer = self.reader.execution_options(**{BEGIN: WRITING})
 
     @contextmanager
