@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from service.backup import bring_back, save
 from service.reaching import reach
 from service.settings import read_settings
 from tests.postgres import Server
@@ -82,6 +83,13 @@ def test_a_bucket_that_is_not_there_stops_the_start(
         reach(read_settings())
     monkeypatch.setenv("TSUGIKI_BLOBS_URL", f"s3://{s3.bucket()}/x")
     reach(read_settings())
+
+
+def test_a_server_s_rows_are_not_backed_up_as_a_home_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TSUGIKI_DATABASE_URL", "postgresql://me:hush@127.0.0.1:9/db")
+    for refused in (save, bring_back):
+        with pytest.raises(SystemExit, match="pg_dump"):
+            refused(read_settings(), tmp_path / "backup")
 
 
 def test_a_newer_release_s_database_stops_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
@@ -34,6 +35,12 @@ class Meanwhile(LocalFiles):
 
 def files_of(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def place(tmp_path: Path, migrated: Path) -> Path:
+    """Of SQLite: a server has backups of its own."""
+    return Path(shutil.copy(migrated, tmp_path / FILE_NAME)).parent
 
 
 @pytest.fixture
