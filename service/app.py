@@ -10,13 +10,14 @@ from typing import Any
 import bentoml
 
 from service.api import create_api, edge_of
+from service.core import Core
 from service.drain import fall_first
 from service.guard import Guard
 from service.logs import write_log
 from service.settings import read_settings
 from service.supervision import end_with_supervisor
 from service.verbs import adapt_verb, predict_verb
-from service.wiring import Core, wire
+from service.wiring import wire
 from tsugiki.errors import TsugikiError
 
 BLOCKING_CALLS = 32  # most of them wait for the disk or for a fit, not for a core

@@ -15,10 +15,10 @@ from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from service.auth import require
+from service.core import Core
 from service.errors import TITLES, problem, retry_after, status_of
 from service.replies import ProblemReply
 from service.strict_json import pointer, read_json
-from service.wiring import Core
 from tsugiki.domain import Project, Scope
 from tsugiki.errors import Invalid, Issue, NotFound, TsugikiError, Unavailable, UnsupportedType
 from tsugiki.storage.idempotency import Once

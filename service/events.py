@@ -13,7 +13,7 @@ from service.verbs import ENDED
 from tsugiki.errors import TsugikiError
 
 if TYPE_CHECKING:
-    from service.wiring import Core
+    from service.core import Core
     from tsugiki.domain import Event
 
 LOOK_EVERY_S = 0.25  # as often as a running job tells how far it is

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from service import replies
+from service.core import Core
 from service.replies import AdaptationReply
-from service.wiring import Core
 from tsugiki.domain import Adaptation
 
 

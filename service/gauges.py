@@ -10,7 +10,7 @@ from service.parts import WORKERS
 from tsugiki.storage.database import FILE_NAME
 
 if TYPE_CHECKING:
-    from service.wiring import Core
+    from service.core import Core
     from tsugiki.monitoring import Gauges
 
 

@@ -19,7 +19,7 @@ from tsugiki.errors import TooLarge, TsugikiError, Unauthenticated, Unavailable,
 from tsugiki.observed import ORIGIN, Origin
 
 if TYPE_CHECKING:
-    from service.wiring import Core
+    from service.core import Core
 
 # ASGI in three lines; Any because a message's values differ by its type.
 Message = MutableMapping[str, Any]

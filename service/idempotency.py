@@ -17,7 +17,7 @@ from tsugiki.errors import Conflict, Invalid, TsugikiError
 from tsugiki.storage.idempotency import Once, Replay
 
 if TYPE_CHECKING:
-    from service.wiring import Core
+    from service.core import Core
 
 log = logging.getLogger("tsugiki.idempotency")
 

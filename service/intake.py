@@ -17,7 +17,7 @@ from tsugiki.errors import Invalid, TooLarge
 from tsugiki.jobs.profiling import named_labels, profile_of
 
 if TYPE_CHECKING:
-    from service.wiring import Core
+    from service.core import Core
     from tsugiki.data.decoding import Decoder
     from tsugiki.domain import Modality, Project, Task, Tenant
     from tsugiki.storage.samples import Stored

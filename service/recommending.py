@@ -13,7 +13,7 @@ from tsugiki.jobs.choosing import foreign, told_foreign
 from tsugiki.jobs.recommending import Trial, try_backbones
 
 if TYPE_CHECKING:
-    from service.wiring import Core
+    from service.core import Core
     from tsugiki.domain import Modality, Project
 
 

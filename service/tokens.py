@@ -14,7 +14,7 @@ from service.idempotency import READING
 from tsugiki.errors import Invalid, TsugikiError
 
 if TYPE_CHECKING:
-    from service.wiring import Core
+    from service.core import Core
 
 log = logging.getLogger("tsugiki.tokens")
 

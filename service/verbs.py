@@ -14,13 +14,13 @@ from pydantic_core import from_json
 
 from service import replies
 from service.auth import require
+from service.core import Core
 from service.edge import PROBLEM, invalid
 from service.errors import problem, retry_after, status_of
 from service.following import followed
 from service.intake import batch_reply, check_samples, file_bytes, quota_left
 from service.schemas import AdaptationIn, AdaptIn, PredictVerb
 from service.strict_json import read_json
-from service.wiring import Core
 from tsugiki.domain import LIVE, MIN_LABELS, Adaptation, NewSample, Plan, Project, Scope
 from tsugiki.errors import Conflict, Invalid, NotFound, TsugikiError
 from tsugiki.jobs.deep_lane import DEEP

@@ -6,7 +6,6 @@ import logging
 import os
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -18,18 +17,18 @@ from service.auth import Doorkeeper
 from service.board import Board
 from service.bootstrap import bootstrap
 from service.clerks import Clerks
+from service.core import Core
 from service.gauges import gauges_of
 from service.keeping import PAUSES_S, TRAINER, Keeper
 from service.parts import WORKERS, among_all, chooser, engines_of, open_parts, serve_backbones, weight_of
 from service.settings import Settings
 from service.streams import Streams
 from service.supervision import end
-from service.traces import Traces, open_traces
-from tsugiki.backbones.catalog import find
+from service.traces import open_traces
 from tsugiki.data.audit import confident
 from tsugiki.data.decoding.pool import DecoderPool
-from tsugiki.domain import Modality, Rates
-from tsugiki.errors import Invalid, OutOfMemory, TsugikiError
+from tsugiki.domain import Rates
+from tsugiki.errors import OutOfMemory, TsugikiError
 from tsugiki.export.bundle import build
 from tsugiki.jobs.adapting import Tools
 from tsugiki.jobs.deep_lane import DEEP, DeepLane, Untrained
@@ -48,17 +47,12 @@ from tsugiki.runtime.engines.rates import rates_file, read_rates
 from tsugiki.runtime.predictor import Predictor
 from tsugiki.runtime.residency import Residency
 from tsugiki.runtime.served import ServedBackbones
-from tsugiki.storage.adaptations import Adaptations
-from tsugiki.storage.blobs import Blobs
 from tsugiki.storage.changes import Change, Changes, Watcher
 from tsugiki.storage.database import Database
 from tsugiki.storage.exports import Exports
 from tsugiki.storage.idempotency import Idempotency
 from tsugiki.storage.presence import TRAINER as TRAINER_OWNER
-from tsugiki.storage.presence import Presence, Present
-from tsugiki.storage.projects import Projects
-from tsugiki.storage.registry import Registry
-from tsugiki.storage.samples import Samples
+from tsugiki.storage.presence import Presence
 from tsugiki.storage.tenants import Tenants
 
 log = logging.getLogger("tsugiki")
@@ -66,97 +60,6 @@ log = logging.getLogger("tsugiki")
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 2.0, 60.0  # between attempts to load the default backbone
 KILLED_FOR_MEMORY = {"text": "the trainer was ended: memory had run out", "code": OutOfMemory.code}
 STAGING = "staging"  # exports being made; empty between them
-
-
-@dataclass(frozen=True, slots=True)
-class Core:
-    """Everything a route may use."""
-
-    settings: Settings
-    database: Database
-    tenants: Tenants
-    door: Doorkeeper
-    clerks: Clerks
-    projects: Projects
-    samples: Samples
-    adaptations: Adaptations
-    registry: Registry
-    exports: Exports
-    idempotency: Idempotency
-    blobs: Blobs
-    backbones: ServedBackbones
-    decoder: DecoderPool
-    directory: Directory
-    residency: Residency
-    predictor: Predictor
-    fast_lane: FastLane
-    deep_lane: DeepLane
-    streams: Streams
-    keeper: Keeper | None  # None where no trainer is wanted here
-    exporting: Exporting
-    taking_up: TakingUp
-    upkeep: Upkeep
-    metrics: Metrics
-    traces: Traces | None  # None where nobody takes them
-    workers: Presence  # of this home
-    presence: Present  # of the database
-    watcher: Watcher | None  # None where nobody else can change anything
-    board: Board | None  # None where there are no other processes' metrics
-    draining: threading.Event
-
-    @property
-    def several(self) -> bool:
-        """Whether other processes serve the same database."""
-        return self.settings.workers > 1 or self.settings.database_url is not None
-
-    def why_not_ready(self) -> str | None:
-        """None when a prediction would be answered now."""
-        if self.draining.is_set():
-            return "draining"
-        if self.backbones.ready(self.settings.text_backbone) is None:
-            return "loading the backbone"
-        if not self.backbones.answering:
-            return "an engine failed and is being started again"
-        return None
-
-    def backbone_for(self, modality: Modality, wanted: str) -> str:
-        """The backbone a new project of the modality gets. Raises Invalid, Unavailable where it is not installed."""
-        name = self.settings.default_backbone(modality) if wanted == "auto" else wanted
-        source = find(name, self.settings.backbones)
-        if source.modality != modality:
-            raise Invalid(
-                f"backbone {name!r} reads {source.modality}, the project is of {modality}",
-                code="backbone_unsuited",
-                fix="name one of the modality, or auto",
-            )
-        return name
-
-    def exposition(self) -> bytes:
-        """Prometheus text of all workers."""
-        return self.metrics.exposition() if self.board is None else self.board.exposition()
-
-    def close(self) -> None:
-        """Stop taking work, finish what runs, let go of everything."""
-        self.draining.set()
-        if self.keeper is not None:
-            self.keeper.close()
-        self.taking_up.close()
-        self.fast_lane.close()
-        self.exporting.close()
-        self.upkeep.close()
-        self.clerks.close()
-        if self.watcher is not None:
-            self.watcher.close()
-        if self.board is not None:
-            self.board.close()
-        self.backbones.close()
-        self.decoder.close()
-        self.presence.close()
-        if self.presence is not self.workers:
-            self.workers.close()
-        self.database.close()
-        if self.traces is not None:
-            self.traces.close()
 
 
 def wire(

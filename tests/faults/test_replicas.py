@@ -14,10 +14,11 @@ import pytest
 from starlette.testclient import TestClient
 
 from service.api import create_api, edge_of
+from service.core import Core
 from service.guard import App, Guard
 from service.settings import Settings
 from service.tokens import HEADER as TOKEN
-from service.wiring import Core, wire
+from service.wiring import wire
 from tests import postgres, s3
 from tests.faults.several import soon
 from tests.jobs.deep import COMMAND, HOLD, KEY, environment_of, methods

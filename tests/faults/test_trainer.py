@@ -11,10 +11,10 @@ from typing import get_args
 
 import pytest
 
+from service.core import Core
 from service.keeping import STOP_S
 from service.launch import Running, serving
 from service.trainer import NICE
-from service.wiring import Core
 from tests.faults.several import soon, workers
 from tests.jobs.deep import DIE, FITTED, HOLD, OOM, core_with_trainer, measured
 from tests.jobs.working import live, project, samples

@@ -14,9 +14,10 @@ from typing import Any
 import httpx
 import pytest
 
+from service.core import Core
 from service.launch import Running, serving
 from service.settings import Settings
-from service.wiring import Core, wire
+from service.wiring import wire
 from tests.faults.lives import LABELS, Json, everything, teach
 from tests.faults.several import Worker, each_worker, served_by, soon, workers
 from tests.jobs.working import adapt, live, project, samples

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from service.wiring import Core
+from service.core import Core
 from tests.jobs.working import core_at, lane_of
 from tsugiki.backbones import Loaded
 from tsugiki.jobs.fast_lane import FastLane

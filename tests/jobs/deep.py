@@ -18,10 +18,11 @@ import numpy as np
 
 from adapters import METHODS
 from adapters.head import HeadMethod
+from service.core import Core
 from service.settings import Settings, read_settings
 from service.supervision import end_with
 from service.trainer import train
-from service.wiring import Core, wire
+from service.wiring import wire
 from tests.unpickling import forbid_unpickling
 from tsugiki.backbones import Loaded
 from tsugiki.domain import Budget, Fitted, MethodName, Profile, TrainingSet, Verdict

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from service.wiring import Core
+from service.core import Core
 from tests.jobs.methods import Interrupted
 from tests.jobs.working import Watched, adapt, lane_of, live, project, samples
 from tsugiki.domain import LIVE, Budget, Fitted, Policy, TrainingSet, Version

@@ -16,7 +16,7 @@ from tsugiki.errors import Unavailable
 from tsugiki.jobs.choosing import Choosing, Offers
 
 if TYPE_CHECKING:
-    from service.wiring import Core
+    from service.core import Core
     from tsugiki.domain import Content, Floats, NewSample, Project
     from tsugiki.ports import Backbone, Embedder
 

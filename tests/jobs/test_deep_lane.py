@@ -16,7 +16,7 @@ from typing import Literal
 import pytest
 
 from adapters.selection import plan
-from service.wiring import Core
+from service.core import Core
 from tests.faults.several import soon
 from tests.jobs.deep import FITTED, HOLD, LACKING, core_with_trainer, measured, methods
 from tests.jobs.working import SOON_S, adapt, ask, live, project, samples

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from service.wiring import Core
+from service.core import Core
 from tests.jobs.working import SOON_S, adapt, core_at, project, samples
 from tsugiki.backbones import Loaded
 from tsugiki.domain import Content, Export, Label, Precision, Project, Version

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from service.wiring import Core
+from service.core import Core
 from tests.jobs.methods import Endless, Interrupted
 from tests.jobs.working import SOON_S, adapt, ask, core_at, lane_of, live, project, samples
 from tsugiki.backbones import Loaded

@@ -17,7 +17,7 @@ from tsugiki.jobs.recommending import HELD, Trial, try_backbones
 from tsugiki.ports import Backbone, Embedder
 
 if TYPE_CHECKING:
-    from service.wiring import Core
+    from service.core import Core
     from tsugiki.domain import Floats
 
 SAMPLES = 60

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from service.core import Core
 from service.settings import Settings
-from service.wiring import Core, wire
+from service.wiring import wire
 from tests.faults.several import soon
 from tests.jobs.working import SOON_S, adapt, ask, project, samples
 from tsugiki.backbones import Loaded

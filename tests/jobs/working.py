@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from adapters import METHODS
 from adapters.selection import plan
+from service.core import Core
 from service.settings import Settings
-from service.wiring import Core, wire
+from service.wiring import wire
 from tsugiki.data.text import check_sample
 from tsugiki.domain import LIVE, Adaptation, Content, Json, NewSample, Policy, Project
 from tsugiki.jobs.adapting import Stores, Tools

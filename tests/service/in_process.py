@@ -11,9 +11,10 @@ from typing import cast
 from starlette.testclient import TestClient
 
 from service.api import create_api, edge_of
+from service.core import Core
 from service.guard import App, Guard
 from service.settings import Settings
-from service.wiring import Core, wire
+from service.wiring import wire
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from service.core import Core
 from service.following import eta_seconds, followed
-from service.wiring import Core
 from tests.jobs.working import ask, core_at, project
 from tsugiki.backbones import Loaded
 from tsugiki.domain import Adaptation, Json, Project

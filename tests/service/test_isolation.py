@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from fastapi import APIRouter
 
-from service.wiring import Core
+from service.core import Core
 from tests.service.asking import SAMPLES, Tenant, good
 from tests.service.in_process import in_process
 from tests.service.isolation import BODIES, NAMED_IN_BODY, Answer, Ask, Owned, fill, leaks, object_routes

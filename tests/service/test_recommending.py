@@ -14,7 +14,7 @@ from tests.jobs.working import core_at, project
 from tsugiki.data.text import check_sample
 
 if TYPE_CHECKING:
-    from service.wiring import Core
+    from service.core import Core
     from tsugiki.backbones import Loaded
     from tsugiki.domain import Content, Floats
     from tsugiki.ports import Backbone

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
+from service.core import Core
 from service.launch import Running, serving
 from service.settings import MIB, Settings
-from service.wiring import Core, wire
+from service.wiring import wire
 from tests.bench.filling import BACKBONE, Filled, fill
 from tests.bench.heads import SEED
 from tests.bench.sets import read

@@ -11,7 +11,7 @@ from tests.bench.filling import BACKBONE
 from tsugiki.runtime.engines.making import Cores, make
 
 if TYPE_CHECKING:
-    from service.wiring import Core
+    from service.core import Core
     from tests.bench.serving.bed import Bed
     from tsugiki.domain import InputRow
     from tsugiki.ports import Engine
