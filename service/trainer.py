@@ -106,7 +106,7 @@ def train(
             jobs.run(project_id, adaptation_id, around(step))
 
         workflows = Workflows(settings.place, run, jobs=settings.trainer_jobs, presence=presence)
-        intake = Intake(database, parts.adaptations, parts.projects, workflows)
+        intake = Intake(database, parts.adaptations, workflows)
         page = Page(settings.root / WORKERS, TRAINER_PAGE, metrics.exposition)
         log.info("the trainer is ready: %d jobs at a time, %d threads each", settings.trainer_jobs, threads)
         stop.wait()

@@ -135,6 +135,19 @@ def test_two_tenants_train_side_by_side_and_the_second_job_of_one_waits(core: Co
     assert [version.number for version in core.registry.list(mine.id).data] == [1, 2]
 
 
+def test_a_backlog_of_one_tenant_is_before_nobody_else_s_first_job(core: Core, hold: Path) -> None:
+    many = taught(core)
+    backlog = [train(core, many) for _ in range(4)]
+    assert soon(lambda: trains(core, many, backlog[0]), SOON_S)
+    others = [(made, train(core, made)) for made in (taught(core, core.tenants.create(f"t{n}").id) for n in range(4))]
+    hold.unlink()
+    for made, job in [*((many, job) for job in backlog), *others]:
+        assert ended(core, made, job).status == "succeeded"
+    began = {job.id: core.adaptations.events(job.id)[0].at for job in [*backlog, *(job for _, job in others)]}
+    # In turn, the others' last is before the third; two that are handed on between two looks may begin in either order.
+    assert max(began[job.id] for _, job in others) < began[backlog[3].id]
+
+
 def test_nothing_of_a_project_reappears_that_is_erased_while_it_is_trained(core: Core, hold: Path) -> None:
     made = taught(core)
     job = train(core, made)

@@ -88,7 +88,7 @@ def test_what_follows_is_queued_by_the_transaction_that_publishes(stores: Stores
         attempt = stores.adaptations.start(job.id)
         new = new_version(made, f"snp_{number}")
         stores.registry.publish(made.id, new, job.id, attempt, None, None, {}, {}, job.id, {"method": "lora"})
-        follower = trainer.unfinished()[-1]
+        follower = trainer.get(made.tenant_id, trainer.unfinished()[-1].id)
         assert follower.request == {"method": "lora", "follows": job.id}
         with pytest.raises(Conflict):
             stores.registry.publish(made.id, new, job.id, attempt, None, None, {}, {}, job.id, {"method": "lora"})

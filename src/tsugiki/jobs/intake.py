@@ -6,14 +6,13 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from tsugiki.errors import NotFound
+from tsugiki.jobs.turns import Turns
 from tsugiki.storage.looking import Looking
 
 if TYPE_CHECKING:
     from tsugiki.jobs.workflows import Workflows
-    from tsugiki.storage.adaptations import Adaptations
+    from tsugiki.storage.adaptations import Adaptations, Waiting
     from tsugiki.storage.database import Database
-    from tsugiki.storage.projects import Projects
 
 LOOK_EVERY_S = 0.05  # asks a number of the database; rows are read only when it has changed
 RECOVER_EVERY_S = 2.0  # as long as a dead trainer's work stands still, beside the time until it is taken for dead
@@ -21,13 +20,16 @@ TIDY_EVERY_S = 10.0  # ended workflows are some hundred bytes each
 
 
 class Intake:
-    """A row is queued by the transaction that accepts it, so no crash can lose a job between here and there."""
+    """A row is queued by the transaction that accepts it, so no crash can lose a job between here and there.
 
-    def __init__(self, database: Database, adaptations: Adaptations, projects: Projects, workflows: Workflows) -> None:
+    One is handed on at a time, and the next once that one has begun: the queue there gives places by lot.
+    """
+
+    def __init__(self, database: Database, adaptations: Adaptations, workflows: Workflows) -> None:
         self._database = database
         self._adaptations = adaptations
-        self._projects = projects
         self._workflows = workflows
+        self._turns = Turns()
         self._known: set[str] = set()
         self._looking = Looking("intake", "adaptations for the trainer", self._watch)
 
@@ -51,12 +53,17 @@ class Intake:
                 closed.wait(LOOK_EVERY_S)
 
     def _look(self) -> None:
-        for job in self._adaptations.unfinished():
-            if job.id in self._known:
-                continue
-            try:
-                tenant_id = self._projects.owned(job.project_id).tenant_id
-            except NotFound:
-                continue  # erased meanwhile, and the job with it
-            self._workflows.enqueue(tenant_id, job.project_id, job.id)
+        if any(not job.running for job in self._adaptations.unfinished(self._known)):
+            return
+        jobs = self._adaptations.unfinished()
+        for job in jobs:
+            if job.running:  # as another trainer's is, or one that its process lost: the same job again is the same
+                self._hand_on(job)
+        waiting = [job for job in jobs if job.id not in self._known]
+        for job in self._turns.take(waiting, {job.tenant_id for job in jobs if job.id in self._known}):
+            self._hand_on(job)
+
+    def _hand_on(self, job: Waiting) -> None:
+        if job.id not in self._known:
+            self._workflows.enqueue(job.tenant_id, job.project_id, job.id)
             self._known.add(job.id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import datetime
+from typing import NamedTuple
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -28,6 +29,15 @@ from tsugiki.storage.presence import ALONE, TRAINER
 from tsugiki.storage.tables import AdaptationRow, EventRow, ProjectRow
 
 TRAINING: tuple[Phase, ...] = ("plan", "train")  # a plan is told last thing before training, in its process or before
+
+
+class Waiting(NamedTuple):
+    """As much of an unfinished adaptation as is needed to run it: there may be thousands."""
+
+    id: str
+    project_id: str
+    tenant_id: str
+    running: bool
 
 
 class Adaptations:
@@ -103,11 +113,15 @@ class Adaptations:
             query = select(AdaptationRow.owner).where(AdaptationRow.status.in_(UNFINISHED)).distinct()
             return frozenset(session.scalars(query)) - {TRAINER}
 
-    def unfinished(self) -> list[Adaptation]:
-        """Those that are this process's to run, oldest first."""
-        mine = select(AdaptationRow).where(AdaptationRow.status.in_(UNFINISHED), AdaptationRow.owner == self._owner)
+    def unfinished(self, among: Collection[str] | None = None) -> list[Waiting]:
+        """Those that are this process's to run, oldest first; or those of some ids, some thousand at most."""
+        running = AdaptationRow.status == "running"
+        columns = select(AdaptationRow.id, AdaptationRow.project_id, AdaptationRow.tenant_id, running)
+        mine = columns.where(AdaptationRow.status.in_(UNFINISHED), AdaptationRow.owner == self._owner)
+        if among is not None:
+            mine = mine.where(AdaptationRow.id.in_(among))
         with self._database.read() as session:
-            return [read_adaptation(row) for row in session.scalars(mine.order_by(AdaptationRow.id))]
+            return [Waiting(*row) for row in session.execute(mine.order_by(AdaptationRow.id))]
 
     def waiting_for_trainer(self, tenant_id: str | None = None) -> int:
         """How many are queued for it, of one tenant or of all."""
