@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 AT_ONCE ?= 0
 STAMP := $(VENV)/.installed-$(shell cat pyproject.toml service/requirements.txt tests/requirements.txt Makefile 2>/dev/null | cksum | cut -d' ' -f1)
 
-.PHONY: setup serve demo check settings test fuzz image image-test bench bench-serving clean
+.PHONY: setup serve demo check settings test fuzz faults image image-test bench bench-serving clean
 setup: $(STAMP)
 
 $(STAMP):
@@ -38,6 +38,10 @@ test: setup
 
 fuzz: setup
 	$(BIN)/python -m tests.fuzz $(FUZZ)
+
+# Needs strace, and a system that lets it trace.
+faults: setup
+	$(BIN)/python -m tests.faults.sweep
 
 image: setup
 	PYTHON=$(abspath $(BIN)/python) service/deploy/image.sh
