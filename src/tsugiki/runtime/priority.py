@@ -15,9 +15,13 @@ NICE = 5  # a third of the weight of an ordinary thread in Linux's scheduler: re
 
 
 def stand_back() -> None:
-    """From now on this thread, and what it starts, lets others go first. Only Linux has priorities by thread."""
+    """From now on this thread, and what it starts, lets others go first. Only Linux has priorities by thread.
+
+    One that stands further back, as all of a trainer's do, stays there: to come forward is for root only.
+    """
     if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
+        thread = threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, thread, max(NICE, os.getpriority(os.PRIO_PROCESS, thread)))
 
 
 def standing_back(make: Callable[[], T]) -> T:
