@@ -21,20 +21,23 @@ def main(home: Path, log: Path) -> None:
         teach(http, "support")
         filler = home / "filler"
         fill(filler)
-        refused = [until_refused(http), adapt(http), create(http)]
+        refused = [until_refused(http), adapt(http), create(http), export(http)]
         for reply in refused:
             problem = reply.json()
             assert reply.status_code == 507, reply.text
             assert problem["code"] == "storage_full"
-            assert problem["fix"]
-        answered = http.post("/predict", json=ASKED)
-        assert (answered.status_code, answered.json()["data"][0]["label"]) == (200, "delivery"), answered.text
+            assert problem["detail"] and problem["fix"]
+        for _ in range(20):
+            answered = http.post("/predict", json=ASKED)
+            assert (answered.status_code, answered.json()["data"][0]["label"]) == (200, "delivery"), answered.text
         assert http.get("/readyz").status_code == 200
         filler.unlink()
         teach(http, "support", first=6)
         jobs = http.get("/v1/projects/support/adaptations").json()["data"]
         assert {job["status"] for job in jobs} <= {"succeeded", "failed"}, jobs
         assert http.post("/predict", json=ASKED).json()["version"] == 2
+        made = export(http)
+        assert (made.status_code, made.json()["status"]) == (200, "succeeded"), made.text
 
 
 def fill(path: Path) -> None:
@@ -61,6 +64,10 @@ def until_refused(http: httpx.Client) -> httpx.Response:
 def adapt(http: httpx.Client) -> httpx.Response:
     rows = [{"input": "x" * 60_000 + f" {row}", "label": "billing"} for row in range(20)]
     return http.post("/adapt", json={"project": "support", "samples": rows})
+
+
+def export(http: httpx.Client) -> httpx.Response:
+    return http.post("/v1/projects/support/versions/1/exports", json={"wait_seconds": 30})
 
 
 def create(http: httpx.Client) -> httpx.Response:

@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.jobs.deep import measured
+from tsugiki.backbones import Loaded
+
 SIZE = "8m"  # of the little disk: the compiled graph, the empty tables, and some room
 NAMESPACE = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]  # the mount is seen by, and dies with, it
 
@@ -23,16 +26,35 @@ def on_a_little_disk(home: Path, environment: Mapping[str, str], command: str) -
     )
 
 
-def test_a_full_disk_refuses_writes_goes_on_answering_and_heals_by_itself(
-    make_home: Callable[[], Path], tiny_environment: dict[str, str], tmp_path: Path
-) -> None:
-    if on_a_little_disk(tmp_path, {}, "true").returncode != 0:
+@pytest.fixture
+def disk(tmp_path: Path) -> Path:
+    """Where a little disk can be mounted."""
+    path = tmp_path / "disk"
+    path.mkdir()
+    if on_a_little_disk(path, {}, "true").returncode != 0:
         pytest.skip("this system lets nobody mount a small disk of their own")
-    compiled, log = make_home(), tmp_path / "service.log"
-    disk = tmp_path / "disk"
-    disk.mkdir()
+    return path
+
+
+def served_from(compiled: Path, disk: Path, *command: object) -> str:
     copy = shlex.join(["cp", "-r", f"{compiled}/.", str(disk)])
-    run = shlex.join([sys.executable, "-m", "tests.faults.filling", str(disk), str(log)])
-    done = on_a_little_disk(disk, tiny_environment, f"{copy} && {run}")
+    return f"{copy} && {shlex.join([sys.executable, '-m', *map(str, command)])}"
+
+
+def test_a_full_disk_refuses_writes_goes_on_answering_and_heals_by_itself(
+    make_home: Callable[[], Path], tiny_environment: dict[str, str], tmp_path: Path, disk: Path
+) -> None:
+    log = tmp_path / "service.log"
+    run = served_from(make_home(), disk, "tests.faults.filling", disk, log)
+    done = on_a_little_disk(disk, tiny_environment, run)
     assert done.returncode == 0, done.stderr + log.read_text()[-3_000:]
     assert "Traceback" not in log.read_text()
+
+
+def test_what_is_trained_while_the_disk_fills_waits_says_why_and_is_published_once_there_is_room(
+    make_home: Callable[[], Path], tiny: Loaded, disk: Path
+) -> None:
+    run = served_from(measured(make_home(), tiny), disk, "tests.faults.filling_trainer", disk, tiny.source.folder)
+    done = on_a_little_disk(disk, {}, run)
+    assert done.returncode == 0, done.stderr[-6_000:]
+    assert "no room" in done.stderr and "Traceback" not in done.stderr, done.stderr[-6_000:]

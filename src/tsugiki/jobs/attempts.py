@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from tsugiki.errors import OutOfMemory, Overloaded, StorageFull, TsugikiError, Unavailable
+from tsugiki.storage.local_files import NO_ROOM
 
 if TYPE_CHECKING:
     from tsugiki.domain import Json
@@ -33,6 +34,8 @@ def told(error: Exception) -> TsugikiError | None:
     """What ended a job, as ours; None where only the log may know more, for the words may be anybody's."""
     if isinstance(error, TsugikiError):
         return error
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        return StorageFull("the disk has no room for the adaptation", fix="free disk space")
     lacking = type(error).__name__ == "OutOfMemoryError" or any(words in str(error) for words in NO_MEMORY)
     if isinstance(error, MemoryError) or lacking:
         return OutOfMemory("there was not enough memory for the adaptation", fix=NO_MEMORY_FIX)
