@@ -6,12 +6,15 @@ the rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer, SetEnqueueOptions, SetWorkflowID, WorkflowStatus
+from sqlalchemy.exc import DBAPIError
 
+from tsugiki.errors import Unavailable
 from tsugiki.jobs.deep_jobs import Step, StepName
 
 if TYPE_CHECKING:
@@ -49,8 +52,14 @@ class Workflows:
         }
         DBOS(config=config)
 
+        self._left: set[str] = set()  # jobs whose threads have left them: their end is about to be written, or was not
+        self._lost: set[str] = set()  # those that had been left by the last look
+
         def adapt(project_id: str, adaptation_id: str) -> None:
-            run(project_id, adaptation_id, _step)
+            try:
+                run(project_id, adaptation_id, _step)
+            finally:
+                self._left.add(adaptation_id)
 
         self._adapt = DBOS.workflow(name="adapt", max_recovery_attempts=None)(adapt)
         DBOS.launch()
@@ -63,11 +72,18 @@ class Workflows:
         )
 
     def waiting(self) -> set[str]:
-        """Jobs that run or will. Others are forgotten by the call: those that ended, or are of another format."""
-        found = DBOS.list_workflows(load_input=False, load_output=False)
-        kept = {flow.workflow_id for flow in found if not _over(flow)}
-        if gone := [flow.workflow_id for flow in found if flow.workflow_id not in kept]:
-            DBOS.delete_workflows(gone)
+        """Jobs that run or will. Others are forgotten by the call: those that ended, or are of another format.
+
+        So are those whose end could not be written, for the disk was full say: nobody would run them any more. That is
+        found out by the second call after it. Raises Unavailable.
+        """
+        with _told_as_ours():
+            found = DBOS.list_workflows(load_input=False, load_output=False)
+            kept = {flow.workflow_id for flow in found if not _over(flow)} - self._lost
+            if gone := [flow.workflow_id for flow in found if flow.workflow_id not in kept]:
+                DBOS.delete_workflows(gone)
+        self._left.difference_update(gone)
+        self._lost = set(self._left)
         return kept
 
     def recover(self) -> None:
@@ -83,8 +99,8 @@ class Workflows:
                 DBOS._recover_pending_workflows(gone)  # pyright: ignore[reportPrivateUsage]
 
     def enqueue(self, tenant_id: str, project_id: str, adaptation_id: str) -> None:
-        """The same job again is the same job."""
-        with SetWorkflowID(adaptation_id), SetEnqueueOptions(queue_partition_key=tenant_id):
+        """The same job again is the same job. Raises Unavailable."""
+        with _told_as_ours(), SetWorkflowID(adaptation_id), SetEnqueueOptions(queue_partition_key=tenant_id):
             DBOS.enqueue_workflow(QUEUE, self._adapt, project_id, adaptation_id)
 
     def close(self) -> None:
@@ -93,6 +109,14 @@ class Workflows:
 
 def _step(name: StepName, do: Callable[[], dict[str, Any]]) -> dict[str, Any]:  # Any: JSON
     return DBOS.run_step({"name": name}, do)
+
+
+@contextmanager
+def _told_as_ours() -> Generator[None]:
+    try:
+        yield
+    except DBAPIError as error:
+        raise Unavailable("the trainer's file of jobs cannot be read or written", fix="free disk space") from error
 
 
 def _over(flow: WorkflowStatus) -> bool:
