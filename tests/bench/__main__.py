@@ -14,6 +14,7 @@ from tests.bench import (
     files,
     fleet,
     gate,
+    jobs,
     ladder,
     languages,
     memory,
@@ -39,6 +40,7 @@ THROUGH_SERVICE: Mapping[str, Callable[[Running], list[Figure]]] = {
 }
 IN_HOME: Mapping[str, Callable[[Path], list[Figure]]] = {
     "workers": workers.measure,
+    "jobs": jobs.measure,
     "memory": memory.measure,
     "training": training.measure,
     "pace": pace.measure,
