@@ -82,7 +82,7 @@ class Workflows:
             kept = {flow.workflow_id for flow in found if not _over(flow)} - self._lost
             if gone := [flow.workflow_id for flow in found if flow.workflow_id not in kept]:
                 DBOS.delete_workflows(gone)
-        self._left.difference_update(gone)
+        self._left.intersection_update(kept)
         self._lost = set(self._left)
         return kept
 
@@ -90,13 +90,8 @@ class Workflows:
         """Queue again what trainers that are gone had running, wherever they were. Raises Unavailable."""
         if self._presence is None:
             return
-        running = DBOS.list_workflows(status="PENDING", load_input=False, load_output=False)
-        executors = {flow.executor_id or "" for flow in running} - {f"{NUMBERED}{self._presence.number}"}
-        numbers = {int(name.removeprefix(NUMBERED)) for name in executors if name.startswith(NUMBERED)}
-        with self._presence.turn():
-            if gone := sorted(f"{NUMBERED}{number}" for number in self._presence.gone(numbers)):
-                # What dbos does at each start for its own executor, and its own service does for those that died.
-                DBOS._recover_pending_workflows(gone)  # pyright: ignore[reportPrivateUsage]
+        with _told_as_ours():
+            self._recover(self._presence)
 
     def enqueue(self, tenant_id: str, project_id: str, adaptation_id: str) -> None:
         """The same job again is the same job. Raises Unavailable."""
@@ -105,6 +100,15 @@ class Workflows:
 
     def close(self) -> None:
         DBOS.destroy()
+
+    def _recover(self, presence: Present) -> None:
+        running = DBOS.list_workflows(status="PENDING", load_input=False, load_output=False)
+        executors = {flow.executor_id or "" for flow in running} - {f"{NUMBERED}{presence.number}"}
+        numbers = {int(name.removeprefix(NUMBERED)) for name in executors if name.startswith(NUMBERED)}
+        with presence.turn():
+            if gone := sorted(f"{NUMBERED}{number}" for number in presence.gone(numbers)):
+                # What dbos does at each start for its own executor, and its own service does for those that died.
+                DBOS._recover_pending_workflows(gone)  # pyright: ignore[reportPrivateUsage]
 
 
 def _step(name: StepName, do: Callable[[], dict[str, Any]]) -> dict[str, Any]:  # Any: JSON
@@ -116,7 +120,7 @@ def _told_as_ours() -> Generator[None]:
     try:
         yield
     except DBAPIError as error:
-        raise Unavailable("the trainer's file of jobs cannot be read or written", fix="free disk space") from error
+        raise Unavailable("the trainer's own rows of jobs cannot be read or written") from error
 
 
 def _over(flow: WorkflowStatus) -> bool:
