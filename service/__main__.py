@@ -10,6 +10,7 @@ from service.launch import ENVIRONMENT, command
 from service.reaching import reach
 from service.scratch import make_scratch
 from service.settings import Settings, read_settings
+from tsugiki.backbones.catalog import names
 from tsugiki.runtime.engines.making import why_not
 
 
@@ -40,9 +41,12 @@ def _serve(settings: Settings) -> None:
 
 
 def _can_serve(settings: Settings) -> None:
-    """Raises SystemExit when the engine asked for by name cannot run here: another's features are another space."""
+    """Raises SystemExit when an engine or a backbone asked for by name is not to be had here."""
     if settings.engine != "auto" and (reason := why_not(settings.engine)) is not None:
         raise SystemExit(f"tsugiki: TSUGIKI_ENGINE={settings.engine}: {reason}; auto takes what there is")
+    there = names(settings.backbones)
+    if unknown := (settings.offered or frozenset()).difference(there):
+        raise SystemExit(f"tsugiki: TSUGIKI_OFFERED={min(unknown)}: no such backbone; there are {', '.join(there)}")
 
 
 def _own(home: Path) -> None:

@@ -83,6 +83,11 @@ class Core:
         """Whether other processes serve the same database."""
         return self.settings.workers > 1 or self.settings.database_url is not None
 
+    @property
+    def offered(self) -> tuple[str, ...]:
+        """The backbones that a project may be given."""
+        return tuple(name for name in self.backbones.names if self.settings.offers(name))
+
     def why_not_ready(self) -> str | None:
         """None when a prediction would be answered now."""
         if self.draining.is_set():
@@ -96,6 +101,10 @@ class Core:
     def backbone_for(self, modality: Modality, wanted: str) -> str:
         """The backbone a new project of the modality gets. Raises Invalid, Unavailable where it is not installed."""
         name = self.settings.default_backbone(modality) if wanted == "auto" else wanted
+        if name not in self.offered:
+            raise Invalid(
+                f"no backbone is called {name!r}; there are: {', '.join(self.offered)}", code="backbone_unknown"
+            )
         source = find(name, self.settings.backbones)
         if source.modality != modality:
             raise Invalid(

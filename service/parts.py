@@ -77,7 +77,8 @@ def chooser(settings: Settings, parts: Parts, embedder: Embedder) -> Choosing:
     """Candidates are tried by the head."""
 
     def offers() -> Offers:
-        found = [source for name in names(settings.backbones) if (source := _readable(settings, name)) is not None]
+        offered = [name for name in names(settings.backbones) if settings.offers(name)]
+        found = [source for name in offered if (source := _readable(settings, name)) is not None]
         return Offers(
             {source.name: source.languages for source in found if source.modality == "text"},
             {wheel.install: wheel.languages for wheel in missing("text")},

@@ -54,7 +54,7 @@ def recommended(
     Those that have not read the language come last, be it the one asked for or the one a project's samples are in.
     """
     shares = _shares(core, modality, language, project)
-    found = [_candidate(core, name, modality, language, shares) for name in core.backbones.names]
+    found = [_candidate(core, name, modality, language, shares) for name in core.offered]
     candidates = [one for one in found if one is not None]
     if project is not None and candidates:
         strange = frozenset(one.name for one in candidates if not one.knows or one.foreign)

@@ -51,6 +51,11 @@ class Settings(BaseSettings):
         description='more networks, of texts, pictures or sounds: `{"name": "Hugging Face folder"}`',
         json_schema_extra={SHOWN: "none"},
     )
+    offered: frozenset[str] | None = Field(
+        None,
+        description='networks that projects may still choose, by name: `["minilm-en"]`; what versions use is served on',
+        json_schema_extra={SHOWN: "all there are"},
+    )
     graphs: Path | None = Field(
         None, description="folder of networks compiled before (`python -m service.graphs FOLDER`); only read"
     )
@@ -117,6 +122,9 @@ class Settings(BaseSettings):
         0, ge=0, le=600, description="how long requests are still taken after SIGTERM, while `/readyz` answers 503"
     )
     drain_seconds: int = Field(30, ge=1, le=3_600, description="how long running requests may finish at the end")
+
+    def offers(self, backbone: str) -> bool:
+        return self.offered is None or backbone in self.offered
 
     def default_backbone(self, modality: Modality) -> str:
         """What `auto` means."""

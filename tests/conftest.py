@@ -92,6 +92,8 @@ def tiny_environment(tiny: Loaded) -> dict[str, str]:
     return {
         "TSUGIKI_BACKBONES": json.dumps({"tiny": str(tiny.source.folder)}),
         "TSUGIKI_TEXT_BACKBONE": "tiny",
+        # The multilingual ones take half a minute to compile, and recommending to a project tries all there are.
+        "TSUGIKI_OFFERED": json.dumps(["tiny", "minilm-en", "efficientnet-lite0", "whisper-tiny-en"]),
         "TSUGIKI_ENGINE": "onnxruntime",  # which of two engines is faster on a tiny network is a matter of chance
     }
 

@@ -15,7 +15,7 @@ router = APIRouter(prefix="/v1/backbones", route_class=StrictRoute, tags=["backb
 @router.get("", responses=documented(ListReply))
 def list_backbones(by: Predicting) -> Reply:
     """Every backbone that is installed, with its identity and whether it is in memory."""
-    data = [described(by.core, name) for name in by.core.backbones.names]
+    data = [described(by.core, name) for name in by.core.offered]
     return Reply({"object": "list", "data": data, "has_more": False})
 
 

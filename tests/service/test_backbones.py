@@ -24,6 +24,13 @@ def test_those_that_know_the_language_come_first_with_reasons(http: httpx.Client
     refused(http.post("/v1/backbones/recommend", json={"modality": "smell"}), 422)
 
 
+def test_what_is_installed_and_not_offered_is_no_choice(http: httpx.Client) -> None:
+    assert "use-multilingual" not in {one["name"] for one in good(http.get("/v1/backbones"))["data"]}
+    wish = {"name": "chosen", "modality": "text", "backbone": "use-multilingual"}
+    refused(http.post("/v1/projects", json=wish), 422, "backbone_unknown")
+    good(http.post("/v1/projects", json=wish | {"backbone": "minilm-en"}))
+
+
 @pytest.mark.parametrize("modality", ["text", "image", "audio"])
 def test_those_of_the_modality_are_recommended_and_no_others(http: httpx.Client, modality: str) -> None:
     installed = good(http.get("/v1/backbones"))["data"]
