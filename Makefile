@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
-AT_ONCE ?= 0
+AT_ONCE ?= 2
 STAMP := $(VENV)/.installed-$(shell cat pyproject.toml service/requirements.txt tests/requirements.txt Makefile 2>/dev/null | cksum | cut -d' ' -f1)
 
 .PHONY: setup serve demo check settings test fuzz faults image image-test bench bench-serving clean
