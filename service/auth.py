@@ -10,15 +10,19 @@ from base64 import b64decode
 from binascii import Error as NotBase64
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tsugiki.domain import Scope
 from tsugiki.errors import Forbidden, Overloaded, Unauthenticated
+from tsugiki.storage.clock import utc_now
 
 if TYPE_CHECKING:
     from tsugiki.storage.tenants import Principal, Tenants
 
 REMEMBERED_S = 2.0  # a revoked key stops working everywhere within 5 s; this leaves room for the rest
+TRUSTED_S = 900.0  # while nobody can be asked; a key that is revoked meanwhile elsewhere still predicts here so long
+AWAY_S = 2.0  # after an answer that did not come, keys that are trusted do not ask again
 ALONE_S = 60.0  # where no other process could revoke it: a key asked for every few seconds need not be read each time
 REMEMBERED = 50_000
 BURST_S = 2.0  # a tenant with a rate quota may use this many seconds of it at once
@@ -31,6 +35,9 @@ class Doorkeeper:
 
     Each worker admits its share of a tenant's rate: all together never more than the rate, and less than it where the
     tenant's connections lie unevenly on them.
+
+    While the database is away, who was known lately still is: what needs no database goes on. Revoking a key needs it as
+    well, so a revoked one is taken longer only where this process alone is cut off, and no longer than `TRUSTED_S`.
     """
 
     def __init__(
@@ -46,21 +53,41 @@ class Doorkeeper:
         self._alone = workers == 1 if alone is None else alone
         self._clock = clock
         self._lock = threading.Lock()
-        self._known: OrderedDict[bytes, tuple[float, Principal]] = OrderedDict()  # (remembered until, owner)
+        self._known: OrderedDict[bytes, _Known] = OrderedDict()
+        self._away_until = -math.inf
         self._epoch = 0
         self._allowance: OrderedDict[str, tuple[float, float]] = OrderedDict()  # tenant: (seen at, requests left)
 
     def remembered(self, secret: str) -> Principal | None:
-        """The key's owner if it was checked lately; never blocks."""
+        """The key's owner if it was checked lately, or could not be just now; never blocks."""
+        now = self._clock()
         with self._lock:
             found = self._known.get(_digest(secret))
-        return found[1] if found is not None and self._clock() < found[0] else None
+        if found is None:
+            return None
+        return found.principal if now < found.until or (now < self._away_until and found.trusted(now)) else None
+
+    def trusts(self, secret: str) -> bool:
+        """Whether the key may be taken while the database cannot be asked."""
+        with self._lock:
+            found = self._known.get(_digest(secret))
+        return found is not None and found.trusted(self._clock())
+
+    def away(self, secret: str) -> Principal | None:
+        """The key's owner, if it is trusted while the database cannot be asked; for a moment it is not asked again."""
+        now = self._clock()
+        with self._lock:
+            self._away_until = now + AWAY_S
+            found = self._known.get(_digest(secret))
+        return found.principal if found is not None and found.trusted(now) else None
 
     def identify(self, secret: str) -> Principal:
-        """Reads the database. Raises Unauthenticated."""
+        """Reads the database. Raises Unauthenticated, Unavailable."""
         epoch = self._epoch
         principal = self._tenants.authenticate(secret)
         if principal is None:
+            with self._lock:
+                self._known.pop(_digest(secret), None)
             raise Unauthenticated(
                 "the API key is unknown, expired or revoked", fix="send Authorization: Bearer <key> with a valid key"
             )
@@ -68,7 +95,8 @@ class Doorkeeper:
         with self._lock:
             # What was read may have been revoked meanwhile: then this caller passes, as it came before, and none after.
             if epoch == self._epoch:
-                self._known[_digest(secret)] = (self._clock() + (ALONE_S if lone else REMEMBERED_S), principal)
+                now = self._clock()
+                self._known[_digest(secret)] = _Known(principal, now + (ALONE_S if lone else REMEMBERED_S), now)
                 self._known.move_to_end(_digest(secret))
             while len(self._known) > REMEMBERED:
                 self._known.popitem(last=False)
@@ -101,6 +129,19 @@ class Doorkeeper:
                 fix="slow down, or ask for a larger quota",
                 retry_after_s=math.ceil((1 - left) / rate),
             )
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A key's owner as it was read `at`; not asked about again `until`."""
+
+    principal: Principal
+    until: float
+    at: float
+
+    def trusted(self, now: float) -> bool:
+        expires_at = self.principal.key.expires_at
+        return now < self.at + TRUSTED_S and (expires_at is None or utc_now() < expires_at)
 
 
 def secret_of(authorization: str | None, *, basic: bool) -> str:

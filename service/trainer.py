@@ -71,6 +71,8 @@ def train(
     write_log(settings.log_format)
     threads = max(1, settings.trainer_threads // settings.trainer_jobs)
     threadpool_limits(threads)
+    # Where rows are a server's, nobody has made this home before.
+    (settings.root / WORKERS).mkdir(parents=True, exist_ok=True, mode=0o700)
     with one_at_a_time(settings.root / WORKERS / TRAINER_PAGE):
         traces, metrics = open_traces(os.environ), Metrics({})
         tracing = traces or UNTRACED

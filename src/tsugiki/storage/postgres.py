@@ -5,20 +5,22 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from psycopg import Connection as Driver
-from psycopg import Error, connect
+from psycopg import Error, OperationalError
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import TupleRow
-from sqlalchemy import Connection, create_engine, event, make_url
+from sqlalchemy import Connection, Dialect, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from tsugiki.errors import StorageFull, TsugikiError, Unavailable
 from tsugiki.storage.tables import to_json
 
 if TYPE_CHECKING:
+    from psycopg.abc import RV, PQGen
     from sqlalchemy.engine import URL
+    from sqlalchemy.pool import ConnectionPoolEntry
 
 SCHEMES = ("postgresql", "postgres")
 DRIVER = "postgresql+psycopg"
@@ -26,9 +28,14 @@ CONNECT_TIMEOUT_S = 5
 POOL_SIZE = 4  # connections kept, of a server that has 100 in all unless told otherwise
 POOL_OVERFLOW = 8  # above them under load; more threads than both wait
 STATEMENT_TIMEOUT_S = 60  # far beyond the slowest, 10,000 samples; a lost one ends
+# The server's own limits end nothing where it says nothing at all: it hangs, or what lies between swallows everything.
+ANSWER_S = 10.0  # to a statement of a read, or to the one that waits for a writer's turn
+PING_S = 3.0  # to the question whether a connection that was kept still stands
+WAIT_INTERVAL_S = 0.1  # the driver's own: how soon it heeds a signal
 IDLE_TIMEOUT_S = 30  # a process that hangs within a transaction keeps everybody from writing no longer than this
 # A machine that vanished says nothing: both sides find out after 5 + 3 * 5 s.
 KEEPALIVE = {"keepalives_idle": 5, "keepalives_interval": 5, "keepalives_count": 3}
+UNHEARD = {"tcp_user_timeout": 20_000}  # ms; keepalives are silent while something that was sent is not yet received
 KEEPALIVE_SERVER = {f"tcp_{name}": str(value) for name, value in KEEPALIVE.items()}
 SERVER = {
     "synchronous_commit": "on",
@@ -57,7 +64,7 @@ class PostgreSQL:
         self._url = url
         self.engine = create_engine(
             to_driver(url),
-            connect_args={"connect_timeout": CONNECT_TIMEOUT_S, **KEEPALIVE},
+            connect_args={"connect_timeout": CONNECT_TIMEOUT_S, **KEEPALIVE, **UNHEARD},
             pool_size=POOL_SIZE,
             pool_use_lifo=True,  # what load once needed falls idle, and is found closed by whoever comes next
             max_overflow=POOL_OVERFLOW,
@@ -73,7 +80,9 @@ class PostgreSQL:
                 driver.execute("SELECT set_config(%s, %s, false)", (name, value))
             driver.commit()
 
+        event.listen(self.engine, "do_connect", _connect)
         event.listen(self.engine, "connect", configure)
+        event.listen(self.engine, "checkin", _keep)
         event.listen(self.engine, "begin", _begin)
         self.reader = self.engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         self.writer = self.engine.execution_options(isolation_level="READ COMMITTED", **{BEGIN: WRITE})
@@ -121,10 +130,25 @@ class PostgreSQL:
         return None
 
 
-def connect_alone(url: str) -> Driver[TupleRow]:
+class Impatient(Driver[TupleRow]):
+    """A connection that is closed once the server has not answered for `patience_s`: then OperationalError is raised."""
+
+    patience_s = ANSWER_S
+
+    def wait(self, gen: PQGen[RV], interval: float = WAIT_INTERVAL_S, timeout: float | None = None) -> RV:
+        try:
+            return super().wait(gen, interval, timeout or self.patience_s)
+        except OperationalError:
+            self.pgconn.finish()  # what it may still say would be taken for an answer to the next statement
+            raise
+
+
+def connect_alone(url: str, patience_s: float = ANSWER_S) -> Driver[TupleRow]:
     """A connection of its own, of no pool, in which each statement commits. Raises what the driver raises."""
     plain = to_driver(url).set(drivername="postgresql").render_as_string(hide_password=False)
-    driver = connect(make_conninfo(plain, connect_timeout=CONNECT_TIMEOUT_S, **KEEPALIVE), autocommit=True)
+    settings = {"connect_timeout": CONNECT_TIMEOUT_S, **KEEPALIVE, **UNHEARD}
+    driver = Impatient.connect(make_conninfo(plain, **settings), autocommit=True)
+    driver.patience_s = patience_s
     for name, value in KEEPALIVE_SERVER.items():
         driver.execute("SELECT set_config(%s, %s, false)", (name, value))
     return driver
@@ -141,9 +165,24 @@ def to_driver(url: str) -> URL:
     return parsed.set(drivername=DRIVER)
 
 
+def _connect(dialect: Dialect, record: ConnectionPoolEntry, given: list[str], named: dict[str, Any]) -> Impatient:
+    """Instead of SQLAlchemy. Any: what a driver takes."""
+    return Impatient.connect(*given, **named)
+
+
+def _keep(driver: Impatient | None, record: ConnectionPoolEntry) -> None:
+    """What is said next is whether it still stands."""
+    if driver is not None:
+        driver.patience_s = PING_S
+
+
 def _begin(connection: Connection) -> None:
+    driver = connection.connection.dbapi_connection
+    assert isinstance(driver, Impatient)
+    driver.patience_s = ANSWER_S
     if statement := connection.get_execution_options().get(BEGIN):
         connection.exec_driver_sql(statement)
+        driver.patience_s = STATEMENT_TIMEOUT_S + ANSWER_S  # deleting all of a project takes as long as it takes
 
 
 def _leave_out_values(error: DBAPIError, orig: Error) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from psycopg import Connection, Error
 
 from tsugiki.errors import Unavailable
-from tsugiki.storage.postgres import connect_alone
+from tsugiki.storage.postgres import ANSWER_S, connect_alone
 from tsugiki.storage.presence import ALONE
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class SessionPresence:
         return False
 
     def _connect(self) -> Connection[tuple[Any, ...]]:  # Any: rows of whatever is asked
-        connection = connect_alone(self._url)
+        connection = connect_alone(self._url, TURN_TIMEOUT_S + ANSWER_S)
         connection.execute("SELECT set_config('lock_timeout', %s, false)", (f"{TURN_TIMEOUT_S}s",))
         return connection
 
