@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 AT_ONCE ?= 2
 STAMP := $(VENV)/.installed-$(shell cat pyproject.toml service/requirements.txt tests/requirements.txt Makefile 2>/dev/null | cksum | cut -d' ' -f1)
 
-.PHONY: setup serve demo check settings test fuzz faults image image-test bench bench-serving clean
+.PHONY: setup serve demo check settings test fuzz faults faults-cluster image image-test bench bench-serving clean
 setup: $(STAMP)
 
 $(STAMP):
@@ -42,6 +42,9 @@ fuzz: setup
 # Needs strace, and a system that lets it trace.
 faults: setup
 	$(BIN)/python -m tests.faults.sweep
+
+faults-cluster: setup
+	$(BIN)/python -m tests.faults.cluster $(FAULTS)
 
 image: setup
 	PYTHON=$(abspath $(BIN)/python) service/deploy/image.sh

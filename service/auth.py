@@ -36,8 +36,8 @@ class Doorkeeper:
     Each worker admits its share of a tenant's rate: all together never more than the rate, and less than it where the
     tenant's connections lie unevenly on them.
 
-    While the database is away, who was known lately still is: what needs no database goes on. Revoking a key needs it as
-    well, so a revoked one is taken longer only where this process alone is cut off, and no longer than `TRUSTED_S`.
+    While the database is away, who was known lately still is: what needs no database goes on. Revoking a key needs it
+    as well, so a revoked one is taken longer only where this process alone is cut off, no longer than `TRUSTED_S`.
     """
 
     def __init__(

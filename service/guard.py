@@ -20,6 +20,7 @@ from tsugiki.observed import ORIGIN, Origin
 
 if TYPE_CHECKING:
     from service.core import Core
+    from tsugiki.storage.tenants import Principal
 
 # ASGI in three lines; Any because a message's values differ by its type.
 Message = MutableMapping[str, Any]

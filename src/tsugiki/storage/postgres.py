@@ -131,7 +131,7 @@ class PostgreSQL:
 
 
 class Impatient(Driver[TupleRow]):
-    """A connection that is closed once the server has not answered for `patience_s`: then OperationalError is raised."""
+    """A connection that ends once the server has not answered for `patience_s`: OperationalError is raised."""
 
     patience_s = ANSWER_S
 

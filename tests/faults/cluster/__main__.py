@@ -1,4 +1,4 @@
-"""`make faults-cluster`: a cluster on this machine, killed at random, then its servers one by one; takes ten minutes."""
+"""`make faults-cluster`: a cluster on this machine, killed at random, then its servers; takes ten minutes."""
 
 from __future__ import annotations
 

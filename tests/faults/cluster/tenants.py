@@ -49,7 +49,11 @@ class Tenant:
 def settle(cluster: Cluster, names: Sequence[str], versions: int = 1) -> list[Tenant]:
     """Tenants with so many versions each, the first by the verb, all told of."""
     with cluster.connect(0, KEY, 120) as http:
-        return list(ThreadPoolExecutor(AT_ONCE).map(lambda name: _settled(http, name, versions), names))
+
+        def one(name: str) -> Tenant:
+            return _settled(http, name, versions)
+
+        return list(ThreadPoolExecutor(AT_ONCE).map(one, names))
 
 
 def stored(http: httpx.Client, tenant: Tenant) -> Stored:
@@ -81,4 +85,4 @@ def _settled(http: httpx.Client, name: str, versions: int) -> Tenant:
 
 
 def _job(row: dict[str, Any]) -> Job:  # Any: JSON
-    return Job(row["id"], row["status"], row["version"], (row["error"] or {}).get("code", ""))
+    return Job(row["id"], row["status"], row["version"], "" if row["error"] is None else row["error"]["code"])

@@ -108,7 +108,9 @@ class Traffic:
     def _predict(self, http: httpx.Client, tenant: Tenant, chance: random.Random) -> None:
         texts = chance.sample(tenant.texts, chance.randint(1, len(tenant.texts)))
         found = self._send("predict", http, tenant, "POST", f"{PATH}/predict", json={"inputs": texts})
-        for text, row in zip(texts, [] if found is None else found["data"], strict=found is not None):
+        if found is None:
+            return
+        for text, row in zip(texts, found["data"], strict=True):
             (best,) = row["scores"]
             self._answers.add(tenant.name, found["version"], text, best["label"], best["score"])
 
