@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from service.auth import ALONE_S, REMEMBERED_S, Doorkeeper, require, secret_of
+from service.auth import ALONE_S, AWAY_S, REMEMBERED_S, TRUSTED_S, Doorkeeper, require, secret_of
 from tsugiki.errors import Forbidden, Overloaded, Unauthenticated
 from tsugiki.storage.clock import utc_now
 from tsugiki.storage.database import Database
@@ -190,3 +190,27 @@ def _admitted(door: Doorkeeper, principal: Principal) -> bool:
         assert refusal.retry_after_s >= 1
         return False
     return True
+
+
+def test_while_nobody_can_be_asked_a_key_is_taken_that_was_good_lately(
+    one_of_two: Doorkeeper, clock: Clock, tenants: Tenants, secret: str
+) -> None:
+    principal = one_of_two.identify(secret)
+    ends = tenants.issue_key(principal.tenant.id, "k", ["predict"], utc_now() + timedelta(seconds=0.2)).secret
+    expires_at = one_of_two.identify(ends).key.expires_at
+    clock.now += REMEMBERED_S
+    assert one_of_two.remembered(secret) is None, "it is asked about as long as somebody answers"
+    assert (one_of_two.away(secret), one_of_two.remembered(secret)) == (principal, principal)
+    assert one_of_two.away("tsk_unknown") is None
+    clock.now += AWAY_S
+    assert one_of_two.remembered(secret) is None, "by then it is asked about again"
+    while expires_at is not None and utc_now() < expires_at:
+        pass
+    assert not one_of_two.trusts(ends)
+    clock.now += TRUSTED_S
+    assert one_of_two.away(secret) is None
+    one_of_two.identify(secret)
+    tenants.revoke(principal.tenant.id, principal.key.id)
+    with pytest.raises(Unauthenticated):
+        one_of_two.identify(secret)
+    assert one_of_two.away(secret) is None, "whoever was told that it is revoked trusts it no more"

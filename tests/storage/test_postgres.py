@@ -88,6 +88,25 @@ def test_a_server_that_is_restarted_is_unavailable_until_it_is_back(stores: Stor
     assert stores.tenants.count() == 1
 
 
+def test_a_server_that_says_nothing_is_not_waited_for(
+    stores: Stores, postgres: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tsugiki.storage.postgres.ANSWER_S", 0.2)
+    monkeypatch.setattr("tsugiki.storage.postgres.CONNECT_TIMEOUT_S", 2)  # the driver's least
+    unconnected = stores.again()
+    stores.tenants.create("before")
+    began = time.monotonic()
+    with pytest.raises(Unavailable), stores.database.read() as session:
+        session.execute(select(1))
+        with postgres.silent():
+            with pytest.raises(Unavailable):
+                Tenants(unconnected).count()
+            session.execute(select(1))
+    assert time.monotonic() - began < LONG_S
+    assert stores.tenants.count() == Tenants(unconnected).count() == 1
+    unconnected.close()
+
+
 def test_a_commit_is_heard_of_at_once_and_without_notifications_in_time(stores: Stores) -> None:
     other = stores.again()
     with stores.database.commits() as commits:

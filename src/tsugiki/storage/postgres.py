@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from psycopg import Connection as Driver
-from psycopg import Error, OperationalError
+from psycopg import Error, InterfaceError, OperationalError
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import TupleRow
 from sqlalchemy import Connection, Dialect, create_engine, event, make_url
@@ -116,7 +116,7 @@ class PostgreSQL:
             return None
         code = orig.sqlstate
         if code is None:  # the driver's own words: no connection, or one that was lost
-            lost = error.connection_invalidated or type(orig).__name__ in ("OperationalError", "InterfaceError")
+            lost = error.connection_invalidated or isinstance(orig, OperationalError | InterfaceError)
             return Unavailable("The database cannot be reached.") if lost else None
         if code in FULL:
             return StorageFull("The database has no room to grow.", fix="Free disk space; nothing has to be restarted.")

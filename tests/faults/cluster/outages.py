@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import threading
 import time
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 
 import httpx
 
 from tests.bench.figures import Figure
 from tests.faults.cluster.bed import REPLICAS, Cluster
-from tests.faults.cluster.members import descendants
+from tests.faults.cluster.gate import Gate
 from tests.faults.cluster.tenants import PATH, Tenant, settle
 
 RESTARTS = 5
@@ -101,8 +99,8 @@ class Callers:
 def run(cluster: Cluster, parts: Sequence[str], away_s: float) -> list[Figure]:
     outages: dict[str, tuple[str, Callable[[], None]]] = {
         "restarts": (f"PostgreSQL restarted {RESTARTS} times", lambda: _restart(cluster)),
-        "store": (f"blobs away for {away_s:g} s", lambda: _away(_closed(cluster), away_s)),
-        "hole": (f"PostgreSQL silent for {away_s:g} s", lambda: _away(_silent(cluster), away_s)),
+        "store": (f"blobs away for {away_s:g} s", lambda: _away(_closed(cluster.store), away_s)),
+        "hole": (f"PostgreSQL silent for {away_s:g} s", lambda: _away(cluster.database.silent(), away_s)),
     }
     figures: list[Figure] = []
     for part in parts:
@@ -175,31 +173,18 @@ def _restart(cluster: Cluster) -> None:
         cluster.database.start()
 
 
-def _away(outage: Generator[None], seconds: float) -> None:
-    with contextmanager(lambda: outage)():
+def _away(outage: AbstractContextManager[None], seconds: float) -> None:
+    with outage:
         time.sleep(seconds)
 
 
-def _closed(cluster: Cluster) -> Generator[None]:
-    cluster.store.close()
+@contextmanager
+def _closed(store: Gate) -> Generator[None]:
+    store.close()
     try:
         yield
     finally:
-        cluster.store.open()
-
-
-def _silent(cluster: Cluster) -> Generator[None]:
-    """Its processes are stopped: connections stand, new ones are taken by the kernel, and nobody says a word."""
-    assert cluster.database.process is not None
-    pids = descendants(cluster.database.process.pid)
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in pids:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
+        store.open()
 
 
 def _predict(http: httpx.Client, tenant: Tenant) -> httpx.Response:
