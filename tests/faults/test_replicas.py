@@ -21,7 +21,7 @@ from service.tokens import HEADER as TOKEN
 from service.wiring import wire
 from tests import postgres, s3
 from tests.faults.several import soon
-from tests.jobs.deep import COMMAND, HOLD, KEY, environment_of, methods
+from tests.jobs.deep import COMMAND, HOLD, KEY, environment_of, measured, methods
 from tests.jobs.working import adapt, live, project, samples
 from tsugiki.backbones import Loaded
 from tsugiki.domain import Adaptation, Project
@@ -35,14 +35,14 @@ START_S = 90.0  # a trainer on a busy machine
 
 @dataclass(frozen=True, slots=True)
 class Replicas:
-    """Two serving cores, and what makes trainers of the same database."""
+    """Two serving cores, and what makes trainers of the same database in homes of their own."""
 
     cores: list[Core]
-    homes: list[Path]
+    homes: list[Path]  # of the trainers
 
     @contextmanager
     def trainer(self, number: int) -> Generator[subprocess.Popen[bytes]]:
-        settings = self.cores[number].settings
+        settings = self.cores[number].settings.model_copy(update={"home": self.homes[number]})
         process = subprocess.Popen([*COMMAND, str(os.getpid())], env=environment_of(settings))
         try:
             yield process
@@ -65,11 +65,12 @@ def replicas(
             "blobs_url": f"s3://{s3.bucket()}/tsugiki",
             "bootstrap_key": KEY,
         }
-        homes, cores = [make_home(), make_home()], list[Core]()
-        for home in homes:
+        cores = list[Core]()
+        for _ in range(2):
+            home = make_home()
             cores.append(wire(Settings(**values, home=home), methods(home)))
             stack.callback(cores[-1].close)
-        yield Replicas(cores, homes)
+        yield Replicas(cores, [measured(make_home(), tiny) for _ in cores])
 
 
 def test_each_has_a_number_of_its_own_and_one_of_them_made_the_first_key(replicas: Replicas) -> None:
@@ -113,6 +114,28 @@ def test_who_sends_a_reply_s_token_is_answered_by_what_it_told(replicas: Replica
         for bad in ("-1", "x", "9" * 40):
             refused = reader.post("/predict", json=ask, headers={TOKEN: bad})
             assert (refused.status_code, refused.json()["code"]) == (422, "version_token")
+
+
+def test_a_resident_s_predictions_go_on_while_the_database_says_nothing(
+    replicas: Replicas, postgres: postgres.Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    core = replicas.cores[0]
+    made = project(core, "resident")
+    core.samples.add(made.id, samples())
+    assert adapt(core, core.fast_lane, made, promote="always").status == "succeeded"
+    monkeypatch.setattr("service.auth.REMEMBERED_S", 0.0)  # the key is asked about each time
+    monkeypatch.setattr("service.guard.ASKING_S", 0.2)
+    monkeypatch.setattr("service.guard.ASKING_FIRST_S", 0.2)
+    ask = {"project": made.name, "inputs": ["parcel late arrive"]}
+    with client(core) as http:
+        assert http.post("/predict", json=ask).status_code == 200
+        with postgres.silent():
+            for _ in range(2):
+                assert http.post("/predict", json=ask).status_code == 200
+            unknown = http.post("/predict", json=ask, headers={"Authorization": "Bearer tsk_never-seen"})
+            assert (unknown.status_code, unknown.json()["code"]) == (503, "unavailable")
+            assert int(unknown.headers["retry-after"]) > 0
+        assert soon(lambda: http.get("/v1/me").status_code == 200, RESUMED_S)
 
 
 @contextmanager
