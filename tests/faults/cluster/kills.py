@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import random
-import signal
 import threading
 import time
 from collections import Counter
@@ -17,7 +15,7 @@ import numpy as np
 from tests.bench.figures import Figure
 from tests.faults.cluster.bed import Cluster
 from tests.faults.cluster.journal import ENDED, Answers, Stored, doubles, losses, unended
-from tests.faults.cluster.members import Member, Restarter, descendants, until_ready
+from tests.faults.cluster.members import Member, Restarter, until_ready
 from tests.faults.cluster.staleness import Staleness
 from tests.faults.cluster.tenants import Tenant, settle, stored
 from tests.faults.cluster.traffic import Traffic
@@ -25,6 +23,7 @@ from tests.faults.cluster.traffic import Traffic
 TENANTS = 50
 MOVED = 4  # of them, whose aliases tell how stale a replica is
 SHORTEST_S, LONGEST_S = 6.0, 16.0  # between two kills: a life is some seconds longer than a start
+WORKER_ALONE = 0.3  # of the kills of replicas
 ENDS_S = 60.0  # by then every job has ended, once nobody is killed any more
 
 
@@ -64,10 +63,8 @@ def _kill(members: list[Member], seconds: float, chance: random.Random) -> Count
         if time.monotonic() > until:
             return killed
         member = chance.choice(members)
-        if member.kind == "serve" and chance.random() < 0.3 and member.process is not None:
-            for pid in descendants(member.process.pid)[1:2]:
-                os.kill(pid, signal.SIGKILL)
-            member.life += 1
+        if member.kind == "serve" and chance.random() < WORKER_ALONE:
+            member.kill_worker()
             killed["a replica's worker"] += 1
         else:
             member.kill()

@@ -72,6 +72,13 @@ class Member:
             if self.process is not None:
                 self.process.wait()
 
+    def kill_worker(self) -> None:
+        """Of a replica, whose supervisor starts another; a life of its own all the same."""
+        with self.lock:
+            for pid in self.pids[1:2]:
+                _signal(pid, signal.SIGKILL)
+            self.life += 1
+
     def stop(self) -> None:
         if self.process is None:
             return

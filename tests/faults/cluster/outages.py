@@ -18,7 +18,8 @@ from tests.faults.cluster.tenants import PATH, Tenant, settle
 RESTARTS = 5
 BETWEEN_S = 6.0  # the server is up again for so long before it is restarted
 BEFORE_S, AFTER_S = 3.0, 5.0  # of traffic around each outage
-REFUSED_S = 10.0  # a refusal takes no longer: the database's own limits and its connection's
+RESIDENT_S = 2.0  # a key is asked about for a second before it is taken as it was
+REFUSED_S = 15.0  # a turn at the database, a connection that does not answer, and another that is not made
 HEALED_S = 60.0
 TENANTS = 12
 PAUSE_S = 0.05
@@ -131,13 +132,13 @@ def _during(cluster: Cluster, part: str, title: str, happen: Callable[[], None])
         Figure(
             f"{title}: resident predictions not answered", len(callers.resident.bad), "", 0, note=callers.resident.note
         ),
-        Figure(f"{title}: the longest of them", callers.resident.longest_s, "s"),
+        Figure(f"{title}: the longest of them", callers.resident.longest_s, "s", RESIDENT_S),
         Figure(
             f"{title}: writes neither answered nor refused", len(callers.writes.bad), "", 0, note=callers.writes.note
         ),
-        Figure(f"{title}: the longest of them", callers.writes.longest_s, "s"),
+        Figure(f"{title}: the longest of them", callers.writes.longest_s, "s", REFUSED_S),
         Figure(f"{title}: other predictions neither", len(callers.cold.bad), "", 0, note=callers.cold.note),
-        Figure(f"{title}: the longest of them", callers.cold.longest_s, "s"),
+        Figure(f"{title}: the longest of them", callers.cold.longest_s, "s", REFUSED_S),
         Figure(f"{title}: all well again after", healed, "s", HEALED_S, note="head and LoRA, through both replicas"),
         Figure(f"{title}: members that had to be restarted", len(died), "", 0, note=", ".join(died)),
     ]
