@@ -22,7 +22,9 @@ DEEP_AT_ONCE = 3  # trainings that are on their way, so that what is left in the
 Act = Literal["predict", "samples", "head", "lora", "move"]
 WEIGHTS: dict[Act, int] = {"predict": 70, "samples": 12, "head": 8, "lora": 4, "move": 6}
 RETRIED = frozenset({409, 429, 502, 503})  # with an Idempotency-Key 409 says that the first one may still run
-DRAIN_S = 60.0
+AGAIN = 0.3  # how often a thread asks again, rather than something new
+MAX_WAITING = 4  # writes of a thread that were cut off: more would be work of minutes once nobody is killed
+DRAIN_S, DRAIN_PAUSE_S = 60.0, 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ class Traffic:
         waiting: list[Ask] = []
         clients = [self._cluster.connect(number) for number in range(REPLICAS)]
         while not self._closed.wait(PAUSE_S):
-            if waiting and chance.random() < 0.3:
+            if len(waiting) >= MAX_WAITING or (waiting and chance.random() < AGAIN):
                 ask = waiting.pop(0)
             else:
                 tenant = chance.choice(tenants)
@@ -83,11 +85,11 @@ class Traffic:
 
     def _drain(self, waiting: list[Ask], clients: list[httpx.Client], chance: random.Random) -> None:
         never = threading.Event()
-        for _ in range(round(DRAIN_S / 0.5)):
+        for _ in range(round(DRAIN_S / DRAIN_PAUSE_S)):
             waiting = [ask for ask in waiting if not self._write(chance.choice(clients), ask)]
             if not waiting:
                 return
-            never.wait(0.5)
+            never.wait(DRAIN_PAUSE_S)
         self.unexpected += [f"{ask.act} of {ask.tenant.name} was never answered" for ask in waiting]
 
     def _send(self, act: str, http: httpx.Client, tenant: Tenant, method: str, path: str, **more: Any) -> Any:  # JSON
