@@ -123,6 +123,8 @@ def test_a_resident_s_predictions_go_on_while_the_database_says_nothing(
     made = project(core, "resident")
     core.samples.add(made.id, samples())
     assert adapt(core, core.fast_lane, made, promote="always").status == "succeeded"
+    assert core.watcher is not None
+    core.watcher.catch_up(core.watcher.last())  # else it may hear of its own change now, and have to read anew
     monkeypatch.setattr("service.auth.REMEMBERED_S", 0.0)  # the key is asked about each time
     monkeypatch.setattr("service.guard.ASKING_S", 0.2)
     monkeypatch.setattr("service.guard.ASKING_FIRST_S", 0.2)
