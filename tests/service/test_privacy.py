@@ -12,10 +12,12 @@ import httpx
 import pytest
 
 from service.launch import serving
-from tests.service.asking import SAMPLES, Tenant, good, new_tenant, refused
+from tests.faults.several import soon
+from tests.service.asking import SAMPLES, Object, Tenant, good, new_tenant, refused
 
 CANARY = "canary7f3a9c"
 TOKEN = "scrape-me-please-0123456789"
+SOON_S = 20.0  # what takes so long has hung
 LABELS = {"billing": f"{CANARY}-label", "delivery": f"other {CANARY}"}
 
 
@@ -103,8 +105,16 @@ def test_no_log_line_holds_a_payload_or_a_key(busy: Watched) -> None:
 
 def test_each_request_is_a_line_that_says_whose_it_is(busy: Watched) -> None:
     reply = busy.tenant.http.post("/predict", json={"project": "none", "inputs": ["x"]})
-    lines = [json.loads(line) for line in busy.log.read_text().splitlines() if line.startswith("{")]
-    line = next(line for line in lines if line.get("request_id") == reply.headers["x-request-id"])
+    told: list[Object] = []
+
+    def written() -> bool:
+        """The line comes after the reply."""
+        lines = [json.loads(line) for line in busy.log.read_text().splitlines() if line.startswith("{")]
+        told[:] = [line for line in lines if line.get("request_id") == reply.headers["x-request-id"]]
+        return bool(told)
+
+    assert soon(written, SOON_S)
+    (line,) = told
     assert line["logger"] == "tsugiki.requests" and line["ms"] > 0
     assert (line["method"], line["route"], line["status"]) == ("POST", "/predict", 404)
     assert line["tenant"] == busy.tenant.id
