@@ -46,7 +46,9 @@ FLEET_HEAD_BYTES = (256 * MIB, 1024 * MIB)  # the default, and what holds all
 
 
 def measure(home: Path) -> list[Figure]:
-    """`home` has been served before, so that its graphs are there; it gets its tenants here."""
+    """`home` gets its tenants here."""
+    with serving(home):
+        pass  # so that there are tables and graphs
     tenants = fill(home, TENANTS, classes=CLASSES)
     reads = _reads(home, tenants[:COLD])
     of = shares(TENANTS, SKEW)
