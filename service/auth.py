@@ -36,8 +36,9 @@ class Doorkeeper:
     Each worker admits its share of a tenant's rate: all together never more than the rate, and less than it where the
     tenant's connections lie unevenly on them.
 
-    While the database is away, who was known lately still is: what needs no database goes on. Revoking a key needs it
-    as well, so a revoked one is taken longer only where this process alone is cut off, no longer than `TRUSTED_S`.
+    While the database is away, who was known lately may still predict, as that needs no database. Revoking a key does,
+    so a revoked one predicts on only where this process alone is cut off, or its answers are late, no longer than
+    `TRUSTED_S`; nothing else is ever done for it.
     """
 
     def __init__(
@@ -58,14 +59,15 @@ class Doorkeeper:
         self._epoch = 0
         self._allowance: OrderedDict[str, tuple[float, float]] = OrderedDict()  # tenant: (seen at, requests left)
 
-    def remembered(self, secret: str) -> Principal | None:
-        """The key's owner if it was checked lately, or could not be just now; never blocks."""
+    def remembered(self, secret: str, *, predicting: bool = False) -> Principal | None:
+        """The key's owner if it was checked lately or, `predicting`, could not be just now; never blocks."""
         now = self._clock()
         with self._lock:
             found = self._known.get(_digest(secret))
         if found is None:
             return None
-        return found.principal if now < found.until or (now < self._away_until and found.trusted(now)) else None
+        trusted = predicting and now < self._away_until and found.trusted(now)
+        return found.principal if trusted or now < found.until else None
 
     def trusts(self, secret: str) -> bool:
         """Whether the key may be taken while the database cannot be asked."""

@@ -138,7 +138,8 @@ class Guard:
                 raise Unauthenticated("this is not the metrics token", fix="send the value of TSUGIKI_METRICS_TOKEN")
             return
         door = core.door
-        principal = door.remembered(secret) or await _asked(core, secret)
+        predicting = method == "POST" and path.endswith("/predict")
+        principal = door.remembered(secret, predicting=predicting) or await _asked(core, secret, predicting)
         door.admit(principal)
         state["principal"] = principal
 
@@ -211,14 +212,17 @@ class _Reply:
         await self({"type": "http.response.body", "body": body})
 
 
-async def _asked(core: Core, secret: str) -> Principal:
-    """The key's owner, by the database; where that does not answer, by what it said lately. Raises Unavailable."""
-    known = core.door.trusts(secret)
+async def _asked(core: Core, secret: str, predicting: bool) -> Principal:
+    """The key's owner, by the database; where that does not answer, for a prediction by what it said lately.
+
+    Raises Unavailable.
+    """
+    known = predicting and core.door.trusts(secret)
     try:
         async with asyncio.timeout(ASKING_S if known else ASKING_FIRST_S):
             return await core.clerks.run(core.door.identify, secret)
     except (TimeoutError, Unavailable) as error:
-        if (principal := core.door.away(secret)) is None:
+        if not predicting or (principal := core.door.away(secret)) is None:
             raise Unavailable("the key cannot be checked now: the database does not answer") from error
     log.warning("the database does not answer: keys are taken that were good lately")
     return principal

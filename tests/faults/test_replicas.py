@@ -134,6 +134,7 @@ def test_a_resident_s_predictions_go_on_while_the_database_says_nothing(
         with postgres.silent():
             for _ in range(2):
                 assert http.post("/predict", json=ask).status_code == 200
+            assert http.get("/v1/me").status_code == 503, "a known key opens nothing else unasked"
             unknown = http.post("/predict", json=ask, headers={"Authorization": "Bearer tsk_never-seen"})
             assert (unknown.status_code, unknown.json()["code"]) == (503, "unavailable")
             assert int(unknown.headers["retry-after"]) > 0
