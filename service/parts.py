@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from adapters.head import HeadMethod
@@ -76,6 +76,7 @@ def blobs_of(settings: Settings) -> Blobs:
 def chooser(settings: Settings, parts: Parts, embedder: Embedder) -> Choosing:
     """Candidates are tried by the head."""
 
+    @cache  # what is installed stays while a process lives, and every adaptation asks
     def offers() -> Offers:
         offered = [name for name in names(settings.backbones) if settings.offers(name)]
         found = [source for name in offered if (source := _readable(settings, name)) is not None]
