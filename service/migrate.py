@@ -19,7 +19,7 @@ def main() -> None:
     settings = read_settings()
     write_log(settings.log_format)
     try:
-        database = Database(settings.root)
+        database = Database(settings.place)
         database.migrate()
         log.info("the tables are at revision %s", database.revision())
         database.close()
