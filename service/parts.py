@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adapters.head import HeadMethod
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from tsugiki.runtime.engines.making import Cores
     from tsugiki.storage.database import Database
 
+FOLDER = "file://"
 WORKERS = "workers"  # which processes there are, and what they tell one another
 
 
@@ -69,8 +71,11 @@ def open_parts(settings: Settings, database: Database, owner: int, on_move: Call
 
 
 def blobs_of(settings: Settings) -> Blobs:
-    """Local files are written by hand, because no library syncs the folder; what is elsewhere goes through fsspec."""
-    return Blobs(RemoteFiles(settings.blobs_url) if settings.blobs_url else LocalFiles(settings.root / "blobs"))
+    """Files in a folder are written by hand, because no library syncs it; what is elsewhere goes through fsspec."""
+    url = settings.blobs_url
+    if url is None:
+        return Blobs(LocalFiles(settings.root / "blobs"))
+    return Blobs(LocalFiles(Path(url.removeprefix(FOLDER))) if url.startswith(FOLDER) else RemoteFiles(url))
 
 
 def chooser(settings: Settings, parts: Parts, embedder: Embedder) -> Choosing:

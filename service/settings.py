@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -37,8 +37,10 @@ class Settings(BaseSettings):
     )
     blobs_url: str | None = Field(
         None,
-        description="where grafts and exports go: any fsspec URL whose package is installed (s3fs for `s3://`)",
+        description="where files go, with `TSUGIKI_DATABASE_URL` never left out: `s3://bucket/folder`, "
+        "`file:///folder` that all services see, or any fsspec URL whose package is installed",
         json_schema_extra={SHOWN: "under home"},
+        validate_default=True,
     )
     metrics_token: SecretStr | None = Field(None, description="token that may read `/metrics`; else an admin key")
     max_body_bytes: int = Field(16 * MIB, ge=1_024, description="largest request body")
@@ -122,6 +124,16 @@ class Settings(BaseSettings):
         0, ge=0, le=600, description="how long requests are still taken after SIGTERM, while `/readyz` answers 503"
     )
     drain_seconds: int = Field(30, ge=1, le=3_600, description="how long running requests may finish at the end")
+
+    @field_validator("blobs_url")
+    @classmethod
+    def _where_all_find_them(cls, given: str | None, known: ValidationInfo) -> str | None:
+        if given is None and known.data.get("database_url") is not None:
+            raise ValueError(
+                "TSUGIKI_DATABASE_URL names a server that several services may share, and the others would lack files "
+                "kept in the home of one; expected s3://bucket/folder, or file:///folder that all of them see"
+            )
+        return given
 
     def offers(self, backbone: str) -> bool:
         return self.offered is None or backbone in self.offered

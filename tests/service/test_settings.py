@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from service.backup import bring_back, save
+from service.parts import blobs_of
 from service.reaching import reach
 from service.settings import read_settings
 from tests.postgres import Server
@@ -51,6 +51,7 @@ def test_a_url_that_leads_nowhere_stops_the_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str, shows: str, fix: str
 ) -> None:
     monkeypatch.setenv("TSUGIKI_HOME", str(tmp_path))
+    monkeypatch.setenv("TSUGIKI_BLOBS_URL", f"file://{tmp_path}")
     monkeypatch.setenv(f"TSUGIKI_{name}", value)
     with pytest.raises(SystemExit) as stopped:
         reach(read_settings())
@@ -62,6 +63,7 @@ def test_a_wrong_password_and_a_missing_database_are_told_apart(
     postgres: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TSUGIKI_HOME", str(tmp_path))
+    monkeypatch.setenv("TSUGIKI_BLOBS_URL", f"file://{tmp_path}")
     for url, why in (
         (postgres.url("nowhere"), "does not exist"),
         (postgres.url().replace("secret", "hush"), "password authentication failed"),
@@ -85,11 +87,16 @@ def test_a_bucket_that_is_not_there_stops_the_start(
     reach(read_settings())
 
 
-def test_a_server_s_rows_are_not_backed_up_as_a_home_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_that_are_shared_want_files_that_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TSUGIKI_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("TSUGIKI_DATABASE_URL", "postgresql://me:hush@127.0.0.1:9/db")
-    for refused in (save, bring_back):
-        with pytest.raises(SystemExit, match="pg_dump"):
-            refused(read_settings(), tmp_path / "backup")
+    with pytest.raises(SystemExit, match=r"TSUGIKI_BLOBS_URL=None: .*TSUGIKI_DATABASE_URL.*file:///folder") as stopped:
+        read_settings()
+    assert "hush" not in str(stopped.value)
+    monkeypatch.setenv("TSUGIKI_BLOBS_URL", f"file://{tmp_path}/shared")
+    kept = blobs_of(read_settings()).put("proj_1", b"meant")
+    assert (tmp_path / "shared" / "proj_1" / kept[:2] / kept).read_bytes() == b"meant"
+    assert not (tmp_path / "home").exists()
 
 
 def test_a_newer_release_s_database_stops_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
