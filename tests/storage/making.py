@@ -10,7 +10,7 @@ import pytest
 
 from tsugiki.domain import Graft, Head, Modality, NewSample, NewVersion, Project, SampleFile, Snapshot, Version
 from tsugiki.storage.adaptations import Adaptations
-from tsugiki.storage.blobs import Blobs
+from tsugiki.storage.blobs import Blobs, Files
 from tsugiki.storage.database import BUSY_TIMEOUT_S, Database
 from tsugiki.storage.local_files import LocalFiles
 from tsugiki.storage.projects import Projects
@@ -71,11 +71,11 @@ class Stores:
         return self.registry.publish(project.id, new, job.id, attempt, promote_to, expected, gate, {}, job.id)
 
 
-def open_stores(home: Path, place: Place | None = None, *, shared: bool = False) -> Stores:
-    """Blobs are in `home`, and so is the database unless its `place` is told."""
+def open_stores(home: Path, place: Place | None = None, *, shared: bool = False, files: Files | None = None) -> Stores:
+    """All is in `home`, unless the database's `place` is told, or what keeps the `files`."""
     clock, moved = Clock(), list[str]()
     database = Database(place or home, clock, shared=shared)
-    blobs = Blobs(LocalFiles(home / "blobs"))
+    blobs = Blobs(files or LocalFiles(home / "blobs"))
     return Stores(
         home=home,
         place=place or home,

@@ -3,44 +3,114 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, Protocol
 
+import numpy as np
 import pytest
+from sqlalchemy import Engine, event, select, text
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
 
-from tests.storage.making import Stores
-from tsugiki.domain import Project, Version
-from tsugiki.errors import ArtifactCorrupt, Conflict, TsugikiError
+from tests.postgres import Server
+from tests.s3 import Server as S3Server
+from tests.storage.making import Place, Stores, file_sample, open_stores, sample
+from tsugiki.domain import Fix, Project, Version
+from tsugiki.errors import ArtifactCorrupt, Conflict, Invalid, TsugikiError, Unavailable
+from tsugiki.storage import rows
 from tsugiki.storage.backup import BLOBS, MANIFEST, back_up, check, restore
-from tsugiki.storage.blobs import Blobs
+from tsugiki.storage.blobs import Blobs, Files
 from tsugiki.storage.database import FILE_NAME, Database
+from tsugiki.storage.exports import Exports
+from tsugiki.storage.features import Features
+from tsugiki.storage.idempotency import Idempotency
 from tsugiki.storage.local_files import LocalFiles
 from tsugiki.storage.references import referenced_blobs
+from tsugiki.storage.remote_files import RemoteFiles
+from tsugiki.storage.tables import Base
+
+KINDS = ("sqlite", "postgres")
 
 
-class Meanwhile(LocalFiles):
+class Make(Protocol):
+    def __call__(self, kind: str, template: str = "template1") -> Kept: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Where rows and files are, or may come to be."""
+
+    home: Path
+    place: Place
+    files: Files
+
+    @contextmanager
+    def open(self) -> Generator[Stores]:
+        stores = open_stores(self.home, self.place, shared=True, files=self.files)
+        with closing(stores.database):
+            yield stores
+
+
+class Meanwhile(Blobs):
     """Calls `happens` before the first file is read."""
 
-    def __init__(self, root: Path, happens: Callable[[], object]) -> None:
-        super().__init__(root)
+    def __init__(self, files: Files, happens: Callable[[], object]) -> None:
+        super().__init__(files)
         self._happens: Callable[[], object] | None = happens
 
-    def read(self, path: str) -> BinaryIO:
+    def open(self, owner: str, sha256: str) -> Iterator[bytes]:
         happens, self._happens = self._happens, None
         if happens is not None:
             happens()
-        return super().read(path)
+        return super().open(owner, sha256)
 
 
 def files_of(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
 
 
+def rows_of(database: Database) -> dict[str, list[Any]]:
+    with database.read() as session:
+        return {
+            table.name: sorted(session.execute(select(table)).all(), key=repr) for table in Base.metadata.sorted_tables
+        }
+
+
 @pytest.fixture
-def place(tmp_path: Path, migrated: Path) -> Path:
-    """Of SQLite: a server has backups of its own."""
-    return Path(shutil.copy(migrated, tmp_path / FILE_NAME)).parent
+def make(tmp_path: Path, request: pytest.FixtureRequest) -> Generator[Make]:
+    """By kind and template: SQLite and local files, or PostgreSQL and S3."""
+    with ExitStack() as stack:
+
+        def make(kind: str, template: str = "template1") -> Kept:
+            home = tmp_path / f"{kind}-{len(list(tmp_path.iterdir()))}"
+            home.mkdir()
+            if kind == "sqlite":
+                return Kept(home, home, LocalFiles(home / "blobs"))
+            postgres: Server = request.getfixturevalue("postgres")
+            s3: S3Server = request.getfixturevalue("s3")
+            url = stack.enter_context(postgres.database(template))
+            return Kept(home, url, RemoteFiles(f"s3://{s3.bucket()}/folder"))
+
+        yield make
+
+
+@pytest.fixture(params=KINDS)
+def kept(request: pytest.FixtureRequest, make: Make) -> Kept:
+    """With tables."""
+    if request.param == "postgres":
+        return make("postgres", request.getfixturevalue("template"))
+    made = make("sqlite")
+    shutil.copy(request.getfixturevalue("migrated"), made.home / FILE_NAME)
+    return made
+
+
+@pytest.fixture
+def stores(kept: Kept) -> Generator[Stores]:
+    with kept.open() as stores:
+        yield stores
 
 
 @pytest.fixture
@@ -49,63 +119,191 @@ def published(stores: Stores) -> tuple[Project, Version]:
     return project, stores.publish(project)
 
 
+def fill(stores: Stores, project: Project) -> None:
+    """Something in every table, and of every type of column."""
+    stores.samples.add(project.id, [sample("words \U0001f600 'quoted'\\", "a"), sample("unlabelled")])
+    (first, _), pictures = stores.samples.list(project.id).data, stores.project("pictures", modality="image")
+    stores.samples.add(pictures.id, [file_sample(b"a picture", "b")])
+    Features(stores.database).save("fsp_tiny", [first.id], np.ones((1, 4), np.float32))
+    stores.samples.fix(project.id, [Fix(first.id, "keep", codes=("outlier",))], "somebody")
+    stores.publish(project, expected=1, fill=2)
+    stores.registry.rollback(project.id, "live", "somebody")
+    exports = Exports(stores.database, stores.blobs)
+    export = exports.create(project.id, 1, "fp32")
+    exports.start(export.id)
+    exports.finish(export.id, 8, stores.blobs.put(project.id, b"exported"), {"equal": True}, {"p50_ms": 0.1})
+    stores.tenants.issue_key(project.tenant_id, "laptop", ("predict",))
+    replies = Idempotency(stores.database)
+    replies.begin(project.tenant_id, "once", "request")
+    replies.finish(project.tenant_id, "once", 201, "application/json", b"{\x00\xff}", project.id)
+
+
 def test_what_goes_while_it_is_copied_is_in_neither_rows_nor_files(
-    stores: Stores, tmp_path: Path, published: tuple[Project, Version]
+    kept: Kept, stores: Stores, make: Make, tmp_path: Path, published: tuple[Project, Version]
 ) -> None:
-    kept, gone = stores.project("kept"), published[0]
-    stores.publish(kept, fill=2)
-    erasing = Meanwhile(stores.home / "blobs", lambda: stores.projects.delete(gone))
-    taken = back_up(stores.home, Blobs(erasing), tmp_path / "taken")
+    remaining, gone = stores.project("kept"), published[0]
+    stores.publish(remaining, fill=2)
+    erasing = Meanwhile(kept.files, lambda: stores.projects.delete(gone))
+    taken = back_up(kept.place, kept.home, erasing, tmp_path / "taken")
     assert taken.damaged == () and taken.blobs == 2
-    assert {name.partition("/")[0] for name in files_of(tmp_path / "taken" / BLOBS)} == {kept.id}
-    home = tmp_path / "again"
-    restore(tmp_path / "taken", home, Blobs(LocalFiles(home / "blobs")))
-    database = Database(home)
-    assert {name.owner for name in referenced_blobs(database)} == {kept.id}
-    database.close()
-    with pytest.raises(Conflict, match="in use"):
-        restore(tmp_path / "taken", home, Blobs(LocalFiles(home / "blobs")))
+    assert {name.partition("/")[0] for name in files_of(tmp_path / "taken" / BLOBS)} == {remaining.id}
+    again = make("sqlite")
+    restore(tmp_path / "taken", again.place, again.home, Blobs(again.files))
+    with again.open() as restored:
+        assert {name.owner for name in referenced_blobs(restored.database)} == {remaining.id}
+    with pytest.raises(Conflict, match="already"):
+        restore(tmp_path / "taken", again.place, again.home, Blobs(again.files))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_was_kept_in_one_place_goes_on_in_another(
+    kind: str, kept: Kept, stores: Stores, make: Make, tmp_path: Path, published: tuple[Project, Version]
+) -> None:
+    project, _ = published
+    fill(stores, project)
+    before = rows_of(stores.database)
+    assert [name for name, found in before.items() if not found] == []
+    taken, other = tmp_path / "taken", make(kind)
+    saved = back_up(kept.place, kept.home, stores.blobs, taken)
+    assert saved.damaged == () and saved.blobs == 5
+    assert restore(taken, other.place, other.home, Blobs(other.files)) == saved
+    with other.open() as restored:
+        assert rows_of(restored.database) == before
+        named = referenced_blobs(restored.database)
+        assert all(restored.blobs.has(*name) for name in named) and restored.blobs.owners() == stores.blobs.owners()
+        assert restored.publish(project, expected=1, fill=3).number == 3
+        moves = restored.registry.history(project.id, "live")
+        assert (len(moves), max(moves, key=lambda move: move.at).to_version) == (4, 3)
+        with pytest.raises(Conflict, match="already"):
+            restore(taken, other.place, other.home, Blobs(other.files))
+    with stores.database.read():
+        assert rows_of(stores.database) == before
+
+
+class Unsteady(Database):
+    """Each statement of a read sees what was committed before it."""
+
+    @contextmanager
+    def read(self) -> Generator[Session]:
+        with Session(self._dialect.engine) as session:
+            yield session
+
+
+@pytest.mark.parametrize("kept", ["postgres"], indirect=True)
+@pytest.mark.parametrize("broken", [False, True])
+def test_rows_are_of_one_moment_whoever_writes(
+    broken: bool,
+    kept: Kept,
+    stores: Stores,
+    tmp_path: Path,
+    published: tuple[Project, Version],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A version that is published between reading the adaptations and reading the versions is in neither."""
+    project, _ = published
+    left = iter([2.0])
+
+    def publish(_: Any, __: Any, statement: str, *rest: object) -> None:
+        if "FROM versions" in statement and (fill := next(left, None)) is not None:
+            stores.publish(project, expected=1, fill=fill)
+
+    event.listen(Engine, "before_cursor_execute", publish)
+    try:
+        if broken:
+            monkeypatch.setattr(rows, "Database", Unsteady)
+            with pytest.raises(IntegrityError):
+                back_up(kept.place, kept.home, stores.blobs, tmp_path / "taken")
+        else:
+            assert back_up(kept.place, kept.home, stores.blobs, tmp_path / "taken").blobs == 2
+    finally:
+        event.remove(Engine, "before_cursor_execute", publish)
+    assert next(left, None) is None and stores.registry.get(project.id, 2)
 
 
 def test_a_file_that_was_damaged_before_is_named_and_the_rest_kept(
-    stores: Stores, tmp_path: Path, published: tuple[Project, Version]
+    kept: Kept, stores: Stores, tmp_path: Path, published: tuple[Project, Version]
 ) -> None:
     project, version = published
-    (stores.home / "blobs" / project.id / version.digest[:2] / version.digest).write_bytes(b"changed")
-    taken = back_up(stores.home, stores.blobs, tmp_path / "taken")
+    kept.files.write(f"{project.id}/{version.digest[:2]}/{version.digest}", [b"changed"])
+    taken = back_up(kept.place, kept.home, stores.blobs, tmp_path / "taken")
     assert [name.sha256 for name in taken.damaged] == [version.digest] and taken.blobs == 1
     assert not (tmp_path / "taken.unfinished").exists()
     with pytest.raises(Conflict, match="exists"):
-        back_up(stores.home, stores.blobs, tmp_path / "taken")
+        back_up(kept.place, kept.home, stores.blobs, tmp_path / "taken")
 
 
 @pytest.mark.usefixtures("published")
-def test_a_flipped_byte_is_refused_by_name_and_nothing_restored(stores: Stores, tmp_path: Path) -> None:
-    taken, home = tmp_path / "taken", tmp_path / "again"
-    back_up(stores.home, stores.blobs, taken)
+def test_a_flipped_byte_is_refused_by_name_and_nothing_restored(
+    kept: Kept, stores: Stores, make: Make, tmp_path: Path
+) -> None:
+    taken, again = tmp_path / "taken", make("sqlite")
+    back_up(kept.place, kept.home, stores.blobs, taken)
     assert check(taken).blobs == 2
     blob = next(iter(sorted(files_of(taken / BLOBS))))
     for name, told in ((FILE_NAME, FILE_NAME), (MANIFEST, MANIFEST), (f"{BLOBS}/{blob}", blob.rpartition("/")[2])):
         whole = (taken / name).read_bytes()
         (taken / name).write_bytes(whole[:-2] + bytes([whole[-2] ^ 1]) + whole[-1:])
         with pytest.raises(TsugikiError, match=told):
-            restore(taken, home, Blobs(LocalFiles(home / "blobs")))
+            restore(taken, again.place, again.home, Blobs(again.files))
         (taken / name).unlink()
         with pytest.raises(TsugikiError, match=told):
-            restore(taken, home, Blobs(LocalFiles(home / "blobs")))
-        assert files_of(home) == set()
+            restore(taken, again.place, again.home, Blobs(again.files))
+        assert files_of(again.home) == set()
         (taken / name).write_bytes(whole)
-    restore(taken, home, Blobs(LocalFiles(home / "blobs")))
-    assert files_of(home / "blobs") == files_of(taken / BLOBS)
+    restore(taken, again.place, again.home, Blobs(again.files))
+    assert files_of(again.home / "blobs") == files_of(taken / BLOBS)
 
 
-def test_a_damaged_database_is_not_taken_for_a_backup(stores: Stores, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kept", ["sqlite"], indirect=True)
+def test_where_rows_cannot_be_restored_no_file_is(kept: Kept, stores: Stores, make: Make, tmp_path: Path) -> None:
+    stores.publish(stores.project())
+    with stores.database.write() as session:  # as SQLite alone would keep it
+        session.execute(text("UPDATE projects SET name = 'a' || char(0) || 'b'"))
+    taken, server = tmp_path / "taken", make("postgres")
+    back_up(kept.place, kept.home, stores.blobs, taken)
+    with pytest.raises(Invalid, match="NUL"):
+        restore(taken, server.place, server.home, Blobs(server.files))
+    assert Blobs(server.files).owners() == frozenset()
+    with server.open() as left:
+        assert left.tenants.count() == 0
+
+
+@pytest.mark.parametrize("kept", ["postgres"], indirect=True)
+def test_a_store_that_somebody_has_begun_to_use_is_left_to_them(
+    kept: Kept, stores: Stores, make: Make, tmp_path: Path, published: tuple[Project, Version]
+) -> None:
+    class Busy(Blobs):
+        def put_file(self, owner: str, source: Path) -> str:
+            with server.open() as somebody:
+                somebody.database.migrate()
+                if not somebody.tenants.count():
+                    somebody.tenants.create("somebody")
+            return super().put_file(owner, source)
+
+    back_up(kept.place, kept.home, stores.blobs, tmp_path / "taken")
+    server = make("postgres")
+    with pytest.raises(Conflict, match="begun to use"):
+        restore(tmp_path / "taken", server.place, server.home, Busy(server.files))
+    with server.open() as left:
+        assert [tenant.name for tenant in left.tenants.list().data] == ["somebody"]
+
+
+@pytest.mark.parametrize("kept", ["sqlite"], indirect=True)
+def test_a_damaged_database_is_not_taken_for_a_backup(kept: Kept, stores: Stores, tmp_path: Path) -> None:
     stores.database.close()
-    path = stores.home / FILE_NAME
+    path = kept.home / FILE_NAME
     size = path.stat().st_size
     with path.open("r+b") as file:
         file.seek(size // 2)
         file.write(b"\xff" * 4_096)
     with pytest.raises(ArtifactCorrupt, match="damaged"):
-        back_up(stores.home, stores.blobs, tmp_path / "taken")
+        back_up(kept.place, kept.home, stores.blobs, tmp_path / "taken")
     assert not (tmp_path / "taken").exists()
+
+
+@pytest.mark.parametrize("kept", ["postgres"], indirect=True)
+def test_rows_of_another_release_are_not_read_as_this_one_s(kept: Kept, stores: Stores, tmp_path: Path) -> None:
+    with stores.database.write() as session:
+        session.execute(text("UPDATE alembic_version SET version_num = '0006'"))
+    with pytest.raises(Unavailable, match=r"0006.*writes 0"):
+        back_up(kept.place, kept.home, stores.blobs, tmp_path / "taken")

@@ -1,14 +1,15 @@
-"""A home's database and blobs in a folder, consistent while it serves; and back, whole or not at all."""
+"""Rows and blobs in a folder, consistent while they are served; and back, whole or not at all.
+
+The folder is the same wherever they are kept: what was an SQLite home may be restored into PostgreSQL and S3.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import logging
-import os
 import shutil
-import sqlite3
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,9 @@ from typing import Any
 from tsugiki.errors import ArtifactCorrupt, Conflict, Invalid, Unavailable
 from tsugiki.storage.blobs import CHUNK_BYTES, BlobName, Blobs
 from tsugiki.storage.database import FILE_NAME, Database
+from tsugiki.storage.local_files import sync
 from tsugiki.storage.references import referenced_blobs
+from tsugiki.storage.rows import has_rows, restore_rows, save_rows
 
 log = logging.getLogger(__name__)
 
@@ -32,18 +35,18 @@ SHOWN = 10  # damaged files named in a refusal; the log has all
 
 @dataclass(frozen=True, slots=True)
 class Backup:
-    """What one holds. `damaged` were so in the home already: they are not in it."""
+    """What one holds. `damaged` were so in the store already: they are not in it."""
 
     blobs: int
     size_bytes: int
     damaged: tuple[BlobName, ...]
 
 
-def back_up(home: Path, blobs: Blobs, target: Path) -> Backup:
+def back_up(place: Path | str, home: Path, blobs: Blobs, target: Path) -> Backup:
     """Into the folder `target`, which must not exist; it appears once all of it is on disk.
 
-    First the database as it is at one moment, then every file its rows name: a file is there before a row names it, and
-    never changed. One that goes in between, as its row did, makes it begin again. Raises Conflict, Unavailable.
+    First the rows at `place` as they are at one moment, then every file they name: a file is there before a row names
+    it, and never changed. One that goes in between, as its row did, makes it begin again. Raises Conflict, Unavailable.
     """
     if target.exists():
         raise Conflict(f"{target} exists", fix="name a folder that does not")
@@ -52,14 +55,14 @@ def back_up(home: Path, blobs: Blobs, target: Path) -> Backup:
     unfinished.mkdir(parents=True, mode=0o700)
     try:
         for _ in range(ATTEMPTS):
-            copy_database(home / FILE_NAME, unfinished / FILE_NAME)
+            save_rows(place, unfinished)
             named = _named(unfinished)
             lost = [name for name in sorted(named) if not _copied(blobs, name, unfinished / BLOBS)]
-            if not lost or _named(home).issuperset(lost):
+            if not lost or _named(place).issuperset(lost):
                 _finish(home, unfinished, named, lost)
                 found = check(unfinished)
                 unfinished.rename(target)
-                _sync([target.parent])
+                sync(target.parent)
                 return found
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -83,43 +86,26 @@ def check(source: Path) -> Backup:
     return Backup(len(names), size_bytes, tuple(BlobName(*name) for name in holds["damaged"]))
 
 
-def restore(source: Path, home: Path, blobs: Blobs) -> Backup:
-    """Into an empty home, after `check`: files first, the database last. Raises also Conflict, StorageFull."""
-    if (home / FILE_NAME).exists() or blobs.owners():
-        raise Conflict(f"{home} is in use: it has a database or files", fix="restore into an empty home")
+def restore(source: Path, place: Path | str, home: Path, blobs: Blobs) -> Backup:
+    """To where nothing is yet, after `check`: files first, rows last. Raises also Conflict, StorageFull."""
+    if has_rows(place) or blobs.owners():
+        raise Conflict("There are rows or files already.", fix="Restore to where nothing is: an empty home, or bucket.")
     found = check(source)
-    for name in (BlobName(*name) for name in _holds(source)["blobs"]):
-        if blobs.put_file(name.owner, _path(source / BLOBS, name)) != name.sha256:
-            raise ArtifactCorrupt(f"{name.owner}/{name.sha256} changed while it was read.", fix="Begin again.")
-    (home / GRAPHS).mkdir(parents=True, exist_ok=True, mode=0o700)
-    for choice in source.glob(CHOICES):
-        shutil.copyfile(choice, home / GRAPHS / choice.name)
-    part = home / f"{FILE_NAME}.part"
-    shutil.copyfile(source / FILE_NAME, part)
-    part.chmod(0o600)
-    _sync([part])
-    part.replace(home / FILE_NAME)
-    _sync([home])
-    return found
-
-
-def copy_database(source: Path, target: Path) -> None:
-    """As it is at one moment, whoever writes. Raises Unavailable where there is none, ArtifactCorrupt."""
-    target.unlink(missing_ok=True)
-    if not source.is_file():
-        raise Unavailable(f"{source} is missing.", fix="Name the home of a service: TSUGIKI_HOME.")
-    damaged = ArtifactCorrupt("The database is damaged.", fix="Restore it from a backup.")
+    names = [BlobName(*name) for name in _holds(source)["blobs"]]
     try:
-        with closing(sqlite3.connect(source)) as live, closing(sqlite3.connect(target)) as copy:
-            live.backup(copy)  # in one step: a transaction that reads, and keeps no writer waiting
-            found = copy.execute("PRAGMA integrity_check").fetchall()
-    except sqlite3.OperationalError as error:
-        raise Unavailable(f"The database cannot be copied: {error}.") from error
-    except sqlite3.DatabaseError as error:
-        raise damaged from error
-    target.chmod(0o600)
-    if found != [("ok",)]:
-        raise damaged
+        for name in names:
+            if blobs.put_file(name.owner, _path(source / BLOBS, name)) != name.sha256:
+                raise ArtifactCorrupt(f"{name.owner}/{name.sha256} changed while it was read.", fix="Begin again.")
+        (home / GRAPHS).mkdir(parents=True, exist_ok=True, mode=0o700)
+        for choice in source.glob(CHOICES):
+            shutil.copyfile(choice, home / GRAPHS / choice.name)
+        restore_rows(source, home, place)
+    except BaseException:
+        if not has_rows(place):  # else they were committed, and only the news of it was lost
+            for owner in {name.owner for name in names}:
+                blobs.delete_owner(owner)
+        raise
+    return found
 
 
 def _finish(home: Path, unfinished: Path, named: Collection[BlobName], lost: Collection[BlobName]) -> None:
@@ -134,7 +120,8 @@ def _finish(home: Path, unfinished: Path, named: Collection[BlobName], lost: Col
     holds = {"database": _sha256(unfinished / FILE_NAME), "blobs": kept, "damaged": sorted(lost)}
     manifest = {"format": FORMAT, "sha256": _digest_of(holds), "holds": holds}
     (unfinished / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
-    _sync([*unfinished.rglob("*"), unfinished])
+    for path in (*unfinished.rglob("*"), unfinished):
+        sync(path)
 
 
 def _holds(source: Path) -> dict[str, Any]:  # Any: JSON
@@ -153,16 +140,13 @@ def _digest_of(holds: object) -> str:
     return hashlib.sha256(json.dumps(holds, sort_keys=True).encode()).hexdigest()
 
 
-def _named(folder: Path) -> frozenset[BlobName]:
-    database = Database(folder)
-    try:
+def _named(place: Path | str) -> frozenset[BlobName]:
+    with closing(Database(place)) as database:
         return referenced_blobs(database)
-    finally:
-        database.close()
 
 
 def _copied(blobs: Blobs, name: BlobName, folder: Path) -> bool:
-    """False where the home has it no more, or not as it was put."""
+    """False where it is there no more, or not as it was put."""
     path = _path(folder, name)
     if path.exists():
         return True
@@ -191,12 +175,3 @@ def _sha256(path: Path) -> str | None:
         while chunk := file.read(CHUNK_BYTES):
             digest.update(chunk)
     return digest.hexdigest()
-
-
-def _sync(paths: Iterable[Path]) -> None:
-    for path in paths:
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

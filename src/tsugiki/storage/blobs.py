@@ -44,7 +44,7 @@ class Files(Protocol):
         ...
 
     def read(self, path: str) -> BinaryIO:
-        """Raises FileNotFoundError."""
+        """Raises FileNotFoundError, or what is read does."""
         ...
 
     def remove(self, path: str, before_s: float) -> bool:
@@ -150,10 +150,12 @@ class Blobs:
         with self._erasing:
             self._files.remove_folder(owner)
 
-    def _opened(self, owner: str, sha256: str) -> BinaryIO:
+    @contextmanager
+    def _opened(self, owner: str, sha256: str) -> Generator[BinaryIO]:
         try:
-            return self._files.read(_path(owner, sha256))
-        except FileNotFoundError as error:
+            with self._files.read(_path(owner, sha256)) as file:
+                yield file
+        except FileNotFoundError as error:  # also while it is read: a store of others opens it anew for each part
             raise _corrupt(owner, sha256, "missing") from error
 
     def _stream(self, owner: str, sha256: str) -> Generator[bytes]:

@@ -46,7 +46,7 @@ class LocalFiles:
             except BaseException:
                 unfinished.unlink(missing_ok=True)
                 raise
-            _sync_folder(target.parent)
+            sync(target.parent)
 
     def read(self, path: str) -> BinaryIO:
         try:
@@ -74,7 +74,7 @@ class LocalFiles:
             self._root.stat()  # raises when all blobs are away: that is not the same as gone
             if folder.exists():
                 shutil.rmtree(folder)
-                _sync_folder(self._root)
+                sync(self._root)
 
     def listing(self) -> Iterator[Found]:
         with _told_as_ours():
@@ -91,11 +91,12 @@ class LocalFiles:
             return
         self._make_folder(folder.parent)
         folder.mkdir(exist_ok=True)
-        _sync_folder(folder.parent)
+        sync(folder.parent)
 
 
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def sync(path: Path) -> None:
+    """A file's bytes, or a folder's names."""
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

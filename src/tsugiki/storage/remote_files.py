@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from typing import BinaryIO, cast
 
 from tsugiki.errors import TsugikiError, Unavailable
@@ -67,7 +68,7 @@ class RemoteFiles:
     def read(self, path: str) -> BinaryIO:
         with _told_as_ours(missing=FileNotFoundError):
             file = cast(BinaryIO, self._files.open(self._at(path), "rb"))
-        return cast(BinaryIO, Reading(file, _told_as_ours))
+        return cast(BinaryIO, Reading(file, partial(_told_as_ours, missing=FileNotFoundError)))
 
     def remove(self, path: str, before_s: float) -> bool:
         try:
