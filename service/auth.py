@@ -29,12 +29,12 @@ BURST_S = 2.0  # a tenant with a rate quota may use this many seconds of it at o
 
 
 class Doorkeeper:
-    """Checks keys and rates, as one of `workers` that do. `clock` is monotonic, in seconds. Thread-safe.
+    """Checks keys and rates, as one of so many as `processes` tells. `clock` is monotonic, in seconds. Thread-safe.
 
-    `alone` says that nobody else could revoke a key; unless it is told, that follows from `workers`.
+    `alone` says that nobody else could revoke a key.
 
-    Each worker admits its share of a tenant's rate: all together never more than the rate, and less than it where the
-    tenant's connections lie unevenly on them.
+    Each process admits its share of a tenant's rate: all together no more than the rate, but for the moment until they
+    know of a new one, and less than it where the tenant's connections lie unevenly on them.
 
     While the database is away, who was known lately may still predict, as that needs no database. Revoking a key does,
     so a revoked one predicts on only where this process alone is cut off, or its answers are late, no longer than
@@ -44,14 +44,14 @@ class Doorkeeper:
     def __init__(
         self,
         tenants: Tenants,
-        workers: int = 1,
+        processes: Callable[[], int] = lambda: 1,
         clock: Callable[[], float] = time.monotonic,
         *,
-        alone: bool | None = None,
+        alone: bool = True,
     ) -> None:
         self._tenants = tenants
-        self._workers = workers
-        self._alone = workers == 1 if alone is None else alone
+        self._processes = processes
+        self._alone = alone
         self._clock = clock
         self._lock = threading.Lock()
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
@@ -115,7 +115,7 @@ class Doorkeeper:
         quota = principal.tenant.quota.get("requests_per_second")
         if quota is None:
             return
-        rate = quota / self._workers
+        rate = quota / self._processes()
         now = self._clock()
         with self._lock:
             burst = max(1.0, rate * BURST_S)

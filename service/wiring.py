@@ -80,7 +80,7 @@ def wire(
     threadpool_limits(1)
     root = settings.root
     root.mkdir(parents=True, exist_ok=True, mode=0o700)
-    workers = Presence(root / WORKERS)
+    workers = Presence(root / WORKERS, settings.workers)
     presence = among_all(settings, workers)
     owner, several = presence.number, settings.workers > 1
     shared = several or settings.trainer or settings.database_url is not None
@@ -143,7 +143,7 @@ def wire(
         settings=settings,
         database=database,
         tenants=tenants,
-        door=Doorkeeper(tenants, settings.workers, alone=not several and settings.database_url is None),
+        door=Doorkeeper(tenants, lambda: presence.processes, alone=not several and settings.database_url is None),
         clerks=Clerks(),
         projects=parts.projects,
         samples=parts.samples,

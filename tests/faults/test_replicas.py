@@ -25,7 +25,7 @@ from tests.jobs.deep import COMMAND, HOLD, KEY, environment_of, measured, method
 from tests.jobs.working import adapt, live, project, samples
 from tsugiki.backbones import Loaded
 from tsugiki.domain import Adaptation, Project
-from tsugiki.errors import NotFound
+from tsugiki.errors import NotFound, Overloaded
 from tsugiki.runtime.directory import Selector
 
 SEEN_S = 1.0  # what is promised of a move
@@ -78,6 +78,19 @@ def test_each_has_a_number_of_its_own_and_one_of_them_made_the_first_key(replica
     assert {one.presence.number, other.presence.number} == {1, 2}
     (tenant,) = one.tenants.list().data
     assert len(other.tenants.keys(tenant.id)) == 1
+
+
+def test_a_tenant_s_rate_is_shared_by_all_there_are(replicas: Replicas) -> None:
+    tenant = replicas.cores[0].tenants.create("busy")
+    replicas.cores[0].tenants.set_quota(tenant.id, {"requests_per_second": 0.01})
+    secret = replicas.cores[0].tenants.issue_key(tenant.id, "k", ["predict"]).secret
+    for core in replicas.cores:
+        assert soon(lambda: core.presence.processes == 2, SEEN_S)  # noqa: B023  # called within the round
+        principal = core.door.identify(secret)
+        core.door.admit(principal)
+        with pytest.raises(Overloaded) as refused:
+            core.door.admit(principal)
+        assert 100 < refused.value.retry_after_s <= 200, "one alone would say: in 100 s at the latest"
 
 
 def test_a_move_by_one_is_seen_by_the_other_in_time(replicas: Replicas) -> None:

@@ -45,7 +45,7 @@ def door(tenants: Tenants, clock: Clock) -> Doorkeeper:
 
 @pytest.fixture
 def one_of_two(tenants: Tenants, clock: Clock) -> Doorkeeper:
-    return Doorkeeper(tenants, workers=2, clock=clock)
+    return Doorkeeper(tenants, lambda: 2, clock, alone=False)
 
 
 @pytest.fixture
@@ -139,7 +139,7 @@ def test_a_rate_allows_a_burst_then_its_pace(door: Doorkeeper, clock: Clock, ten
 
 
 def test_workers_share_a_tenants_rate(tenants: Tenants, clock: Clock, secret: str) -> None:
-    doors = [Doorkeeper(tenants, 2, clock) for _ in range(2)]
+    doors = [Doorkeeper(tenants, lambda: 2, clock) for _ in range(2)]
     tenants.set_quota(doors[0].identify(secret).tenant.id, {"requests_per_second": 2})
     principal = doors[0].identify(secret)
     assert [[_admitted(door, principal) for _ in range(3)] for door in doors] == [[True, True, False]] * 2

@@ -30,6 +30,12 @@ def gone(seen_by: SessionPresence, *numbers: int) -> frozenset[int]:
         return seen_by.gone(numbers)
 
 
+def came_to(one: SessionPresence, processes: int) -> None:
+    began = time.monotonic()
+    while one.processes != processes:
+        assert time.monotonic() - began < SOON_S
+
+
 def cut_off(place: Place) -> None:
     with psycopg.connect(str(place), autocommit=True) as connection:
         others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
@@ -43,6 +49,21 @@ def test_each_has_the_lowest_free_number_of_its_kind(place: Place) -> None:
     again = presence(place)
     assert again.number == 1
     for one in (second, trainer, again):
+        one.close()
+
+
+def test_how_many_there_are_is_known_to_each_of_them(place: Place) -> None:
+    first, trainer = presence(place), presence(place, kind=TRAINING)
+    assert first.processes == trainer.processes == 1
+    second = presence(place)
+    assert second.processes == 2
+    came_to(first, 2)
+    with second.turn():  # who has the turn is not one more
+        came_to(first, 2)
+    second.close()
+    came_to(first, 1)
+    assert trainer.processes == 1
+    for one in (first, trainer):
         one.close()
 
 

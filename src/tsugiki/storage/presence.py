@@ -19,6 +19,7 @@ class Present(Protocol):
     """Where a process stands among those that share a database. Raises Unavailable where that is out of reach."""
 
     number: int
+    processes: int  # how many there are, this one included, as last seen: reading it asks nobody
 
     def turn(self) -> AbstractContextManager[None]: ...
     def gone(self, numbers: Collection[int]) -> frozenset[int]: ...
@@ -29,9 +30,11 @@ class Presence:
     """The lowest free number, this process's own until it closes or dies.
 
     A number is a locked file in `folder`: the kernel lets go of it however a process ends, and of nothing earlier.
+    `processes` are meant to be there.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, processes: int = 1) -> None:
+        self.processes = processes
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._folder = folder
         with self.turn():

@@ -36,6 +36,7 @@ class SessionPresence:
     """The lowest free number of its `kind`, this process's own until it closes, dies, or is cut off.
 
     Cut off, it takes its number again as soon as it can; `on_lost` is called where another process has it by then.
+    `processes` of its kind it counts each `LOOK_EVERY_S`.
     """
 
     def __init__(self, url: str, kind: int, on_lost: Callable[[], None]) -> None:
@@ -49,6 +50,7 @@ class SessionPresence:
         with _told_as_ours():
             self._connection = self._connect()
             self.number = next(number for number in count(ALONE) if self._take(self._connection, number))
+            self.processes = self._count(self._connection)
         self._thread = threading.Thread(target=self._run, name="presence", daemon=True)
         self._thread.start()
 
@@ -68,7 +70,7 @@ class SessionPresence:
         """Those that have been nobody's for a while; to be asked within `turn`. Raises Unavailable."""
         now = time.monotonic()
         with self._lock, _told_as_ours():
-            held = {int(number) for (number,) in self._connection.execute(HELD, (self._kind,))}
+            held = _held(self._connection, self._kind)
         self._missed = {number: self._missed.get(number, now) for number in set(numbers) - held}
         return frozenset(number for number, since in self._missed.items() if now - since >= GRACE_S)
 
@@ -93,7 +95,7 @@ class SessionPresence:
         """Whether the number is still, or again, this process's. Raises what the driver raises."""
         if not self._connection.closed:
             try:
-                self._connection.execute("SELECT 1")
+                self.processes = self._count(self._connection)
                 return True
             except Error:
                 self._connection.close()
@@ -109,9 +111,16 @@ class SessionPresence:
         connection.execute("SELECT set_config('lock_timeout', %s, false)", (f"{TURN_TIMEOUT_S}s",))
         return connection
 
+    def _count(self, connection: Connection[tuple[Any, ...]]) -> int:
+        return len(_held(connection, self._kind) - {TURN})
+
     def _take(self, connection: Connection[tuple[Any, ...]], number: int) -> bool:
         row = connection.execute("SELECT pg_try_advisory_lock(%s, %s)", (self._kind, number)).fetchone()
         return row is not None and bool(row[0])
+
+
+def _held(connection: Connection[tuple[Any, ...]], kind: int) -> frozenset[int]:
+    return frozenset(int(number) for (number,) in connection.execute(HELD, (kind,)))
 
 
 @contextmanager
