@@ -5,20 +5,26 @@ Raises where the service does not do as it promises; in a mount namespace of its
 
 import errno
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
 
 from service.launch import serving
-from tests.faults.lives import connect, teach
+from tests.faults.lives import LABELS, connect, teach
+from tests.faults.several import soon
 
 ROOM = 64 << 10  # bytes at a time
+SOON_S = 60.0  # within it what was erased is gone, once there is room
+DOOMED = "doomed"  # the project that is erased, and a word of each of its samples
 ASKED = {"project": "support", "inputs": ["parcel late arrive 1"]}
 
 
 def main(home: Path, log: Path) -> None:
     with serving(home, log=log) as running, connect(running) as http:
         teach(http, "support")
+        doom(http)
+        assert places(home) != []
         filler = home / "filler"
         fill(filler)
         refused = [until_refused(http), adapt(http), create(http), export(http)]
@@ -31,13 +37,41 @@ def main(home: Path, log: Path) -> None:
             answered = http.post("/predict", json=ASKED)
             assert (answered.status_code, answered.json()["data"][0]["label"]) == (200, "delivery"), answered.text
         assert http.get("/readyz").status_code == 200
+        erased = http.delete(f"/v1/projects/{DOOMED}")
+        if erased.status_code != 202:  # there was no room to write down that it is gone: then all of it is there
+            assert (erased.status_code, erased.json()["code"]) == (507, "storage_full"), erased.text
+            assert http.post("/predict", json=ASKED | {"project": DOOMED}).status_code == 200
         filler.unlink()
+        if erased.status_code != 202:
+            assert http.delete(f"/v1/projects/{DOOMED}").status_code == 202
+        assert http.get(f"/v1/projects/{DOOMED}").status_code == 404
+        assert soon(lambda: places(home) == [], SOON_S), places(home)
         teach(http, "support", first=6)
         jobs = http.get("/v1/projects/support/adaptations").json()["data"]
         assert {job["status"] for job in jobs} <= {"succeeded", "failed"}, jobs
         assert http.post("/predict", json=ASKED).json()["version"] == 2
         made = export(http)
         assert (made.status_code, made.json()["status"]) == (200, "succeeded"), made.text
+
+
+def doom(http: httpx.Client) -> None:
+    rows = [
+        {"input": f"{DOOMED} {words} {number} " + "z" * 1_000, "label": label}
+        for label, words in LABELS.items()
+        for number in range(10)
+    ]
+    reply = http.post("/adapt", json={"project": DOOMED, "samples": rows, "wait_seconds": 30})
+    assert reply.status_code == 200, reply.text
+
+
+def places(home: Path) -> list[str]:
+    """Files that hold a word of the project's."""
+    found: list[str] = []
+    for path in home.rglob("*"):
+        with suppress(FileNotFoundError):  # it went while we looked
+            if path.is_file() and path.name != "filler" and DOOMED.encode() in path.read_bytes():
+                found.append(path.name)
+    return found
 
 
 def fill(path: Path) -> None:
