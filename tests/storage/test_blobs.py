@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import BinaryIO
 
 import httpx
 import numpy as np
@@ -190,6 +191,21 @@ def test_a_write_that_breaks_off_leaves_what_there_was(files: Files) -> None:
     assert listed(files) == ["proj_1/ab/abc"]
     with files.read("proj_1/ab/abc") as file:
         assert file.read() == b"old"
+
+
+def test_what_goes_while_it_is_read_is_missing_which_does_not_mean_that_its_store_is_away(s3: Server) -> None:
+    class Fleeting(RemoteFiles):
+        def read(self, path: str) -> BinaryIO:
+            file = super().read(path)
+            self.remove_folder(path.partition("/")[0])
+            return file
+
+    url = f"s3://{s3.bucket()}/folder"
+    fleeting = Blobs(Fleeting(url))
+    for read in (fleeting.get, fleeting.open):
+        sha = Blobs(RemoteFiles(url)).put("proj_1", b"graft")
+        with pytest.raises(ArtifactCorrupt):
+            read("proj_1", sha)
 
 
 def test_what_another_process_writes_and_erases_is_seen_at_once(s3: Server) -> None:
