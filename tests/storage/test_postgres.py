@@ -2,14 +2,21 @@
 
 import threading
 import time
+from itertools import count
 
 import psycopg
 import pytest
 from sqlalchemy import select, text
+from sqlalchemy.exc import IntegrityError
 
 from tests.postgres import Server
-from tests.storage.making import Stores, only_postgres
-from tsugiki.errors import Unavailable
+from tests.storage.making import Stores, only_postgres, sample
+from tsugiki.errors import Conflict, Unavailable
+from tsugiki.storage.adaptations import Adaptations
+from tsugiki.storage.changes import note
+from tsugiki.storage.database import Database
+from tsugiki.storage.idempotency import Fresh, Idempotency
+from tsugiki.storage.samples import Samples
 from tsugiki.storage.tenants import Tenants
 
 pytestmark = only_postgres
@@ -62,6 +69,70 @@ def test_a_write_sees_what_was_committed_while_it_waited(stores: Stores) -> None
     waiting.join()
     assert seen == [1]
     other.close()
+
+
+def test_owners_write_beside_each_other_and_after_whoever_names_none(stores: Stores) -> None:
+    impatient = stores.again(0.05)
+
+    def may(of: str | None) -> bool:
+        try:
+            with impatient.write(of) as session:
+                session.execute(select(1))
+        except Unavailable:
+            return False
+        return True
+
+    for holding, allowed in (("one", ["other"]), (None, [])):
+        with stores.database.write(holding) as session:
+            session.execute(select(1))
+            assert [of for of in ("one", "other", None) if may(of)] == allowed
+    assert may("one") and may(None)
+    impatient.close()
+
+
+def test_what_others_have_to_be_told_in_order_is_not_written_beside_others(stores: Stores) -> None:
+    with pytest.raises(AssertionError, match="bug"), stores.database.write("proj_1") as session:
+        note(stores.database, session, "proj_1")
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_writes_of_one_owner_by_several_processes_see_each_other(
+    broken: bool, stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Events are numbered by the highest there is, equal samples are one, and a key is fresh once."""
+    if broken:
+        apart = count()
+        monkeypatch.setattr("tsugiki.storage.postgres.crc32", lambda owner: (1 << 31) + next(apart))  # pyright: ignore[reportUnknownLambdaType]
+    project = stores.project()
+    job = stores.adaptations.create(project.id, {})
+    databases, wrong = [stores.again() for _ in range(3)], list[str]()
+    together = threading.Barrier(len(databases))
+
+    def write(database: Database) -> None:
+        adaptations, samples = Adaptations(database), Samples(database, stores.blobs)
+        for number in range(20):
+            together.wait()
+            try:
+                adaptations.add_event(job.id, "message", {})
+                samples.add(project.id, [sample(f"words {number}")])
+                begun.append(type(Idempotency(database).begin(project.tenant_id, f"key {number}", "print")))
+            except Conflict:  # told to all but the first
+                pass
+            except IntegrityError as error:
+                wrong.append(type(error).__name__)
+
+    begun = list[type]()
+    threads = [threading.Thread(target=write, args=(database,)) for database in databases]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for database in databases:
+        database.close()
+    numbers = [event.seq for event in stores.adaptations.events(job.id)]
+    kept = len(stores.samples.list(project.id).data)
+    whole = (wrong, begun, numbers, kept) == ([], [Fresh] * 20, list(range(1, 61)), 20)
+    assert whole != broken
 
 
 def test_a_connection_that_was_ended_is_replaced(stores: Stores) -> None:

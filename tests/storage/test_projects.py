@@ -84,7 +84,7 @@ def test_an_erased_project_leaves_no_byte_on_disk(stores: Stores) -> None:
     project = stores.project("erased")
     stored = stores.samples.add(project.id, [sample(f"{canary} {row}", canary) for row in range(300)])
     marked = np.frombuffer(canary.encode().ljust(32, b"."), np.float32).reshape(1, -1).repeat(300, axis=0)
-    Features(stores.database).save("fsp_1", [row.id or "" for row in stored], marked)
+    Features(stores.database).save(project.id, "fsp_1", [row.id or "" for row in stored], marked)
     stores.publish(project)
     stores.blobs.put(project.id, canary.encode())
     stores.adaptations.create(project.id, {"note": canary})

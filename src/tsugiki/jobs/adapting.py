@@ -234,7 +234,7 @@ class Phases:
         done = 0
         for part in self._parts(missing):
             fresh = self._tools.embedder.embed(self._project.tenant_id, self._project.backbone, self._contents(part))
-            self._stores.features.save(space.id, [row.id for row in part], fresh)
+            self._stores.features.save(self._project.id, space.id, [row.id for row in part], fresh)
             index |= {row.id: len(index) + number for number, row in enumerate(part)}
             matrices.append(fresh)
             done += len(part)

@@ -160,7 +160,7 @@ class Adaptations:
 
     def report(self, adaptation_id: str, attempt: int, phase: Phase, fraction: float, plan: Json | None = None) -> None:
         """How far the job is, 0..1 of the whole; a phase entered is an event. Raises Conflict `fenced`."""
-        with self._database.write() as session:
+        with self._database.write(of=adaptation_id) as session:
             row = fenced(session, adaptation_id, attempt)
             if phase != row.phase:
                 append(session, self._database, adaptation_id, "phase", {"phase": phase, "fraction": fraction})
@@ -190,7 +190,7 @@ class Adaptations:
 
     def set_timings(self, adaptation_id: str, timings: Json) -> None:
         """What could not be known within the publishing transaction: how long that took itself."""
-        with self._database.write() as session:
+        with self._database.write(of=adaptation_id) as session:
             row = session.get(AdaptationRow, adaptation_id)
             if row is not None:
                 row.timings = timings
@@ -211,7 +211,7 @@ class Adaptations:
 
     def add_event(self, adaptation_id: str, type: EventType, data: Json) -> Event:
         """Raises NotFound when the adaptation is gone."""
-        with self._database.write() as session:
+        with self._database.write(of=adaptation_id) as session:
             if session.get(AdaptationRow, adaptation_id) is None:
                 raise NotFound(f"There is no adaptation {adaptation_id!r}.")
             row = append(session, self._database, adaptation_id, type, data)

@@ -15,7 +15,7 @@ from datetime import timedelta
 from sqlalchemy import CursorResult, delete, func, select
 from sqlalchemy.orm import Session
 
-from tsugiki.storage.database import Database
+from tsugiki.storage.database import OF, Database
 from tsugiki.storage.looking import Looking
 from tsugiki.storage.tables import ChangeRow
 
@@ -37,6 +37,7 @@ def note(database: Database, session: Session, project_id: str, *, erased: bool 
 
     Nothing is written where there are no others. Of an erased project the note holds the id, and nothing else does.
     """
+    assert session.info[OF] is None, "who looks at numbers in order would miss one that is committed late: a bug"
     if not database.shared:
         return
     if erased:

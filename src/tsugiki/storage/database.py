@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 FILE_NAME = "tsugiki.db"
+ABREAST = 6  # owners' writes of one process at a time: each has a connection, and readers need some
+OF = "of"  # what a session's `info` says of whom it is
 BUSY_TIMEOUT_S = 5.0  # reliability: a writer waits so long for another one before it is told "unavailable"
 
 
@@ -36,6 +38,11 @@ class Database:
 
     `read` and `write` yield a session in one transaction; a `write` commits when its block ends and undoes
     everything when it raises. They raise StorageFull and Unavailable besides what the block raises.
+
+    Writes are one at a time, of all processes, but for those that say `of` whom they are: what is read to decide, and
+    what is changed, must be one owner's then, and nobody may have to be told (`note`). They take turns with those of
+    the same owner and with all that do not say it. An owner is a project, for its samples; a tenant, for its kept
+    replies; an adaptation, for how far it is. What of these rows another write changes is changed by one without `of`.
     `shared` says that other processes remember what they read, and have to be told what changes.
     """
 
@@ -56,6 +63,7 @@ class Database:
         # Threads of this process queue here: SQLite's own waiting polls, and lets the unlucky starve; on PostgreSQL
         # each that waits would hold a connection.
         self._turn = Lock()
+        self._turns = tuple(Lock() for _ in range(ABREAST))
 
     @contextmanager
     def read(self) -> Generator[Session]:
@@ -63,11 +71,13 @@ class Database:
             yield session
 
     @contextmanager
-    def write(self) -> Generator[Session]:
+    def write(self, of: str | None = None) -> Generator[Session]:
+        owned = None if of is None else self._dialect.writer_of(of)
+        turn = self._turn if owned is None else self._turns[hash(of) % ABREAST]
         with (
-            self._turn_taken(),
+            self._turn_taken(turn),
             self._told_as_ours(),
-            Session(self._writer, expire_on_commit=False) as session,
+            Session(owned or self._writer, expire_on_commit=False, info={OF: of}) as session,
             session.begin(),
         ):
             yield session
@@ -116,7 +126,7 @@ class Database:
 
         Raises Unavailable, StorageFull.
         """
-        with self._turn_taken(), self._told_as_ours():
+        with self._turn_taken(self._turn), self._told_as_ours():
             return self._dialect.empty_log()
 
     def watch_failures(self, told: Callable[[], None]) -> None:
@@ -132,13 +142,13 @@ class Database:
         self._reader.dispose()
 
     @contextmanager
-    def _turn_taken(self) -> Generator[None]:
-        if not self._turn.acquire(timeout=self._busy_timeout_s):
+    def _turn_taken(self, turn: Lock) -> Generator[None]:
+        if not turn.acquire(timeout=self._busy_timeout_s):
             raise Unavailable("The database is busy with other writes.")
         try:
             yield
         finally:
-            self._turn.release()
+            turn.release()
 
     @contextmanager
     def _told_as_ours(self) -> Generator[None]:

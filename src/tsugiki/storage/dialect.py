@@ -28,6 +28,13 @@ class Dialect(Protocol):
         """One transaction at a time, of all processes; each sees all that was committed before it began."""
         ...
 
+    def writer_of(self, owner: str) -> Engine | None:
+        """Of what is only `owner`'s: one transaction at a time of those and of `writer`'s, beside those of others.
+
+        Whoever listens is not told of it. None where transactions that write are one at a time anyway.
+        """
+        ...
+
     def commits(self) -> AbstractContextManager[Callable[[], int]]:
         """As `Database.commits`."""
         ...

@@ -50,16 +50,16 @@ class Features:
         matrix = np.frombuffer(b"".join(vector for _, vector in rows), STORED).reshape(len(rows), -1)
         return Loaded(tuple(sample_id for sample_id, _ in rows), matrix.astype(np.float32, copy=False))
 
-    def save(self, space_id: str, sample_ids: Sequence[str], matrix: Floats) -> None:
+    def save(self, project_id: str, space_id: str, sample_ids: Sequence[str], matrix: Floats) -> None:
         """Keep `matrix` (samples, dim). What is stored stays; a sample that was deleted meanwhile is skipped."""
         vectors = np.ascontiguousarray(matrix, dtype=STORED)
         assert vectors.ndim == 2 and len(vectors) == len(sample_ids), "one vector a sample: this is a bug"
         row_of = {sample_id: row for row, sample_id in enumerate(sample_ids)}
-        with self._database.write() as session:
+        with self._database.write(of=project_id) as session:
             wanted: list[str] = []
             for start in range(0, len(sample_ids), LOOKUP_ROWS):
                 chunk = sample_ids[start : start + LOOKUP_ROWS]
-                here = select(SampleRow.id).where(SampleRow.id.in_(chunk))
+                here = select(SampleRow.id).where(SampleRow.project_id == project_id, SampleRow.id.in_(chunk))
                 done = select(FeatureRow.sample_id).where(
                     FeatureRow.sample_id.in_(chunk), FeatureRow.space_id == space_id
                 )

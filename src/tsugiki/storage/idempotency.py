@@ -60,7 +60,7 @@ class Idempotency:
         `idempotency_in_progress` while the first one runs.
         """
         now = self._database.now()
-        with self._database.write() as session:
+        with self._database.write(of=tenant_id) as session:
             row = session.get(IdempotencyRow, (tenant_id, key))
             if row is not None and row.created_at <= now - KEPT:
                 session.delete(row)
@@ -85,7 +85,7 @@ class Idempotency:
         self, tenant_id: str, key: str, status: int, content_type: str, body: bytes, project_id: str | None = None
     ) -> None:
         """Keep the reply. With `project_id` it is erased along with that project, as the project's words must be."""
-        with self._database.write() as session:
+        with self._database.write(of=tenant_id) as session:
             row = session.get(IdempotencyRow, (tenant_id, key))
             if row is None:
                 return  # swept or erased meanwhile: there is nobody left to replay to
@@ -98,7 +98,7 @@ class Idempotency:
     def abandon(self, tenant_id: str, key: str) -> None:
         """The work was not done: the key is as good as new. A finished one stays."""
         mine = delete(IdempotencyRow).where(IdempotencyRow.tenant_id == tenant_id, IdempotencyRow.key == key)
-        self._delete(mine.where(IdempotencyRow.status.is_(None)))
+        self._delete(mine.where(IdempotencyRow.status.is_(None)), of=tenant_id)
 
     def sweep(self) -> int:
         """Forget what is older than 24 h; says how many."""
@@ -114,8 +114,8 @@ class Idempotency:
         """What ran in processes that are gone does not run any more; says how many."""
         return self._delete(delete(IdempotencyRow).where(IdempotencyRow.owner.in_(gone)))
 
-    def _delete(self, statement: Delete) -> int:
-        with self._database.write() as session:
+    def _delete(self, statement: Delete, of: str | None = None) -> int:
+        with self._database.write(of) as session:
             result = session.execute(statement)
             assert isinstance(result, CursorResult)
             return result.rowcount

@@ -6,12 +6,13 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
 from psycopg import Connection as Driver
 from psycopg import Error, InterfaceError, OperationalError
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import TupleRow
-from sqlalchemy import Connection, Dialect, create_engine, event, make_url
+from sqlalchemy import Connection, Dialect, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from tsugiki.errors import StorageFull, TsugikiError, Unavailable
@@ -44,13 +45,17 @@ SERVER = {
     **KEEPALIVE_SERVER,
 }
 SPACE = 0x7567  # the first half of our advisory locks' keys: others may use the same database
-WRITING = 0  # the second half: who writes holds it
+WRITING = 0  # the second half: who writes holds it, alone or, where only something of one owner's is written, shared
+OWNED = 0x756A  # the first half of the keys that are owners'
 CHANNEL = "tsugiki"
 POLL_S = 0.5  # a move must be seen within 1 s, also where no notification comes through
 BEGIN = "tsugiki_begin"  # execution option: the statement a transaction begins with, nothing unless it is given
 # Whoever waits has begun already, but sees what was committed until it has the lock: at this level each statement
 # sees the newest state. One round trip takes the lock and tells, once it is committed, those who listen.
 WRITE = f"SELECT pg_advisory_xact_lock({SPACE}, {WRITING}), pg_notify('{CHANNEL}', '')"
+# In this order: who waits for the second holds the first only with those who have both already, so nobody waits in a
+# circle. No notification, as those make commits wait for one another.
+WRITE_OWNED = f"SELECT pg_advisory_xact_lock_shared({SPACE}, {WRITING}), pg_advisory_xact_lock({OWNED}, %d)"
 FULL = ("53100",)  # https://www.postgresql.org/docs/current/errcodes-appendix.html
 BUSY = ("55P03", "40001", "40P01", "57014")
 DAMAGED = ("XX001", "XX002")
@@ -85,7 +90,13 @@ class PostgreSQL:
         event.listen(self.engine, "checkin", _keep)
         event.listen(self.engine, "begin", _begin)
         self.reader = self.engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-        self.writer = self.engine.execution_options(isolation_level="READ COMMITTED", **{BEGIN: WRITE})
+        self._plain = self.engine.execution_options(isolation_level="READ COMMITTED")
+        self.writer = self._plain.execution_options(**{BEGIN: WRITE})
+
+    def writer_of(self, owner: str) -> Engine:
+        """Two owners of one number wait for each other, which is all."""
+        number = crc32(owner.encode()) - (1 << 31)  # a key is signed
+        return self._plain.execution_options(**{BEGIN: WRITE_OWNED % number})
 
     @contextmanager
     def commits(self) -> Generator[Callable[[], int]]:

@@ -43,7 +43,7 @@ class Samples:
         for sample in samples:
             if sample.file is not None:  # before the row that names it; one that no row comes to name is swept
                 self._blobs.put(project_id, sample.file.data)
-        with self._database.write() as session:
+        with self._database.write(of=project_id) as session:
             settled = self._settle(session, project_id, samples)
             if settled.inserts:
                 now = self._database.now()
@@ -92,7 +92,7 @@ class Samples:
 
     def delete(self, project_id: str, sample_id: str) -> None:
         """Its features go with it; snapshots keep the id, which names nothing any more."""
-        with self._database.write() as session:
+        with self._database.write(of=project_id) as session:
             fixes.remove(session, find(session, project_id, sample_id))
 
     def set_label(self, project_id: str, sample_id: str, label: str | None) -> Sample:
@@ -100,14 +100,14 @@ class Samples:
 
         Somebody has looked at it then: it leaves quarantine.
         """
-        with self._database.write() as session:
+        with self._database.write(of=project_id) as session:
             row = find(session, project_id, sample_id)
             fixes.relabel(session, row, label)
             return read_sample(row)
 
     def fix(self, project_id: str, wanted: Sequence[Fix], actor: str) -> list[Fixed]:
         """In order, in one transaction: what ends it in between (a full disk) leaves none applied."""
-        with self._database.write() as session:
+        with self._database.write(of=project_id) as session:
             now = self._database.now()
             return [fixes.apply(session, project_id, one, actor, now) for one in wanted]
 

@@ -30,6 +30,9 @@ class SQLite:
         self.engine = self.reader = _open_engine(path, busy_timeout_s)
         self.writer = self.reader.execution_options(**{BEGIN: WRITING})
 
+    def writer_of(self, owner: str) -> None:
+        """The file has one writer."""
+
     @contextmanager
     def commits(self) -> Generator[Callable[[], int]]:
         """Asked on a connection of its own: the number is of all the others."""

@@ -83,7 +83,7 @@ class Unfinished:
     def _keep(self, project_id: str, adaptation_id: str, attempt: int, pieces: dict[Piece, bytes]) -> None:
         made = {name: self._blobs.put(project_id, data) for name, data in pieces.items()}
         try:
-            with self._database.write() as session:
+            with self._database.write(of=adaptation_id) as session:
                 row = fenced(session, adaptation_id, attempt)
                 row.staged = {**(row.staged or {}), **made}
         except Conflict:
