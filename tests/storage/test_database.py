@@ -10,7 +10,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import IntegrityError
 
-from tests.storage.making import Place, Stores, empty, only_sqlite, open_stores, own, sample
+from tests.storage.making import Stores, only_sqlite, own, sample
 from tsugiki.errors import Invalid, StorageFull, Unavailable
 from tsugiki.storage.database import FILE_NAME, Database
 from tsugiki.storage.tables import Base, EventRow, TenantRow
@@ -189,39 +189,3 @@ def test_a_text_with_nul_is_refused_by_every_database(stores: Stores) -> None:
     project = stores.project()
     stores.samples.add(project.id, [replace(sample("a", "b"), metadata={"key": "a\0b"})])
     assert stores.samples.list(project.id).data[0].metadata == {"key": "a\0b"}
-
-
-class At(Database):
-    """Stops at a revision."""
-
-    def migrate_to(self, revision: str) -> None:
-        from alembic import command
-
-        with self._writer.begin() as connection:
-            self._alembic.attributes["connection"] = connection
-            command.upgrade(self._alembic, revision)
-
-
-@empty
-@pytest.mark.parametrize("revision", ["0001", "0002", "0003", "0004", "0005"])
-def test_a_database_of_each_former_revision_is_brought_up_with_its_rows(
-    place: Place, tmp_path: Path, revision: str
-) -> None:
-    former = At(place)
-    former.migrate_to(revision)
-    at = "'2026-01-01 00:00:00'"
-    project = f"'proj_1', 'ten_1', 'support', 'text', 'single_label', 'tiny', '[]', '{{}}', {at}"
-    row = f"'smp_1', 'proj_1', 'words', 'sha', 'sha', 'a', NULL, NULL, '{{}}', 'accepted', '[]', {at}"
-    columns = '"id, project_id, content, content_sha, group, label, external_id, source, metadata, status, issues'
-    names = columns.replace(", ", '", "') + '", created_at'
-    with former.write() as session:
-        session.execute(text(f"INSERT INTO tenants VALUES ('ten_1', 'acme', false, '{{}}', {at})"))
-        session.execute(text(f"INSERT INTO projects VALUES ({project})"))
-        session.execute(text(f"INSERT INTO samples ({names}) VALUES ({row})"))
-    former.close()
-    stores = open_stores(tmp_path, place)
-    stores.database.migrate()
-    assert stores.tenants.usage("ten_1") == {"projects": 1, "samples": 1, "versions": 0, "bytes": 0}
-    assert [kept.label for kept in stores.samples.list("proj_1").data] == ["a"]
-    assert stores.publish(stores.projects.owned("proj_1")).number == 1
-    stores.database.close()
