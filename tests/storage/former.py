@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from hashlib import sha256
+from typing import Any
 
 import numpy as np
 from sqlalchemy import text
@@ -38,7 +40,7 @@ def furnish(session: Session, blobs: Blobs) -> None:
     exported = blobs.put(PROJECT, b"exported")
     snapshot = {"sample_ids": [SAMPLE], "labels": ["no", "yes"], "targets": [0], "folds": [0]}
     of_project, version = {"project_id": PROJECT}, {"project_id": PROJECT, "version": 1}
-    rows: list[tuple[str, dict[str, object]]] = [
+    rows: list[tuple[str, Mapping[str, Any]]] = [
         ("tenants", {"id": TENANT, "name": "acme", "operator": False, "quota": {"samples": 9}, "created_at": AT}),
         (
             "keys",

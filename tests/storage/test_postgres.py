@@ -101,8 +101,12 @@ def test_writes_of_one_owner_by_several_processes_see_each_other(
 ) -> None:
     """Events are numbered by the highest there is, equal samples are one, and a key is fresh once."""
     if broken:
-        apart = count()
-        monkeypatch.setattr("tsugiki.storage.postgres.crc32", lambda owner: (1 << 31) + next(apart))  # pyright: ignore[reportUnknownLambdaType]
+        numbers = count(1 << 31)
+
+        def another_each_time(owner: bytes) -> int:
+            return next(numbers)
+
+        monkeypatch.setattr("tsugiki.storage.postgres.crc32", another_each_time)
     project = stores.project()
     job = stores.adaptations.create(project.id, {})
     databases, wrong = [stores.again() for _ in range(3)], list[str]()
@@ -129,9 +133,9 @@ def test_writes_of_one_owner_by_several_processes_see_each_other(
         thread.join()
     for database in databases:
         database.close()
-    numbers = [event.seq for event in stores.adaptations.events(job.id)]
+    seqs = [event.seq for event in stores.adaptations.events(job.id)]
     kept = len(stores.samples.list(project.id).data)
-    whole = (wrong, begun, numbers, kept) == ([], [Fresh] * 20, list(range(1, 61)), 20)
+    whole = (wrong, begun, seqs, kept) == ([], [Fresh] * 20, list(range(1, 61)), 20)
     assert whole != broken
 
 
