@@ -79,8 +79,7 @@ class Guard:
         request_id = _request_id(headers)
         started = time.perf_counter()
         traces = self._core().traces
-        span = None if traces is None else traces.begin(headers)
-        ORIGIN.set(Origin(request_id, span=span))
+        ORIGIN.set(Origin(request_id) if traces is None else traces.begin(request_id, headers))
         state = scope.setdefault("state", {})
         state["request_id"] = request_id
         reply = _Reply(send, state, started)

@@ -17,7 +17,7 @@ from tsugiki.observed import ORIGIN, Attribute, Origin, Pass, working_for
 if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.trace import Span
+    from opentelemetry.trace import Span, SpanContext
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 FAILED = 500  # from this status on a span is an error
@@ -55,11 +55,14 @@ class Traces:
         self._tracer = provider.get_tracer("tsugiki")
         self._propagator = TraceContextTextMapPropagator()
 
-    def begin(self, headers: Mapping[bytes, bytes]) -> Span:
-        """A request's span, of the caller's trace where it says which (W3C Trace Context)."""
+    def begin(self, request_id: str, headers: Mapping[bytes, bytes]) -> Origin:
+        """With the request's span, of the caller's trace where it says which (W3C Trace Context)."""
         given = {name: headers.get(name.encode(), b"").decode("latin-1") for name in ("traceparent", "tracestate")}
         parent = self._propagator.extract(given)
-        return self._tracer.start_span("request", context=parent, kind=self._api.SpanKind.SERVER)
+        span = self._tracer.start_span("request", context=parent, kind=self._api.SpanKind.SERVER)
+        told: dict[str, str] = {}
+        self._propagator.inject(told, self._api.set_span_in_context(span))
+        return Origin(request_id, span=span, trace=told.get("traceparent"))
 
     def end(self, span: Span, route: str, method: str, status: int, request_id: str) -> None:
         span.update_name(f"{method} {route}")
@@ -88,9 +91,9 @@ class Traces:
 
     @contextmanager
     def job(self, name: str, job: str, asked: Origin) -> Generator[None]:
-        links = [self._api.Link(asked.span.get_span_context())] if isinstance(asked.span, self._api.Span) else []
+        links = [] if asked.trace is None else [self._api.Link(self._named(asked.trace))]
         span = self._tracer.start_span(name, links=links, attributes={"tsugiki.job": job})
-        with working_for(Origin(asked.request_id, job, span)), self._ended(span):
+        with working_for(Origin(asked.request_id, job, span, asked.trace)), self._ended(span):
             yield
 
     def passed(self, told: Pass) -> None:
@@ -118,6 +121,10 @@ class Traces:
     def close(self) -> None:
         """Send what is left."""
         self._provider.shutdown()
+
+    def _named(self, trace: str) -> SpanContext:
+        found = self._propagator.extract({"traceparent": trace})
+        return self._api.get_current_span(found).get_span_context()
 
     def _within(self, origin: Origin) -> Context | None:
         return self._api.set_span_in_context(origin.span) if isinstance(origin.span, self._api.Span) else None

@@ -14,11 +14,16 @@ OURS = {"ours": True}  # a log line's `extra`, where an exception can quote nobo
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Whom a piece of work is for. `span` is what traces hang on, where they are wanted; its type is theirs."""
+    """Whom a piece of work is for.
+
+    `span` is what traces hang on, where they are wanted; its type is theirs. `trace` names the request's for other
+    processes, as W3C Trace Context writes it.
+    """
 
     request_id: str | None = None
     job: str | None = None
     span: object | None = None
+    trace: str | None = None
 
 
 NOBODY = Origin()
@@ -90,7 +95,7 @@ class Untraced:
         return nullcontext()
 
     def job(self, name: str, job: str, asked: Origin) -> AbstractContextManager[None]:
-        return working_for(Origin(asked.request_id, job))
+        return working_for(Origin(asked.request_id, job, trace=asked.trace))
 
     def passed(self, told: Pass) -> None:
         """Nothing to do."""

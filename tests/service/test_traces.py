@@ -8,14 +8,20 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import cast
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from starlette.testclient import TestClient
 
+from service.api import create_api, edge_of
+from service.guard import App, Guard
 from service.traces import open_traces
+from tests.jobs.deep import KEY, core_with_trainer, measured
 from tests.service.asking import SAMPLES
 from tests.service.in_process import in_process
+from tsugiki.backbones import Loaded
 
 CANARY = "canary7f3a9c"
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -87,6 +93,28 @@ def test_a_request_s_trace_has_its_parts_and_its_passes_and_nothing_of_its_body(
     assert phases["fit"].parent_span_id == job.span_id
     # Embedding is work of the job: its rows' waiting hangs there.
     assert any(span.name == "queue" and span.parent_span_id == phases["embed"].span_id for span in spans)
+
+
+def test_what_the_trainer_does_is_linked_to_the_request_that_asked(
+    make_home: Callable[[], Path], tiny: Loaded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = measured(make_home(), tiny)
+    with receiver() as (url, got):
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", url)  # the trainer's too, which is another process
+        with core_with_trainer(home, tiny.source.folder) as core:
+            api = create_api()
+            api.state.core = core
+            headers = {"Authorization": f"Bearer {KEY}", "traceparent": f"00-{TRACE}-{PARENT}-01"}
+            with TestClient(cast(App, Guard(cast(App, api), edge_of(api), lambda: core)), headers=headers) as http:
+                body = {"project": "deep", "samples": SAMPLES, "method": "lora", "wait_seconds": 60}
+                done = http.post("/adapt", json=body).raise_for_status().json()["adaptation"]
+                assert done["status"] == "succeeded"
+        spans = [span for body in got for span in _spans(body)]
+    (asked,) = [span for span in spans if span.name == "POST /adapt"]
+    (job,) = [span for span in spans if span.name == "adaptation"]
+    assert asked.trace_id.hex() == TRACE != job.trace_id.hex()
+    assert [(link.trace_id, link.span_id) for link in job.links] == [(asked.trace_id, asked.span_id)]
+    assert {"embed", "fit", "publish"} <= {span.name for span in spans if span.trace_id == job.trace_id}
 
 
 def test_without_a_collector_there_are_no_traces() -> None:

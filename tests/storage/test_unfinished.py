@@ -10,6 +10,7 @@ import pytest
 from tests.storage.making import Stores, graft, new_version
 from tsugiki.domain import Adaptation, Fitted, HeldOut, Project
 from tsugiki.errors import Conflict
+from tsugiki.observed import NOBODY, Origin, working_for
 from tsugiki.storage import grafts
 from tsugiki.storage.adaptations import Adaptations
 from tsugiki.storage.presence import TRAINER
@@ -79,6 +80,21 @@ def test_what_waits_for_the_trainer_is_nobody_else_s_to_run_or_take_over(stores:
     assert stores.adaptations.waiting_for_trainer() == 0
     stores.adaptations.create(made.id, {}, for_trainer=True)
     assert (trainer.waiting_for_trainer(made.tenant_id), trainer.waiting_for_trainer("ten_other")) == (1, 0)
+
+
+def test_a_job_and_what_follows_it_remember_the_request_that_asked(stores: Stores) -> None:
+    asked = Origin("req_1", trace="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+    made, trainer = stores.project(), Adaptations(stores.database, TRAINER)
+    with working_for(asked):
+        job = stores.adaptations.create(made.id, {})
+    assert stores.adaptations.get(made.tenant_id, job.id).asked == job.asked == asked
+    attempt = stores.adaptations.start(job.id)
+    with working_for(Origin(asked.request_id, job.id, object(), asked.trace)):  # as a lane does
+        new = new_version(made, "snp_1")
+        stores.registry.publish(made.id, new, job.id, attempt, None, None, {}, {}, job.id, {"method": "lora"})
+    (follower,) = trainer.unfinished()
+    assert trainer.get(made.tenant_id, follower.id).asked == asked
+    assert stores.adaptations.create(made.id, {}).asked == NOBODY
 
 
 def test_what_follows_is_queued_by_the_transaction_that_publishes(stores: Stores, begun: Begun) -> None:

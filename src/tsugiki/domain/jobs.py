@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from tsugiki.observed import Origin
+
 from .grafts import Graft
 from .samples import Snapshot
 from .words import JobStatus, Json, MethodName, Phase, Precision
@@ -13,7 +15,10 @@ from .words import JobStatus, Json, MethodName, Phase, Precision
 
 @dataclass(frozen=True, slots=True)
 class Adaptation:
-    """One job that turns a snapshot into a version. `request` is the caller's wish, as accepted."""
+    """One job that turns a snapshot into a version.
+
+    `request` is the caller's wish, as accepted; `asked` tells which request of theirs it came with.
+    """
 
     id: str
     project_id: str
@@ -29,6 +34,7 @@ class Adaptation:
     timings: Json
     created_at: datetime
     finished_at: datetime | None
+    asked: Origin
 
 
 @dataclass(frozen=True, slots=True)

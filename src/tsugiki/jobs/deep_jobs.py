@@ -14,7 +14,6 @@ from tsugiki.jobs.attempts import PAUSES_S, Stopped
 from tsugiki.jobs.ledger import Ledger
 from tsugiki.jobs.progress import Stopwatch
 from tsugiki.jobs.publishing import Publishing, Worth
-from tsugiki.observed import NOBODY
 
 if TYPE_CHECKING:
     from tsugiki.domain import Adaptation, Json, Project, Snapshot
@@ -75,8 +74,11 @@ class DeepJobs:
         with self._changed:
             self._running += 1
         try:
-            with self._tools.tracing.job("adaptation", adaptation_id, NOBODY):
-                self._run(project_id, adaptation_id, step)
+            found = self._found(project_id, adaptation_id)
+            if found is not None:
+                project, adaptation = found
+                with self._tools.tracing.job("adaptation", adaptation_id, adaptation.asked):
+                    self._run(project, adaptation, step)
         finally:
             with self._changed:
                 self._running -= 1
@@ -88,12 +90,15 @@ class DeepJobs:
         with self._changed:
             self._changed.wait_for(lambda: self._running == 0, STOP_S)
 
-    def _run(self, project_id: str, adaptation_id: str, step: Step) -> None:
+    def _found(self, project_id: str, adaptation_id: str) -> tuple[Project, Adaptation] | None:
+        """None where they were erased while it waited."""
         try:
             project = self._projects.owned(project_id)
-            adaptation = self._stores.adaptations.get(project.tenant_id, adaptation_id)
+            return project, self._stores.adaptations.get(project.tenant_id, adaptation_id)
         except NotFound:
-            return  # erased while it waited
+            return None
+
+    def _run(self, project: Project, adaptation: Adaptation, step: Step) -> None:
         # No step: a process that takes the job up has to be told from the one it was taken from, and to be counted.
         progress = self._begin(adaptation)
         if progress is None:

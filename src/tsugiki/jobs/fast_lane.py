@@ -17,7 +17,6 @@ from tsugiki.jobs.ledger import Ledger
 from tsugiki.jobs.profiling import named_labels, profile_of, remembered
 from tsugiki.jobs.progress import Stopwatch
 from tsugiki.jobs.publishing import Publishing, Worth
-from tsugiki.observed import ORIGIN
 
 if TYPE_CHECKING:
     from tsugiki.domain import Adaptation, Json, Plan, Project, Task
@@ -74,10 +73,9 @@ class FastLane:
 
     def submit(self, project: Project, adaptation: Adaptation) -> Future[None]:
         """Done when the adaptation has ended or, at shutdown, has been left for the next start."""
-        asked = ORIGIN.get()
 
         def run() -> float | None:
-            with self._tools.tracing.job("adaptation", adaptation.id, asked):
+            with self._tools.tracing.job("adaptation", adaptation.id, adaptation.asked):
                 return self._run(project, adaptation)
 
         return self._lane.submit(project.tenant_id, run)

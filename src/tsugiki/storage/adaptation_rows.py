@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from tsugiki.domain import Adaptation, Event, JobStatus, Json, Phase
 from tsugiki.errors import Conflict
+from tsugiki.observed import ORIGIN, Origin
 from tsugiki.storage.database import Database
 from tsugiki.storage.tables import AdaptationRow, EventRow, ProjectRow
 
@@ -19,7 +20,8 @@ FIRST_PHASE = "validate"
 
 
 def queued(database: Database, project: ProjectRow, request: Json, owner: int) -> AdaptationRow:
-    """A new row that waits for process `owner`."""
+    """A new row that waits for process `owner`; it remembers which request it is for."""
+    asked = ORIGIN.get()
     return AdaptationRow(
         id=database.ids.new("adp"),
         tenant_id=project.tenant_id,
@@ -32,6 +34,7 @@ def queued(database: Database, project: ProjectRow, request: Json, owner: int) -
         timings={},
         created_at=database.now(),
         owner=owner,
+        asked={"request_id": asked.request_id, "trace": asked.trace},
     )
 
 
@@ -67,6 +70,7 @@ def read_adaptation(row: AdaptationRow) -> Adaptation:
         timings=row.timings,
         created_at=row.created_at,
         finished_at=row.finished_at,
+        asked=Origin(**row.asked or {}),
     )
 
 

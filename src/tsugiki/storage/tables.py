@@ -183,6 +183,7 @@ class AdaptationRow(Base):
     created_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]
     owner: Mapped[int] = mapped_column(server_default="1")  # the number of the process that has it to run
+    asked: Mapped[Json | None]  # the request it came with: its id, and its span as other processes name it
     staged: Mapped[Json | None]  # sha256 of the blobs it has made so far, by what they are; None once it has ended
 
 
