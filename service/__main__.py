@@ -20,9 +20,11 @@ def main() -> None:
         case []:
             _serve(settings)
         case ["backup", folder]:
+            reach(settings)
             save(settings, Path(folder))
         case ["restore", folder]:
             _own(settings.root)
+            reach(settings)
             bring_back(settings, Path(folder))
         case _:
             raise SystemExit(__doc__)

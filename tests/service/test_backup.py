@@ -124,3 +124,11 @@ def test_what_was_saved_while_it_learnt_answers_the_same_elsewhere(
     (folder / "tsugiki.db").write_bytes((folder / "tsugiki.db").read_bytes()[:-1] + b"?")
     with pytest.raises(SystemExit, match=r"nothing restored: .*tsugiki\.db is missing or damaged"):
         run(make_store(other), "restore", folder)
+
+
+@pytest.mark.parametrize("verb", ["backup", "restore"])
+def test_a_wrong_url_is_told_without_its_password(verb: str, tmp_path: Path) -> None:
+    store = {"TSUGIKI_HOME": str(tmp_path), "TSUGIKI_DATABASE_URL": "postgresql://me:hush@127.0.0.1:9/db"}
+    with pytest.raises(SystemExit, match=r"TSUGIKI_DATABASE_URL=postgresql://me:\*\*\*@") as stopped:
+        run(store | {"TSUGIKI_BLOBS_URL": f"file://{tmp_path}"}, verb, tmp_path / "saved")
+    assert "hush" not in str(stopped.value)
