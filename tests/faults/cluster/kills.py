@@ -25,6 +25,7 @@ MOVED = 4  # of them, whose aliases tell how stale a replica is
 SHORTEST_S, LONGEST_S = 6.0, 16.0  # between two kills: a life is some seconds longer than a start
 WORKER_ALONE = 0.3  # of the kills of replicas
 ENDS_S = 60.0  # once nobody is killed any more: until every write is answered, and then until every job has ended
+WATCHED_S = 300.0  # what is late is waited for so long, to tell it from what never ends
 
 
 def run(cluster: Cluster, seconds: float, seed: int) -> list[Figure]:
@@ -80,7 +81,7 @@ class _Found:
 
 
 def _ended(cluster: Cluster, tenants: list[Tenant], since: float) -> list[_Found]:
-    """What is stored of each, once all its jobs have ended or may no longer."""
+    """What is stored of each, once all its jobs have ended, in time or not, or nobody waits any more."""
 
     def look(tenant: Tenant) -> _Found:
         never = threading.Event()
@@ -88,7 +89,7 @@ def _ended(cluster: Cluster, tenants: list[Tenant], since: float) -> list[_Found
             while True:
                 found = _Found(tenant, stored(http, tenant))
                 ended = all(job.status in ENDED for job in found.stored.jobs)
-                if ended or time.monotonic() - since > ENDS_S:
+                if ended or time.monotonic() - since > WATCHED_S:
                     return found
                 never.wait(0.5)
 
