@@ -32,7 +32,13 @@ class HeadMethod:
     def assess(self, profile: Profile, budget: Budget) -> Verdict:
         named = profile.task == "single_label" and hears_names(profile.samples, profile.labels, profile.min_per_label)
         effort = plan_effort(
-            profile.samples, profile.dim, profile.labels, budget.seconds, named=named, strength=self.l2
+            profile.samples,
+            profile.dim,
+            profile.labels,
+            budget.seconds,
+            named=named,
+            strength=self.l2,
+            parts=profile.parts,
         )
         peak_bytes = estimate_peak_bytes(profile.samples, profile.dim, profile.labels, effort)
         return Verdict(self.name, effort.seconds, peak_bytes, skip_reason(profile, named=profile.named))
@@ -46,7 +52,8 @@ class HeadMethod:
         refuse(backbone, data, named=data.names is not None)
         rows, dim = len(data.features), data.features.shape[1]
         named = data.names is not None
-        effort = plan_effort(rows, dim, len(data.labels), budget.seconds, named=named, strength=self.l2)
+        parts = backbone.space.parts
+        effort = plan_effort(rows, dim, len(data.labels), budget.seconds, named=named, strength=self.l2, parts=parts)
         found = fit_head(
             data.features,
             data.targets,
@@ -63,6 +70,7 @@ class HeadMethod:
             **used(self),
             "strength": found.strength,
             "name_weight": found.name_weight,
+            "evened": found.evened,
             "steps": found.steps,
             "every_fold": effort.every_fold,
             "path": [{"strength": s, "loss": loss} for s, loss in zip(effort.strengths, found.losses, strict=False)],

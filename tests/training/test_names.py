@@ -7,7 +7,7 @@ import pytest
 
 from tests.training.drawing import WHOLE, draw, draw_names, fit
 from tsugiki.training import Effort, FittedHead
-from tsugiki.training.blending import blend
+from tsugiki.training.blending import Setting, blend
 from tsugiki.training.effort import FINE, plan_effort
 from tsugiki.training.examples import NAME_WEIGHT, NAME_WEIGHTS, Examples
 
@@ -64,16 +64,19 @@ def test_a_block_hears_names_if_they_serve_the_others(
     """Losses of three blocks at one temperature; without names each loses 2."""
     examples = Examples(np.zeros((4, 2), np.float32), np.array([0, 0, 1, 1]), 2, np.zeros((2, 2), np.float32))
     tables = {weight: np.full((1, 3), 2.0 + weight) for weight in NAME_WEIGHTS} | {NAME_WEIGHT: np.array([named])}
-    found = blend(examples, 3, lambda weight: tables[weight])
-    assert (found.whole, found.blocks) == (whole, blocks)
-    assert found.weights == tuple(sorted({whole, *blocks}))
+    found = blend(examples, (False,), 3, lambda one: tables[one.name_weight])
+    assert found.whole == Setting(False, whole)
+    assert found.blocks == tuple(Setting(False, weight) for weight in blocks)
+    assert {one.name_weight for one in found.settings} == {whole, *blocks}
 
 
 def test_names_are_not_asked_about_where_a_class_has_nothing_else() -> None:
     examples = Examples(np.zeros((2, 2), np.float32), np.array([0, 0]), 2, np.zeros((2, 2), np.float32))
-    assert blend(examples, 2, lambda weight: pytest.fail("nothing to choose")).weights == (NAME_WEIGHT,)
+    found = blend(examples, (False,), 2, lambda one: pytest.fail("nothing to choose"))
+    assert found.settings == (Setting(False, NAME_WEIGHT),)
     unnamed = Examples(np.zeros((2, 2), np.float32), np.array([0, 0]), 2)
-    assert blend(unnamed, 2, lambda weight: pytest.fail("nothing to choose")).weights == (0.0,)
+    found = blend(unnamed, (False,), 2, lambda one: pytest.fail("nothing to choose"))
+    assert found.settings == (Setting(False, 0.0),)
 
 
 def test_hearing_names_is_part_of_the_estimated_cost() -> None:

@@ -1,10 +1,12 @@
-"""Whether the names of the labels help: asked of held-out rows at the usual strength, before anything is chosen."""
+"""Whether evened parts and the names of the labels help: asked of held-out rows at the usual strength, before anything
+else is chosen.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -27,32 +29,69 @@ def hears_names(samples: int, labels: int, min_per_label: int) -> bool:
     return samples < NAMED_BELOW * labels or min_per_label < MIN_PER_LABEL
 
 
+# Nats by which held-out rows have to be better off with features as they are. With a few dozen rows the losses of both
+# differ by less than that, and evened parts, the last and the middle block's alike, serve better on the whole: on rows
+# not drawn of the training parts, 8 a label and 20 draws, cr +0.8 points, sst5 +0.3, amazon_cf_en (Matthews) +2.3,
+# ag_news +0.3, and of 2 to 6 intents of banking77, clinc150, hwu64 that are alike -0.3, +0.0, -0.3.
+EVENED_FOR = 1.0
+
+
+class Setting(NamedTuple):
+    """`evened`: parts of features are; `name_weight`: how many samples the name of a class counts for."""
+
+    evened: bool
+    name_weight: float
+
+
 @dataclass(frozen=True, slots=True)
 class Blend:
-    """What a name is worth to the head, and, in `blocks`, to the rows of each block: by the loss of all others."""
+    """What the head is fitted with, and, in `blocks`, what scores the rows of each block: by the loss of all others."""
 
-    whole: float
-    blocks: tuple[float, ...]
+    whole: Setting
+    blocks: tuple[Setting, ...]
 
     @property
-    def weights(self) -> tuple[float, ...]:
+    def settings(self) -> tuple[Setting, ...]:
         """All that are in use: one, but where the blocks disagree."""
         return tuple(sorted({self.whole, *self.blocks}))
 
 
-def blend(examples: Examples, blocks: int, losses_at: Callable[[float], NDArray[np.float64]]) -> Blend:
-    """`losses_at` a weight: summed over all held-out rows of each block, (temperatures, blocks).
+def blend(
+    examples: Examples, ways: Sequence[bool], blocks: int, losses_at: Callable[[Setting], NDArray[np.float64]]
+) -> Blend:
+    """`losses_at` a setting: summed over all held-out rows of each block, (temperatures, blocks).
 
-    A class without rows is known by its name only, so then there is nothing to choose; nor is there without names.
+    `ways`: evened or not, of those that there are. Names are weighed in whichever way served best, so that not
+    everything is tried with everything.
     """
-    if examples.names is None:
-        return Blend(0.0, (0.0,) * blocks)
-    if np.bincount(examples.targets, minlength=examples.classes).min() == 0:
-        return Blend(NAME_WEIGHT, (NAME_WEIGHT,) * blocks)
-    tables = {weight: losses_at(weight) for weight in NAME_WEIGHTS}
+    first, *further = _weights(examples)
+    tables: dict[Setting, NDArray[np.float64]] = {}
 
-    def best(kept: NDArray[np.intp]) -> float:
-        return min(tables, key=lambda weight: tables[weight][:, kept].sum(axis=1).min())
+    def best(kept: NDArray[np.intp]) -> Setting:
+        return min(tables, key=lambda one: tables[one][:, kept].sum(axis=1).min() + _handicap(one, ways))
 
     every = np.arange(blocks)
-    return Blend(best(every), tuple(best(np.delete(every, block)) for block in range(blocks)))
+    kept = [every, *(np.delete(every, block) for block in range(blocks))]
+    settings = [Setting(evened, first) for evened in ways]
+    if len(settings) == 1 and not further:
+        return Blend(settings[0], (settings[0],) * blocks)
+    tables |= {one: losses_at(one) for one in settings}
+    for evened in sorted({best(of_block).evened for of_block in kept}):
+        tables |= {one: losses_at(one) for one in (Setting(evened, weight) for weight in further)}
+    whole, *of_blocks = (best(of_block) for of_block in kept)
+    return Blend(whole, tuple(of_blocks))
+
+
+def _weights(examples: Examples) -> Sequence[float]:
+    """Of names, the first one as good a guess as any. A class without rows is known by its name only, so then there is
+    nothing to choose; nor is there without names.
+    """
+    if examples.names is None:
+        return (0.0,)
+    if np.bincount(examples.targets, minlength=examples.classes).min() == 0:
+        return (NAME_WEIGHT,)
+    return (NAME_WEIGHT, *(weight for weight in NAME_WEIGHTS if weight != NAME_WEIGHT))
+
+
+def _handicap(setting: Setting, ways: Sequence[bool]) -> float:
+    return EVENED_FOR if len(ways) > 1 and not setting.evened else 0.0

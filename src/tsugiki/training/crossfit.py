@@ -6,13 +6,14 @@ the head itself takes what served all blocks best. No fit is made twice for this
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tsugiki.domain import HeldOut
+from tsugiki.training.blending import Setting, blend
 from tsugiki.training.examples import Examples
 from tsugiki.training.fold_fits import FoldFits, Path, Split
 from tsugiki.training.strength import choose, choose_without
@@ -31,13 +32,12 @@ class CrossFit:
     """`start` (1, classes, axes + 1): the mean of the folds' weights at `strength`, near the optimum on all rows.
 
     None where the folds' rows are views of different networks. `losses` are the mean held-out log losses at the
-    strengths visited, each at its best temperature; `name_weight` is how many samples a label's name counts for.
-    `strength` is None where what was given besides served best.
+    strengths visited, each at its best temperature. `strength` is None where what was given besides served best.
     """
 
     strength: float | None
     temperature: float
-    name_weight: float
+    setting: Setting
     start: Floats | None
     held_out: HeldOut
     losses: tuple[float, ...]
@@ -57,13 +57,23 @@ class View:
 
 
 def cross_fit(
-    examples: Examples, folds: Ints, effort: Effort, advance: Callable[[float], None], check: Callable[[], None]
+    ways: Mapping[bool, Examples],
+    folds: Ints,
+    effort: Effort,
+    advance: Callable[[float], None],
+    check: Callable[[], None],
 ) -> CrossFit:
-    """`folds` (rows,), two or more. `advance` is told the part of the work done; `check` raises to stop it."""
-    splits = _split(examples, folds, effort)
-    held = np.concatenate([part for split in splits for part in split.held])
-    blocks = folds[held] if effort.every_fold else np.arange(len(held)) % HALVES
-    return _compare(FoldFits(splits, blocks, check), examples.classes, effort.strengths, advance)
+    """`ways`: the same rows, with parts of their features evened, or not, or both. `folds` (rows,), two or more.
+
+    `advance` is told the part of the work done; `check` raises to stop it.
+    """
+    fits: dict[bool, FoldFits] = {}
+    for evened, examples in ways.items():
+        splits = _split(examples, folds, effort)
+        held = np.concatenate([part for split in splits for part in split.held])
+        blocks = folds[held] if effort.every_fold else np.arange(len(held)) % HALVES
+        fits[evened] = FoldFits(splits, blocks, check)
+    return _compare(fits, next(iter(ways.values())), effort.strengths, advance)
 
 
 def cross_fit_views(
@@ -91,38 +101,45 @@ def cross_fit_views(
         blocks = np.repeat(np.arange(len(views)), [len(view.held) for view in views])
     given = [view.scores for view in views if view.scores is not None]
     besides = np.concatenate(given, axis=1) if len(given) == len(views) else None
-    found = _compare(FoldFits(splits, blocks, check), classes, effort.strengths, advance, besides)
+    fits = {False: FoldFits(splits, blocks, check)}
+    found = _compare(fits, splits[0].examples, effort.strengths, advance, besides)
     return replace(found, start=None)
 
 
 def _compare(
-    fits: FoldFits,
-    classes: int,
+    ways: Mapping[bool, FoldFits],
+    examples: Examples,
     strengths: Sequence[float],
     advance: Callable[[float], None],
     besides: Floats | None = None,
 ) -> CrossFit:
-    """`besides` are scores (classes, held) that compete with those fitted."""
-    blend = fits.blend()
-    paths: dict[float, Path] = {}
-    for done, weight in enumerate(blend.weights):
-        path = fits.follow(strengths, weight, lambda part, done=done: advance((done + part) / len(blend.weights)))
-        paths[weight] = path if besides is None else fits.beside(path, besides, weight)
-    chances = np.empty((len(fits.held), classes), np.float32)
-    for i, (block, weight) in enumerate(zip(np.unique(fits.blocks), blend.blocks, strict=True)):
+    """`examples` are those of either way; `besides` are scores (classes, held) that compete with those fitted."""
+    fits = next(iter(ways.values()))  # all hold out the same rows
+    blocks = np.unique(fits.blocks)
+    found = blend(examples, tuple(ways), len(blocks), lambda one: ways[one.evened].losses_at(one.name_weight))
+    paths: dict[Setting, Path] = {}
+    for done, one in enumerate(found.settings):
+        way = ways[one.evened]
+        path = way.follow(
+            strengths, one.name_weight, lambda part, done=done: advance((done + part) / len(found.settings))
+        )
+        paths[one] = path if besides is None else way.beside(path, besides, one.name_weight)
+    chances = np.empty((len(fits.held), examples.classes), np.float32)
+    for i, (block, one) in enumerate(zip(blocks, found.blocks, strict=True)):
         inside = fits.blocks == block
-        others = choose_without(paths[weight].table, i, paths[weight].strengths)
-        scores = paths[weight].scores[others.place][:, inside]
+        others = choose_without(paths[one].table, i, paths[one].strengths)
+        scores = paths[one].scores[others.place][:, inside]
         chances[inside] = probabilities(scores, others.temperature, each=fits.truths is not None)
     order = np.argsort(fits.held)
-    path = paths[blend.whole]
+    path = paths[found.whole]
     every = choose(path.table.sum(axis=2), path.strengths)
     fitted = path.table if besides is None else path.table[:-1]
-    losses = fitted.sum(axis=2).min(axis=1) / max(int(fits.is_judged(blend.whole).sum()), 1)
+    judged = fits.is_judged(found.whole.name_weight)
+    losses = fitted.sum(axis=2).min(axis=1) / max(int(judged.sum()), 1)
     return CrossFit(
         strength=path.strengths[every.place] if every.place < len(fitted) else None,
         temperature=every.temperature,
-        name_weight=blend.whole,
+        setting=found.whole,
         start=path.starts[every.place],
         held_out=HeldOut(fits.held[order], chances[order]),
         losses=tuple(losses.tolist()),

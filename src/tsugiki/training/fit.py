@@ -14,7 +14,7 @@ from tsugiki.training.effort import LAST_TOLERANCE, Effort
 from tsugiki.training.examples import Examples
 from tsugiki.training.lbfgs import minimise
 from tsugiki.training.losses import loss_of
-from tsugiki.training.rotation import Rotation, principal_axes
+from tsugiki.training.rotation import Rotation, evened, principal_axes
 
 if TYPE_CHECKING:
     from tsugiki.domain import Floats, Ints
@@ -27,7 +27,7 @@ class FittedHead:
     """`weight` (classes, dim) and `bias` (classes,) float32 on plain features; `strength` on normalised ones, None
     where the head is the one that was trained with its network.
 
-    `name_weight` is how many samples the name of a class counted for.
+    `name_weight` is how many samples the name of a class counted for, `evened` whether parts of features were.
     `losses`: mean held-out log loss at each strength visited, from the strongest.
     """
 
@@ -36,6 +36,7 @@ class FittedHead:
     temperature: float
     strength: float | None
     name_weight: float
+    evened: bool
     losses: tuple[float, ...]
     steps: int
     held_out: HeldOut
@@ -71,13 +72,20 @@ def fit_head(
     stop the work.
     With `truths` (kinds, classes) the targets index these, and a row may be of several classes or none.
     """
-    rotation = principal_axes(features if names is None else np.concatenate([features, names]))
-    named = None if names is None else rotation.apply(names)
-    examples = Examples(rotation.apply(features), targets, classes, named, truths)
+    together = features if names is None else np.concatenate([features, names])
+    rotations = {False: principal_axes(together)}
+    if effort.parts > 1:
+        check()
+        # By the samples alone: names are so much shorter that their middle blocks lie far off.
+        rotations[True] = principal_axes(together, evened(features, effort.parts))
+    ways: dict[bool, Examples] = {}
+    for way, rotation in rotations.items():
+        named = None if names is None else rotation.apply(names)
+        ways[way] = Examples(rotation.apply(features), targets, classes, named, truths)
     check()
     report("train", 0.0)
-    crossed = cross_fit(examples, folds, effort, lambda part: report("train", part), check)
-    return _last(rotation, examples, crossed, report, check)
+    crossed = cross_fit(ways, folds, effort, lambda part: report("train", part), check)
+    return _last(rotations[crossed.setting.evened], ways[crossed.setting.evened], crossed, report, check)
 
 
 def fit_changed_head(
@@ -113,6 +121,7 @@ def fit_changed_head(
             temperature=crossed.temperature,
             strength=None,
             name_weight=0.0,
+            evened=False,
             losses=crossed.losses,
             steps=0,
             held_out=crossed.held_out,
@@ -132,7 +141,7 @@ def _last(
     """On all rows, by what cross-fitting found."""
     assert crossed.strength is not None, "only a trained head has none; this is a bug"
     report("calibrate", 0.0)
-    problem = examples.pose_all(crossed.name_weight, check)
+    problem = examples.pose_all(crossed.setting.name_weight, check)
     start = loss_of(problem).start(problem) if crossed.start is None else crossed.start
     solution = minimise(problem, start, crossed.strength, LAST_TOLERANCE)
     weights = rotation.undo(solution.weights[0])
@@ -142,7 +151,8 @@ def _last(
         bias=weights[:, -1].copy(),
         temperature=crossed.temperature,
         strength=crossed.strength,
-        name_weight=crossed.name_weight,
+        name_weight=crossed.setting.name_weight,
+        evened=crossed.setting.evened,
         losses=crossed.losses,
         steps=solution.steps,
         held_out=crossed.held_out,

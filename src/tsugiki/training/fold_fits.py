@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tsugiki.training.blending import Blend, blend
 from tsugiki.training.effort import PATH_TOLERANCE, USUAL_STRENGTH
 from tsugiki.training.lbfgs import follow
 from tsugiki.training.softmax import ABSENT_BIAS
@@ -54,15 +53,11 @@ class FoldFits:
         self._targets = splits[0].examples.targets
         self.truths = splits[0].examples.truths
 
-    def blend(self) -> Blend:
-        """What names are worth; to be asked before anything is followed."""
+    def losses_at(self, name_weight: float) -> NDArray[np.float64]:
+        """At the usual strength, of all held-out rows, (temperatures, blocks)."""
         every = np.ones(len(self.held), np.bool_)
-
-        def losses_at(name_weight: float) -> NDArray[np.float64]:
-            fits = [follow(problem, (USUAL_STRENGTH,), PATH_TOLERANCE) for problem in self._problems(name_weight)]
-            return self._losses(self._scores([model for fit in fits for model in next(fit).weights]), every)
-
-        return blend(self._splits[0].examples, len(np.unique(self.blocks)), losses_at)
+        fits = [follow(problem, (USUAL_STRENGTH,), PATH_TOLERANCE) for problem in self._problems(name_weight)]
+        return self._losses(self._scores([model for fit in fits for model in next(fit).weights]), every)
 
     def is_judged(self, name_weight: float) -> NDArray[np.bool_]:
         """Of each held-out row: did its model see its class? One never seen says nothing for or against a strength."""
