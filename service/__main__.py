@@ -1,17 +1,17 @@
 """`python -m service [backup FOLDER | restore FOLDER]`: serve, or keep safe, by the settings of the environment."""
 
+# Workers start only when this process has become their supervisor: it imports what these settings ask of it, no more.
+
 import fcntl
 import os
+import runpy
 import sys
 from pathlib import Path
 
-from service.backup import bring_back, save
-from service.launch import ENVIRONMENT, command
+from service.command import ENVIRONMENT, arguments
 from service.reaching import reach
 from service.scratch import make_scratch
 from service.settings import Settings, read_settings
-from tsugiki.backbones.catalog import names
-from tsugiki.runtime.engines.making import why_not
 
 
 def main() -> None:
@@ -20,9 +20,13 @@ def main() -> None:
         case []:
             _serve(settings)
         case ["backup", folder]:
+            from service.backup import save
+
             reach(settings)
             save(settings, Path(folder))
         case ["restore", folder]:
+            from service.backup import bring_back
+
             _own(settings.root)
             reach(settings)
             bring_back(settings, Path(folder))
@@ -31,24 +35,31 @@ def main() -> None:
 
 
 def _serve(settings: Settings) -> None:
-    """Become the server process, so that signals and exit status are its own."""
+    """Become BentoML's supervisor, so that signals and exit status are its own."""
     _can_serve(settings)
     _own(settings.root)
     make_scratch(settings.root, alone=True)
     reach(settings)
-    arguments = command(settings)
     # BentoML keeps files of its own while it runs: they belong where everything else is.
     own = {**ENVIRONMENT, "BENTOML_HOME": str(settings.root / "bentoml")}
-    os.execve(arguments[0], arguments, {**own, **os.environ})
+    os.environ.update({**own, **os.environ})
+    sys.argv[1:] = arguments(settings)
+    runpy.run_module("bentoml", run_name="__main__", alter_sys=True)
 
 
 def _can_serve(settings: Settings) -> None:
     """Raises SystemExit when an engine or a backbone asked for by name is not to be had here."""
-    if settings.engine != "auto" and (reason := why_not(settings.engine)) is not None:
-        raise SystemExit(f"tsugiki: TSUGIKI_ENGINE={settings.engine}: {reason}; auto takes what there is")
-    there = names(settings.backbones)
-    if unknown := (settings.offered or frozenset()).difference(there):
-        raise SystemExit(f"tsugiki: TSUGIKI_OFFERED={min(unknown)}: no such backbone; there are {', '.join(there)}")
+    if settings.engine != "auto":
+        from tsugiki.runtime.engines.making import why_not
+
+        if (reason := why_not(settings.engine)) is not None:
+            raise SystemExit(f"tsugiki: TSUGIKI_ENGINE={settings.engine}: {reason}; auto takes what there is")
+    if settings.offered is not None:
+        from tsugiki.backbones.catalog import names
+
+        there = names(settings.backbones)
+        if unknown := settings.offered.difference(there):
+            raise SystemExit(f"tsugiki: TSUGIKI_OFFERED={min(unknown)}: no such backbone; there are {', '.join(there)}")
 
 
 def _own(home: Path) -> None:

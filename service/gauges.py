@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from service.board import trainer_runs
 from service.parts import WORKERS
-from tsugiki.storage.database import FILE_NAME
+from tsugiki.storage import FILE_NAME
 
 if TYPE_CHECKING:
     from service.core import Core

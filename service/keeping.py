@@ -26,7 +26,7 @@ TRAINER = (sys.executable, "-m", "service.trainer")
 
 
 class Keeper:
-    """A thread that has one trainer running; of the workers of a home, the one that holds the lock `one` does.
+    """A thread that, once told to `begin`, has one trainer running; of a home's workers, who holds the lock `one` does.
 
     A trainer ends by itself soon after the process that started it: nobody would stop it otherwise. `on_oom` is called
     after each that the kernel ended for its memory, as the `oom_counters` tell, before the next is started, which
@@ -51,6 +51,7 @@ class Keeper:
         # The worker's own libraries are held to one thread each; these are another process's.
         self._environment = {**environment, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
         self._turn = threading.Lock()
+        self._begun = threading.Event()
         self._closed = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
         self._thread = threading.Thread(target=self._run, name="trainer-keeper", daemon=True)
@@ -62,9 +63,13 @@ class Keeper:
         with self._turn:
             return None if self._process is None else self._process.pid
 
+    def begin(self) -> None:
+        self._begun.set()
+
     def close(self) -> None:
         """End the trainer and wait for it; what it is at goes on after the next start."""
         self._closed.set()
+        self._begun.set()
         with self._turn:
             process = self._process
         if process is not None:
@@ -76,6 +81,7 @@ class Keeper:
             self._thread.join()
 
     def _run(self) -> None:
+        self._begun.wait()
         while not self._closed.is_set():
             held = lock(self._one, wait=False)
             if held is None:

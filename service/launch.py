@@ -1,4 +1,4 @@
-"""The service as a process: its environment, its command, and a context manager around a running one."""
+"""A running service as a context manager, for the demo, the tests and the benchmarks."""
 
 from __future__ import annotations
 
@@ -15,24 +15,9 @@ from pathlib import Path
 
 import httpx
 
-from service.settings import Settings
-
 START_S = 180.0  # compiling a backbone's graph at the first start takes some 20 s on two slow cores
 POLL_S = 0.05
 END_S = 40.0  # longer than the default drain
-
-# One library's thread pool beside another's on the same cores makes both crawl: the engine has its own threads,
-# everything else gets one. Usage reports are off; an operator's own value wins.
-ENVIRONMENT = {
-    "BENTOML_DO_NOT_TRACK": "True",
-    "HF_HUB_OFFLINE": "1",
-    "MKL_NUM_THREADS": "1",
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "ORT_DISABLE_TELEMETRY": "1",
-    "RAYON_NUM_THREADS": "1",
-    "TOKENIZERS_PARALLELISM": "false",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +27,6 @@ class Running:
     url: str
     key: str
     pid: int
-
-
-def command(settings: Settings, target: str = "service.app:App") -> list[str]:
-    """What serves `target`, a bento or the module's class, by these settings."""
-    return [
-        *(sys.executable, "-m", "bentoml", "serve", target),
-        *("--host", settings.host, "--port", str(settings.port)),
-        *("--timeout-graceful-shutdown", str(settings.drain_seconds)),
-    ]
 
 
 @contextmanager

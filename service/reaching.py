@@ -6,8 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from tsugiki.errors import TsugikiError
-from tsugiki.storage.database import FILE_NAME, Database
-from tsugiki.storage.remote_files import RemoteFiles
+from tsugiki.storage import FILE_NAME
 
 if TYPE_CHECKING:
     from service.settings import Settings
@@ -25,6 +24,8 @@ def reach(settings: Settings) -> None:
     """Raises SystemExit where the database or the blobs cannot be had, or the database is a newer release's."""
     _reach_database(settings)
     if settings.blobs_url is not None:
+        from tsugiki.storage.remote_files import RemoteFiles
+
         try:
             RemoteFiles(settings.blobs_url).reach()
         except TsugikiError as error:
@@ -45,6 +46,8 @@ def _reach_database(settings: Settings) -> None:
         key, value = "TSUGIKI_HOME", str(settings.root)
     else:
         key, value = DATABASE, shown(settings.database_url.get_secret_value())
+    from tsugiki.storage.database import Database  # of some weight, and a first start has nothing to reach
+
     try:
         database = Database(settings.place)
     except ValueError as error:  # also what SQLAlchemy cannot read as a URL

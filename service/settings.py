@@ -10,8 +10,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.logs import LogFormat
-from tsugiki.domain import Modality
-from tsugiki.runtime.engines.choice import Wanted
+from tsugiki.domain import EngineWish, Modality
 
 MIB = 1 << 20
 SHOWN = "shown"  # a field's default in words, for the table in the README, where a value does not say it
@@ -79,7 +78,7 @@ class Settings(BaseSettings):
         description="passes at a time of each network, in each worker",
         json_schema_extra={SHOWN: "cores ÷ workers"},
     )
-    engine: Wanted = Field(
+    engine: EngineWish = Field(
         "auto", description="`onnxruntime` (fp32), `openvino` (bf16), `torch` (CUDA, bf16); see below"
     )
     engine_threads: int = Field(1, ge=1, le=256, description="threads of one pass")

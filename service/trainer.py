@@ -38,7 +38,8 @@ from tsugiki.ports import Method
 from tsugiki.runtime.engines.making import Cores
 from tsugiki.runtime.engines.rates import ensure_rates
 from tsugiki.runtime.trainable import TrainableBackbone
-from tsugiki.storage.database import FILE_NAME, Database
+from tsugiki.storage import FILE_NAME
+from tsugiki.storage.database import Database
 from tsugiki.storage.presence import TRAINER, Present, one_at_a_time
 from tsugiki.storage.unfinished import Unfinished
 

@@ -196,19 +196,29 @@ def _rates(backbones: ServedBackbones, threads: int, name: str) -> Rates:
 
 
 def _warm(core: Core) -> None:
-    """Load the default backbone; what is in its way may be mended meanwhile, so it is tried until it works."""
+    """Load the default backbone, then what no prediction needs and the next adaptations do: before, it would delay it.
+
+    What is in the way of a backbone may be mended meanwhile, so it is tried until it works.
+    """
+    loaded = _load(core)
+    if core.keeper is not None:
+        core.keeper.begin()
     confident.load()
-    name = core.settings.text_backbone
     pause_s = FIRST_PAUSE_S
-    while not core.draining.is_set():
-        try:
-            core.backbones.embed("warm-up", name, ["warm-up"])
-        except TsugikiError as error:
-            log.critical("backbone %s cannot be served: %s %s", name, error.detail, error.fix)
-        except Exception:
-            log.exception("backbone %s cannot be served", name, extra=OURS)
-        else:
-            log.info("ready: %s, %s", name, core.backbones.backbone(name).space.id)
-            return
-        core.draining.wait(pause_s)
+    while not loaded and not core.draining.wait(pause_s):
+        loaded = _load(core)
         pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+
+def _load(core: Core) -> bool:
+    name = core.settings.text_backbone
+    try:
+        core.backbones.embed("warm-up", name, ["warm-up"])
+    except TsugikiError as error:
+        log.critical("backbone %s cannot be served: %s %s", name, error.detail, error.fix)
+        return False
+    except Exception:
+        log.exception("backbone %s cannot be served", name, extra=OURS)
+        return False
+    log.info("ready: %s, %s", name, core.backbones.backbone(name).space.id)
+    return True

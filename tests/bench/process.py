@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from service.launch import ENVIRONMENT
+from service.command import ENVIRONMENT
 
 SILENT = {  # progress bars and advice of libraries, between the bench's own lines
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",

@@ -16,7 +16,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.launch import ENVIRONMENT, Running, free_port
+from service.command import ENVIRONMENT
+from service.launch import Running, free_port
 from tests.faults.lives import processes, ready, teach
 
 ROOT = Path(__file__).parents[2]

@@ -13,9 +13,9 @@ from sqlalchemy import select
 
 from tests.storage.making import Stores, open_stores
 from tsugiki.jobs.upkeep import Upkeep
+from tsugiki.storage import FILE_NAME
 from tsugiki.storage.blobs import Blobs
 from tsugiki.storage.changes import Changes
-from tsugiki.storage.database import FILE_NAME
 from tsugiki.storage.idempotency import Idempotency
 from tsugiki.storage.local_files import LocalFiles
 from tsugiki.storage.tables import TenantRow

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.postgres import Server
-from tsugiki.storage.database import FILE_NAME, Database
+from tsugiki.storage import FILE_NAME
+from tsugiki.storage.database import Database
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])

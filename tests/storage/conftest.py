@@ -9,7 +9,8 @@ import pytest
 
 from tests.postgres import Server
 from tests.storage.making import Place, Stores, open_stores
-from tsugiki.storage.database import FILE_NAME, Database
+from tsugiki.storage import FILE_NAME
+from tsugiki.storage.database import Database
 
 
 @pytest.fixture(scope="session")

@@ -20,10 +20,10 @@ from tests.s3 import Server as S3Server
 from tests.storage.making import Place, Stores, file_sample, open_stores, sample
 from tsugiki.domain import Fix, Project, Version
 from tsugiki.errors import ArtifactCorrupt, Conflict, Invalid, TsugikiError, Unavailable
-from tsugiki.storage import rows
+from tsugiki.storage import FILE_NAME, rows
 from tsugiki.storage.backup import BLOBS, MANIFEST, back_up, check, restore
 from tsugiki.storage.blobs import Blobs, Files
-from tsugiki.storage.database import FILE_NAME, Database
+from tsugiki.storage.database import Database
 from tsugiki.storage.exports import Exports
 from tsugiki.storage.features import Features
 from tsugiki.storage.idempotency import Idempotency

@@ -8,9 +8,8 @@ from sqlalchemy import text
 from tests.storage.making import Place, Stores, open_stores, own
 from tsugiki.domain import Policy
 from tsugiki.errors import Conflict
-from tsugiki.storage import changes, looking
+from tsugiki.storage import FILE_NAME, changes, looking
 from tsugiki.storage.changes import KEPT, Change, Changes, Watcher, note
-from tsugiki.storage.database import FILE_NAME
 
 SOON_S = 20.0  # what takes so long has hung
 

@@ -15,7 +15,7 @@ import pytest
 from tests.storage.acts import ACTS, FOUND, Act, Fault, furnish
 from tests.storage.aftermath import Crash, State, faults, go_on, reopened, state
 from tests.storage.making import open_stores
-from tsugiki.storage.database import FILE_NAME
+from tsugiki.storage import FILE_NAME
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,8 @@ from sqlalchemy.exc import IntegrityError
 
 from tests.storage.making import Stores, only_sqlite, own, sample
 from tsugiki.errors import Invalid, StorageFull, Unavailable
-from tsugiki.storage.database import FILE_NAME, Database
+from tsugiki.storage import FILE_NAME
+from tsugiki.storage.database import Database
 from tsugiki.storage.tables import Base, EventRow, TenantRow
 from tsugiki.storage.tenants import Tenants
 

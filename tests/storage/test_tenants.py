@@ -4,7 +4,7 @@ import pytest
 
 from tests.storage.making import Stores, only_sqlite, sample
 from tsugiki.errors import Conflict, Invalid, NotFound
-from tsugiki.storage.database import FILE_NAME
+from tsugiki.storage import FILE_NAME
 from tsugiki.storage.exports import Exports
 
 

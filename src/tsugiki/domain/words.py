@@ -14,6 +14,7 @@ Promotion = Literal["gate", "always", "never"]
 GateRule = Literal["refit", "replacement"]
 Precision = Literal["fp32", "int8"]
 EngineName = Literal["onnxruntime", "openvino", "torch"]
+EngineWish = Literal["auto", "onnxruntime", "openvino", "torch"]
 Outcome = Literal["label", "abstain", "out_of_scope"]
 RowFinding = Literal[  # what an audit may find wrong with one sample
     "duplicate_exact",

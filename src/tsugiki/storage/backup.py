@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from tsugiki.errors import ArtifactCorrupt, Conflict, Invalid, Unavailable
+from tsugiki.storage import FILE_NAME
 from tsugiki.storage.blobs import CHUNK_BYTES, BlobName, Blobs
-from tsugiki.storage.database import FILE_NAME, Database
+from tsugiki.storage.database import Database
 from tsugiki.storage.local_files import sync
 from tsugiki.storage.references import referenced_blobs
 from tsugiki.storage.rows import has_rows, restore_rows, save_rows

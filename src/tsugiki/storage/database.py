@@ -15,6 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
 from tsugiki.errors import TsugikiError, Unavailable
+from tsugiki.storage import FILE_NAME
 from tsugiki.storage.clock import Clock, utc_now
 from tsugiki.storage.ids import Ids
 from tsugiki.storage.sqlite import SQLite
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from tsugiki.storage.dialect import Dialect
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-FILE_NAME = "tsugiki.db"
 ABREAST = 6  # owners' writes of one process at a time: each has a connection, and readers need some
 OF = "of"  # what a session's `info` says of whom it is
 BUSY_TIMEOUT_S = 5.0  # reliability: a writer waits so long for another one before it is told "unavailable"

@@ -12,7 +12,8 @@ from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
 from tsugiki.errors import ArtifactCorrupt, Conflict, Unavailable
-from tsugiki.storage.database import FILE_NAME, Database
+from tsugiki.storage import FILE_NAME
+from tsugiki.storage.database import Database
 from tsugiki.storage.local_files import sync
 from tsugiki.storage.tables import Base, TenantRow
 

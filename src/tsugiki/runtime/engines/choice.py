@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from tsugiki.domain import EngineName
+from tsugiki.domain import EngineName, EngineWish
 from tsugiki.errors import Unavailable
 from tsugiki.observed import OURS
 from tsugiki.runtime.engines.probe import MIN_COSINE, min_cosine
@@ -24,7 +24,6 @@ log = logging.getLogger(__name__)
 MEASURED_S = 0.5  # per engine, after one pass to warm it up
 FASTER = 1.1  # than the reference, or it is not worth features that are not its
 FORMAT = 1
-Wanted = Literal["auto", "onnxruntime", "openvino", "torch"]
 ANY = "set TSUGIKI_ENGINE=auto to take what there is"
 
 
@@ -54,7 +53,7 @@ class Choice:
     trials: tuple[Trial, ...] = ()
 
 
-def choose(wanted: Wanted, candidates: Sequence[Candidate], probe: Sequence[InputRow], kept_in: Path) -> Choice:
+def choose(wanted: EngineWish, candidates: Sequence[Candidate], probe: Sequence[InputRow], kept_in: Path) -> Choice:
     """The engine asked for, or by "auto" the fastest that does not drift; the first candidate is the reference.
 
     What "auto" found is kept in a file: a feature space must not change because a start was noisy. It is found anew

@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never, get_args
 
-from tsugiki.backbones.replaced import write_replaced
-from tsugiki.domain import EngineName
+from tsugiki.domain import EngineName, EngineWish
 from tsugiki.runtime.engines import openvino, torch
-from tsugiki.runtime.engines.choice import Candidate, Choice, Wanted, choose
+from tsugiki.runtime.engines.choice import Candidate, Choice, choose
 from tsugiki.runtime.engines.onnx import OnnxEngine
 
 if TYPE_CHECKING:
@@ -33,6 +32,8 @@ def make(name: EngineName, loaded: Loaded, delta: WeightsDelta | None, cores: Co
         return torch.TorchEngine(loaded.source, {} if delta is None else delta.tensors)
     if delta is None:
         return _over_graph(name, loaded, cores)
+    from tsugiki.backbones.replaced import write_replaced  # and onnx, which nothing else that serves needs
+
     with tempfile.TemporaryDirectory(prefix="tsugiki-network-") as folder:
         graph = Path(folder) / "network.onnx"  # read once: the engine keeps what it needs of it
         write_replaced(loaded.graph, graph, delta)
@@ -49,7 +50,7 @@ def precision_of(name: EngineName) -> str:
     return {"onnxruntime": OnnxEngine.precision, "openvino": openvino.OpenVinoEngine.precision, "torch": "bf16"}[name]
 
 
-def bank_types_of(wanted: Wanted) -> tuple[BankType, ...]:
+def bank_types_of(wanted: EngineWish) -> tuple[BankType, ...]:
     """Of the bank graphs that a service may ask for whose engine is `wanted`, here.
 
     Where another engine is preferred, onnxruntime still serves what was fitted in fp32. torch reads no graphs.
@@ -58,7 +59,7 @@ def bank_types_of(wanted: Wanted) -> tuple[BankType, ...]:
     return (OnnxEngine.bank_type, *((openvino.OpenVinoEngine.bank_type,) if openvino_too else ()))
 
 
-def choose_engine(wanted: Wanted, loaded: Loaded, cores: Cores) -> Choice:
+def choose_engine(wanted: EngineWish, loaded: Loaded, cores: Cores) -> Choice:
     """See `choose`; what "auto" finds is kept beside the backbone's graph."""
 
     def candidate(name: EngineName) -> Candidate:

@@ -16,7 +16,8 @@ from typing import NamedTuple
 
 import httpx
 
-from service.launch import ENVIRONMENT, family
+from service.command import ENVIRONMENT
+from service.launch import family
 from tests.bench.serving.targets import Ask
 
 HERE = Path(__file__).parent
