@@ -1,4 +1,4 @@
-"""The mounted API: every route of the contract, and how errors leave it."""
+"""The API: every route of the contract, and how errors leave it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The two verbs, once: the mounted routes and BentoML's APIs answer through the same functions."""
+"""The two verbs, once: the routes and BentoML's APIs answer through the same functions."""
 
 from __future__ import annotations
 
