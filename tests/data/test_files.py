@@ -15,6 +15,7 @@ from PIL import Image
 from tsugiki.data.decoding.pool import DecoderPool
 from tsugiki.data.files import clean_file, file_bytes, told_at
 from tsugiki.data.text import RowRefused, check_sample
+from tsugiki.domain import Modality
 from tsugiki.errors import Invalid, Issue, Unavailable
 
 DATA = bytes(range(256))
@@ -39,7 +40,7 @@ def in_base64(data: bytes) -> dict[str, str]:
 
 
 def test_a_file_comes_as_it_is_or_in_base64() -> None:
-    assert file_bytes(DATA, "/inputs/0") == file_bytes(in_base64(DATA), "/inputs/0") == DATA
+    assert file_bytes(DATA, "/inputs/0", "image") == file_bytes(in_base64(DATA), "/inputs/0", "image") == DATA
 
 
 @pytest.mark.parametrize(
@@ -64,16 +65,26 @@ def test_a_file_comes_as_it_is_or_in_base64() -> None:
 )
 def test_what_is_no_file_is_refused_where_it_stands(raw: object, code: str) -> None:
     with pytest.raises(RowRefused) as refused:
-        file_bytes(raw, "/inputs/3")
+        file_bytes(raw, "/inputs/3", "audio")
     assert refused.value.reason == code
     assert [(issue.code, issue.pointer) for issue in refused.value.issues] == [(code, "/inputs/3")]
     assert refused.value.fix
 
 
+@pytest.mark.parametrize(("modality", "what"), [("image", "pictures"), ("audio", "sounds")])
+def test_a_refusal_names_what_is_read_and_how_it_is_sent(modality: Modality, what: str) -> None:
+    with pytest.raises(RowRefused) as refused:
+        file_bytes("a text", "/inputs/3", modality)
+    assert refused.value.detail == f"the project reads {what}: expected a file, got a string"
+    assert '{"base64": "..."}' in refused.value.fix and "form" in refused.value.fix
+    unread = told_at(Invalid("it is cut off", code=f"{modality}_undecodable"), "/inputs/3", modality)
+    assert unread.detail == unread.issues[0].detail == f"the project reads {what}: it is cut off"
+
+
 def test_a_refusal_says_nothing_of_what_was_sent() -> None:
     for raw in ("a secret text", {"base64": "a secret text"}, {"secret": "text"}):
         with pytest.raises(RowRefused) as refused:
-            file_bytes(raw, "/inputs/0")
+            file_bytes(raw, "/inputs/0", "image")
         assert "secret" not in refused.value.detail + refused.value.fix
 
 
@@ -81,13 +92,13 @@ def test_a_decoder_s_refusal_is_told_at_its_place_with_its_codes() -> None:
     found = Invalid(
         "two troubles", fix="draw it", code="first", issues=[Issue("first", "", "a", "b"), Issue("2", "", "c")]
     )
-    told = told_at(found, "/samples/4/input")
+    told = told_at(found, "/samples/4/input", "image")
     assert (told.reason, told.detail, told.fix) == ("first", "two troubles", "draw it")
     assert told.issues == (Issue("first", "/samples/4/input", "a", "b"), Issue("2", "/samples/4/input", "c"))
 
 
 def test_a_refusal_without_issues_refuses_its_row_all_the_same() -> None:
-    told = told_at(Invalid("a trouble", code="first", fix="draw it"), "/samples/0/input")
+    told = told_at(Invalid("a trouble", code="first", fix="draw it"), "/samples/0/input", "image")
     assert told.issues == (Issue("first", "/samples/0/input", "a trouble", "draw it"),)
 
 

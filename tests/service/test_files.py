@@ -255,9 +255,11 @@ def scores(rows: list[Object]) -> list[float]:
 
 
 def test_what_is_no_picture_is_no_crash(http: httpx.Client, adapted: Adapted) -> None:
-    refused(ask(http, adapted, b"refund my money", "text/plain"), 422, "input_invalid")
+    text = refused(ask(http, adapted, b"refund my money", "text/plain"), 422, "input_invalid")
+    assert "the project reads pictures: expected a file, got a string" in text["detail"] and "base64" in text["fix"]
     refused(ask(http, adapted, b"https://localhost/a.png", "text/plain"), 422, "url_forbidden")
-    refused(ask(http, adapted, file_of(tone(0)), "audio/wav"), 422, "image_undecodable")
+    sound = refused(ask(http, adapted, file_of(tone(0)), "audio/wav"), 422, "image_undecodable")
+    assert "the project reads pictures" in sound["detail"] and "JPEG" in sound["fix"]
     refused(ask(http, adapted, b"", "image/png"), 422, "input_empty")
     good(ask(http, adapted, png(0), "image/png"))
 

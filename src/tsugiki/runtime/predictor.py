@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,7 +25,7 @@ from tsugiki.runtime.ranking import best_first, outcome_of
 from tsugiki.runtime.route import Route
 
 if TYPE_CHECKING:
-    from tsugiki.domain import Content, Floats, Prepared, Project, Version
+    from tsugiki.domain import Content, Floats, Modality, Prepared, Project, Version
     from tsugiki.observed import Tracing
     from tsugiki.ports import Truncate
     from tsugiki.runtime.directory import Directory, Selector
@@ -215,7 +216,8 @@ def _lost() -> Unavailable:
 
 
 def _prepare(served: Served, inputs: Sequence[object], truncate: Truncate) -> list[Prepared | TsugikiError]:
-    clean = clean_text if served.backbone.modality == "text" else file_bytes
+    modality = served.backbone.modality
+    clean = clean_text if modality == "text" else partial(file_bytes, modality=modality)
     contents: list[Content] = []
     rows: list[TsugikiError | None] = []
     for index, raw in enumerate(inputs):
@@ -225,12 +227,14 @@ def _prepare(served: Served, inputs: Sequence[object], truncate: Truncate) -> li
         except Invalid as refused:
             rows.append(refused)
     prepared = iter(served.backbone.prepare_each(contents) if contents else ())
-    return [_fitting(next(prepared), index, truncate) if row is None else row for index, row in enumerate(rows)]
+    return [
+        _fitting(next(prepared), index, modality, truncate) if row is None else row for index, row in enumerate(rows)
+    ]
 
 
-def _fitting(row: Prepared | Invalid, index: int, truncate: Truncate) -> Prepared | TsugikiError:
+def _fitting(row: Prepared | Invalid, index: int, modality: Modality, truncate: Truncate) -> Prepared | TsugikiError:
     if isinstance(row, Invalid):
-        return told_at(row, f"/inputs/{index}")
+        return told_at(row, f"/inputs/{index}", modality)
     if not row.truncated or truncate == "END":
         return row
     detail = f"the text is longer than the backbone's {row.size} tokens and truncate is NONE"
