@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from tsugiki.domain import Budget, Fitted, LoraDelta, LoraPair, MethodName, Profile, TrainingSet, Verdict
 from tsugiki.ports import Backbone, Progress
-from tsugiki.training.costs import TYPICAL, assess_deep
+from tsugiki.training.costs import assess_deep, blocks_in
 from tsugiki.training.hyperparameters import MOST_BLOCKS, a_part_of, choice, epochs, rate, smoothing, whole
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class LoraMethod:
         return "lora"
 
     def assess(self, profile: Profile, budget: Budget) -> Verdict:
-        top_blocks = self.top_blocks or a_part_of(TYPICAL[profile.modality].blocks, PART)
+        top_blocks = self.top_blocks or a_part_of(blocks_in(profile), PART)
         numbers = top_blocks * 18 * profile.width * self.rank  # in and out of six modules, two of them four dim wide
         return assess_deep(self, profile, budget, top_blocks, numbers)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from tsugiki.domain import Budget, Fitted, MethodName, Profile, TrainingSet, Verdict, WeightsDelta
 from tsugiki.ports import Backbone, Progress
-from tsugiki.training.costs import TYPICAL, assess_deep
+from tsugiki.training.costs import assess_deep, blocks_in
 from tsugiki.training.hyperparameters import MOST_BLOCKS, a_part_of, decay, epochs, number, rate, smoothing, whole
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class PartialMethod:
         return "partial"
 
     def assess(self, profile: Profile, budget: Budget) -> Verdict:
-        top_blocks = self.top_blocks or a_part_of(TYPICAL[profile.modality].blocks, PART)
+        top_blocks = self.top_blocks or a_part_of(blocks_in(profile), PART)
         return assess_deep(self, profile, budget, top_blocks)
 
     def fit(self, backbone: Backbone, data: TrainingSet, budget: Budget, progress: Progress) -> Fitted:

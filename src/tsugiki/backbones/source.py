@@ -34,12 +34,13 @@ class Levels:
 class Source:
     """Weights in a folder, the network they are of, and the way to turn what it yields into one feature vector.
 
-    `dim` is of what the network yields a token (position, place), `middle` the block whose yield is pooled beside the
-    last one's (None: the last alone, as where there is but one block). `max_tokens` bounds a text, special tokens
-    counted; of pictures, it is how many tokens each counts in a pass. `prefix` is put before every text, and `tokens`
-    is the file that it is tokenised by (see tokens.py). `view` is how a picture is cut and `levels` how its pixels are
-    scaled (None: as the network's module says), `seconds` how long a sound may be and `hearing` what becomes of it
-    (None: Whisper's frames). `expected_sha256` pins the weights, None records whatever they are at start.
+    `dim` is of what the network yields a token (position, place), `blocks` how many it has (None: not told), `middle`
+    the one whose yield is pooled beside the last one's (None: the last alone, as where there is but one block).
+    `max_tokens` bounds a text, special tokens counted; of pictures, it is how many tokens each counts in a pass.
+    `prefix` is put before every text, and `tokens` is the file that it is tokenised by (see tokens.py). `view` is how a
+    picture is cut and `levels` how its pixels are scaled (None: as the network's module says), `seconds` how long a
+    sound may be and `hearing` what becomes of it (None: Whisper's frames). `expected_sha256` pins the weights, None
+    records whatever they are at start.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Source:
     network: NetworkKind = "transformers"
     file: str = WEIGHTS
     tokens: str = TOKENIZER
+    blocks: int | None = None
     middle: int | None = None
     pooling: Pooling = "mean"
     normalise: bool = True

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class FeatureSpace:
     """Identity of the vectors a backbone yields. Vectors of two spaces never mix (I8).
 
-    `dim` numbers are of `parts` pooled vectors, as wide as the network each.
+    `dim` numbers are of `parts` pooled vectors, as wide as the network each, which has `blocks` (None: not told).
     """
 
     backbone: str
@@ -28,6 +28,7 @@ class FeatureSpace:
     precision: str
     dim: int
     parts: int = 1
+    blocks: int | None = None
 
     @cached_property
     def id(self) -> str:

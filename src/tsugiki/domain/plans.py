@@ -67,6 +67,7 @@ class Profile:
     mean_tokens: float | None = None  # of a sample; None where nothing was counted or measured, as in what follows
     max_tokens: int | None = None
     parts: int = 1  # vectors of the network's own width that a feature is joined from
+    blocks: int | None = None  # of the network; None where it does not tell
     closeness: Closeness | None = None
     rates: Rates | None = None
     device: str = "cpu"

@@ -33,9 +33,12 @@ def profile_of(
 
     Without a space it tells what may run, not what it costs.
     """
-    dim, parts = (SIZE_UNKNOWN, 1) if space is None else (space.dim, space.parts)
-    if task == "multi_label":
-        return replace(_profile_of_sets(counts, dim, parts), modality=modality)
+    profile = _profile_of_sets(counts) if task == "multi_label" else _profile(counts, declared)
+    profile = replace(profile, modality=modality)
+    return profile if space is None else replace(profile, dim=space.dim, parts=space.parts, blocks=space.blocks)
+
+
+def _profile(counts: Mapping[str, int], declared: Collection[str]) -> Profile:
     all_counts = {**dict.fromkeys(declared, 0), **counts}
     sizes = list(all_counts.values())
     thin = {label for label, count in all_counts.items() if count < MIN_PER_LABEL}
@@ -44,17 +47,15 @@ def profile_of(
         labels=len(sizes),
         min_per_label=min(sizes, default=0),
         max_per_label=max(sizes, default=0),
-        dim=dim,
-        parts=parts,
+        dim=SIZE_UNKNOWN,
         median_per_label=float(median(sizes)) if sizes else 0.0,
         imbalance=max(sizes, default=0) / max(min(sizes, default=0), 1),
         declared=len(declared),
         named=thin <= set(declared),
-        modality=modality,
     )
 
 
-def _profile_of_sets(counts: Mapping[str, int], dim: int, parts: int) -> Profile:
+def _profile_of_sets(counts: Mapping[str, int]) -> Profile:
     samples, usable = sum(counts.values()), usable_labels(counts)
     having: Counter[str] = Counter()
     for told, count in counts.items():
@@ -65,8 +66,7 @@ def _profile_of_sets(counts: Mapping[str, int], dim: int, parts: int) -> Profile
         labels=len(usable),
         min_per_label=min((min(size, samples - size) for size in sizes), default=0),
         max_per_label=max(sizes, default=0),
-        dim=dim,
-        parts=parts,
+        dim=SIZE_UNKNOWN,
         median_per_label=float(median(sizes)) if sizes else 0.0,
         imbalance=max(sizes, default=0) / max(min(sizes, default=0), 1),
         task="multi_label",

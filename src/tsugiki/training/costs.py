@@ -84,6 +84,11 @@ def features_seconds(size: Size, rates: Rates) -> float:
     return ENGINE_S + size.tokens / rates.forward
 
 
+def blocks_in(profile: Profile) -> int:
+    """As the network tells, or as many as are usual."""
+    return profile.blocks or TYPICAL[profile.modality].blocks
+
+
 def assess_deep(
     recipe: Recipe, profile: Profile, budget: Budget, top_blocks: int | None, numbers: float | None = None
 ) -> Verdict:
@@ -92,7 +97,7 @@ def assess_deep(
     `numbers` are those that it trains, where they are not the blocks' own weights.
     """
     typical = TYPICAL[profile.modality]
-    share = 1.0 if top_blocks is None else min(top_blocks, typical.blocks) / typical.blocks
+    share = 1.0 if top_blocks is None else min(top_blocks, blocks_in(profile)) / blocks_in(profile)
     tokens = profile.samples * (profile.mean_tokens or typical.tokens)
     size = Size(tokens, share, share < 1.0 and profile.modality != "image", recipe.weights_too)
     rates = profile.rates or typical.rates
@@ -110,11 +115,12 @@ def _peak_bytes(size: Size, profile: Profile, numbers: float | None) -> int:
     """Beyond the service: the network in training and beside it the engine that answers for it."""
     typical = TYPICAL[profile.modality]
     wider = (profile.width / typical.width) if profile.modality == "text" else 1.0
-    weights = typical.weights * wider**2
+    deeper = blocks_in(profile) / typical.blocks
+    weights = typical.weights * wider**2 * deeper
     # Texts of some length fill a batch by their tokens alone.
     pictures = profile.modality == "image"
     batch = BATCH_TOKENS if profile.modality == "text" else batch_rows(pictures=pictures) * typical.tokens
-    activations = 4 * typical.activations * wider * batch * size.share
+    activations = 4 * typical.activations * wider * deeper * batch * size.share
     below = min(MOST_KEPT_BYTES, 2 * size.tokens * profile.width) if size.kept else 0
     trained = weights * size.share if numbers is None else numbers
     rows = profile.samples * typical.row_bytes

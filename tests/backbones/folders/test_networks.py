@@ -97,6 +97,11 @@ def test_all_that_may_be_trained_may_be_replaced(network: Loaded, rows: list[Inp
     assert np.abs(own - OnnxEngine(network, threads=1).run(rows)).max() > 1e-2
 
 
+def test_a_folder_tells_how_many_blocks_there_are(network: Loaded) -> None:
+    found = len(blocks_of(features_module(network.source).get_submodule("encoder")))
+    assert network.source.blocks == network.backbone.space.blocks == found
+
+
 def test_a_row_counts_as_many_tokens_as_enter_the_blocks(network: Loaded) -> None:
     """What training keeps of the blocks below is cut by it."""
     module = features_module(network.source)

@@ -67,6 +67,7 @@ def read_pictures(name: str, folder: Path, config: Json) -> Source:
         name=name,
         folder=folder,
         dim=whole(name, path, config, "hidden_size"),
+        blocks=whole(name, path, config, "num_hidden_layers"),
         max_tokens=(view.size // patch) ** 2 + kind.first,
         network="vit",
         pooling="cls+mean",

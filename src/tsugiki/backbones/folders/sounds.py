@@ -39,6 +39,7 @@ def read_waves(name: str, folder: Path, config: Json) -> Source:
         folder=folder,
         dim=whole(name, path, config, "hidden_size"),
         network="wav2vec2",
+        blocks=blocks,
         middle=blocks // 2 if blocks > 1 else None,
         modality="audio",
         hearing=Wave(normalise, kernels, strides),
@@ -66,6 +67,7 @@ def read_spectrograms(name: str, folder: Path, config: Json) -> Source:
         folder=folder,
         dim=whole(name, path, config, "hidden_size"),
         network="spectrogram",
+        blocks=whole(name, path, config, "num_hidden_layers"),
         pooling="cls",
         modality="audio",
         # It divides by twice the deviation, as its authors do.

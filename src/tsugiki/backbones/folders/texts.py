@@ -21,6 +21,7 @@ def read_texts(name: str, folder: Path, config: Json) -> Source:
         name=name,
         folder=folder,
         dim=_dim(name, config),
+        blocks=_blocks(config),
         middle=_middle(config),
         max_tokens=_max_tokens(name, folder, config),
         pooling=_pooling(name, folder, modules),
@@ -36,6 +37,11 @@ def _dim(name: str, config: Json) -> int:
     return dim
 
 
+def _blocks(config: Json) -> int | None:
+    blocks = config.get("num_hidden_layers", config.get("n_layers"))
+    return blocks if isinstance(blocks, int) else None
+
+
 def _middle(config: Json) -> int | None:
     """Half way up. The last block has forgotten much of how a thing was said; half way, it is all there.
 
@@ -46,8 +52,8 @@ def _middle(config: Json) -> int | None:
     banking77 had 0.3 points more and the others up to 3 less. Multilingual E5 (12 blocks), Matthews of our head on
     amazon_cf_ja 35.8 and 51.0, xsid_ja 91.3 and 89.9 (188 rows).
     """
-    blocks = config.get("num_hidden_layers", config.get("n_layers"))
-    return blocks // 2 if isinstance(blocks, int) and blocks > 1 else None
+    blocks = _blocks(config)
+    return blocks // 2 if blocks is not None and blocks > 1 else None
 
 
 def _max_tokens(name: str, folder: Path, config: Json) -> int:

@@ -1,0 +1,38 @@
+"""What is reckoned before a network is loaded."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from adapters.lora import LoraMethod
+from adapters.partial import PartialMethod
+from tsugiki.domain import Budget, Profile, Rates
+from tsugiki.training.costs import LOOKS_SHARE
+
+# So many that a training takes hours: two of them are made then, of whatever the blocks.
+MANY = Profile(
+    samples=500_000,
+    labels=4,
+    min_per_label=100_000,
+    max_per_label=150_000,
+    dim=768,
+    parts=2,
+    mean_tokens=20.0,
+    rates=Rates(5_000.0, 1_500.0, measured=True),
+)
+
+
+def test_a_network_of_more_blocks_trains_a_smaller_part_of_itself_in_as_many() -> None:
+    assert MANY.rates is not None and MANY.mean_tokens is not None
+    six, twelve = (PartialMethod(top_blocks=2, epochs=1).assess(replace(MANY, blocks=n), Budget()) for n in (6, 12))
+    looks = 2 * (2.0 + MANY.samples * MANY.mean_tokens / MANY.rates.forward)
+    assert six.seconds - looks == pytest.approx(2 * (twelve.seconds - looks))
+    assert (1 + LOOKS_SHARE) * MANY.samples * MANY.mean_tokens / 1_500.0 / 3 * 2 == pytest.approx(six.seconds - looks)
+
+
+@pytest.mark.parametrize("method", [LoraMethod(), PartialMethod()])
+def test_a_network_that_does_not_tell_is_taken_for_the_usual_one(method: LoraMethod | PartialMethod) -> None:
+    assert method.assess(MANY, Budget()) == method.assess(replace(MANY, blocks=6), Budget())
+    assert method.assess(MANY, Budget()).peak_bytes < method.assess(replace(MANY, blocks=12), Budget()).peak_bytes
