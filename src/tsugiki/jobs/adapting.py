@@ -21,6 +21,7 @@ from tsugiki.jobs.profiling import named_labels, profile_of, spread, with_closen
 from tsugiki.observed import UNTRACED
 from tsugiki.training.blending import hears_names
 from tsugiki.training.hyperparameters import tuned
+from tsugiki.training.shelf import shelve
 
 if TYPE_CHECKING:
     from tsugiki.data.audit import Neighbours
@@ -188,7 +189,7 @@ class Phases:
             folds=np.array(snapshot.folds, np.int64),
             labels=labels,
             seed=self._wish.seed,
-            rows=self._prepared(rows) if plan.chosen in DEEP else (),
+            rows=shelve(self._prepared(rows)) if plan.chosen in DEEP else (),
             names=self._names(snapshot.labels) if plan.chosen == "zero_shot" or hears else None,
             combinations=learnt_combinations(snapshot, labels),
         )
@@ -241,13 +242,11 @@ class Phases:
             self._progress.phase("embed", done / len(missing))
         return np.concatenate(matrices)[[index[row.id] for row in rows]]
 
-    def _prepared(self, rows: Sequence[LabelledSample]) -> list[Prepared]:
+    def _prepared(self, rows: Sequence[LabelledSample]) -> Iterator[Prepared]:
         """What the network reads of each; no more files are held at once than a part has."""
-        found: list[Prepared] = []
         for part in self._parts(rows):
             self._progress.check()
-            found += self._backbone.prepare(self._contents(part))
-        return found
+            yield from self._backbone.prepare(self._contents(part))
 
     def _parts(self, rows: Sequence[LabelledSample]) -> Iterator[Sequence[LabelledSample]]:
         size = EMBED_ROWS if self._project.modality == "text" else EMBED_FILES

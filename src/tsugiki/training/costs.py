@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from tsugiki.domain import Modality, Rates, Verdict
 from tsugiki.training.batches import BATCH_TOKENS, batch_rows
 from tsugiki.training.degenerate import skip_reason
+from tsugiki.training.shelf import HELD_BYTES
 
 if TYPE_CHECKING:
     from tsugiki.domain import Budget, Profile
@@ -123,5 +124,5 @@ def _peak_bytes(size: Size, profile: Profile, numbers: float | None) -> int:
     activations = 4 * typical.activations * wider * deeper * batch * size.share
     below = min(MOST_KEPT_BYTES, 2 * size.tokens * profile.width) if size.kept else 0
     trained = weights * size.share if numbers is None else numbers
-    rows = profile.samples * typical.row_bytes
+    rows = min(HELD_BYTES, profile.samples * typical.row_bytes)
     return int(3 * 4 * weights + OPTIMISER_BYTES * trained + activations + below + rows)
