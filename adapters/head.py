@@ -68,6 +68,7 @@ class HeadMethod:
         progress.metric("held_out_log_loss", min(found.losses))
         details = {
             **used(self),
+            "l2": found.strength,
             "strength": found.strength,
             "name_weight": found.name_weight,
             "evened": found.evened,

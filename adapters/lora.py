@@ -74,7 +74,8 @@ class LoraMethod:
         from tsugiki.training.network import Attached, Group, blocks_of
 
         blocks = blocks_of(encoder)
-        first = max(0, len(blocks) - (self.top_blocks or a_part_of(len(blocks), PART)))
+        top_blocks = min(self.top_blocks or a_part_of(len(blocks), PART), len(blocks))
+        first = len(blocks) - top_blocks
         targets = self._targets(encoder, blocks[first:])
         config = LoraConfig(r=self.rank, lora_alpha=self.rank, target_modules=targets, bias="none")
         inject_adapter_in_model(config, encoder, ADAPTER)
@@ -82,7 +83,8 @@ class LoraMethod:
             if isinstance(layer := encoder.get_submodule(name), Linear):
                 _quicken(layer)
         matrices = {name: p for name, p in encoder.named_parameters() if name.endswith((A, B))}
-        return Attached((Group(matrices, self.learning_rate, 0.0),), first, _as_delta)
+        groups = (Group(matrices, self.learning_rate, 0.0),)
+        return Attached(groups, first, _as_delta, {"top_blocks": top_blocks})
 
     def _targets(self, encoder: torch.nn.Module, blocks: torch.nn.ModuleList) -> list[str]:
         import torch

@@ -62,7 +62,8 @@ class PartialMethod:
         )
 
         blocks = blocks_of(encoder)
-        first = max(0, len(blocks) - (self.top_blocks or a_part_of(len(blocks), PART)))
+        top_blocks = min(self.top_blocks or a_part_of(len(blocks), PART), len(blocks))
+        first = len(blocks) - top_blocks
         named = used_parameters(encoder)
         groups: list[Group] = []
         if above := above_blocks(encoder):
@@ -71,4 +72,4 @@ class PartialMethod:
             inside = {id(parameter) for parameter in block.parameters()}
             own = {name: parameter for name, parameter in named.items() if id(parameter) in inside}
             groups += weight_groups(own, self.learning_rate * self.rate_decay**depth, self.weight_decay)
-        return Attached(tuple(groups), first, WeightsDelta)
+        return Attached(tuple(groups), first, WeightsDelta, {"top_blocks": top_blocks})

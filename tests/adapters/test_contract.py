@@ -25,6 +25,7 @@ from tsugiki.errors import Cancelled, Invalid, WrongFeatureSpace
 from tsugiki.ports import Method
 from tsugiki.runtime.trainable import TrainableBackbone
 from tsugiki.storage.grafts import decode, encode
+from tsugiki.training.hyperparameters import offered, used
 
 if TYPE_CHECKING:
     from tsugiki.domain import Floats, Graft
@@ -103,6 +104,13 @@ def test_what_is_saved_and_loaded_answers_the_same(
 def test_the_graft_brings_the_delta_of_its_kind(fitted: Fitted, method: Method) -> None:
     kinds = {"head": type(None), "lora": LoraDelta, "partial": WeightsDelta, "full": WeightsDelta}
     assert isinstance(fitted.graft.delta, kinds[method.name])
+
+
+def test_what_was_used_of_every_hyperparameter_is_told(fitted: Fitted, method: Method) -> None:
+    told = {name: fitted.graft.details[name] for name in offered(method)}
+    given = {name: value for name, value in used(method).items() if value is not None}
+    assert told.keys() and None not in told.values()
+    assert given.items() <= told.items()
 
 
 def test_the_same_data_and_seed_give_the_same_graft_whoever_came_between(

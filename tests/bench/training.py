@@ -24,6 +24,7 @@ from tsugiki.domain import Prepared, TrainingSet
 from tsugiki.runtime.engines.making import Cores, make
 from tsugiki.runtime.trainable import TrainableBackbone
 from tsugiki.training.deadline import Deadline
+from tsugiki.training.hyperparameters import MOST_BLOCKS
 from tsugiki.training.rounds import Part
 from tsugiki.training.tutor import Tutor
 
@@ -61,7 +62,7 @@ def measure(home: Path) -> list[Figure]:
     torch.set_num_threads(THREADS)
     task = _task(home)
     before = _peak_bytes()
-    tops, every = (_ours(task, top_blocks) for top_blocks in (LoraMethod().top_blocks, None))
+    tops, every = (_ours(task, top_blocks) for top_blocks in (None, MOST_BLOCKS))
     peak = _peak_bytes() - before
     peft = _peft(task)
     figures: list[Figure] = []

@@ -68,6 +68,7 @@ def fit_deep(recipe: Recipe, backbone: Backbone, data: TrainingSet, budget: Budg
     progress.metric("held_out_log_loss", min(fitted.losses))
     details: Json = {
         **used(recipe),
+        **tutor.settled,
         "seed": data.seed,
         "proof": proof,
         "trainings": work.done,

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tsugiki.errors import Unavailable
@@ -35,11 +35,13 @@ class Attached:
     """What a method made of an encoder: all that it trains, and how its trained values become a delta.
 
     No parameter of a block below `first_block`, nor of what comes before the blocks if that is above 0, is trained.
+    `settled` are the values of its hyperparameters that depend on the network.
     """
 
     groups: tuple[Group, ...]
     first_block: int
     as_delta: Callable[[Mapping[str, Floats]], Delta]
+    settled: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
 Attach = Callable[["torch.nn.Module"], Attached]

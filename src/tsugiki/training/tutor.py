@@ -56,6 +56,7 @@ class Tutor:
         network, attached = self._fresh(0)
         encoder = network.get_submodule(ENCODER)
         blocks, first = len(blocks_of(encoder)), attached.first_block
+        self.settled = attached.settled
         tokens = sum(row.size for row in data.rows)
         check()
         self._below = None
