@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from adapters.head import HeadMethod
 from service.supervision import end
+from tsugiki.backbones.cache import is_compiled
 from tsugiki.backbones.catalog import find, missing, names
 from tsugiki.backbones.loaded import Loaded, load
 from tsugiki.errors import TsugikiError
@@ -33,13 +34,14 @@ if TYPE_CHECKING:
     from service.settings import Settings
     from tsugiki.backbones.source import Source
     from tsugiki.data.decoding import Decoder
-    from tsugiki.domain import WeightsDelta
+    from tsugiki.domain import Modality, WeightsDelta
     from tsugiki.observed import Pass
     from tsugiki.ports import Embedder, Engine
     from tsugiki.runtime.engines.making import Cores
     from tsugiki.storage.database import Database
 
 FOLDER = "file://"
+GRAPHS = "graphs"  # compiled networks
 WORKERS = "workers"  # which processes there are, and what they tell one another
 
 
@@ -78,19 +80,23 @@ def blobs_of(settings: Settings) -> Blobs:
     return Blobs(LocalFiles(Path(url.removeprefix(FOLDER))) if url.startswith(FOLDER) else RemoteFiles(url))
 
 
-def chooser(settings: Settings, parts: Parts, embedder: Embedder) -> Choosing:
+def chooser(settings: Settings, parts: Parts, embedder: Embedder, *, measures: bool) -> Choosing:
     """Candidates are tried by the head."""
 
     @cache  # what is installed stays while a process lives, and every adaptation asks
-    def offers() -> Offers:
+    def offers(modality: Modality) -> Offers:
         offered = [name for name in names(settings.backbones) if settings.offers(name)]
         found = [source for name in offered if (source := _readable(settings, name)) is not None]
         return Offers(
-            {source.name: source.languages for source in found if source.modality == "text"},
-            {wheel.install: wheel.languages for wheel in missing("text")},
+            {source.name: source.languages for source in found if source.modality == modality},
+            {wheel.install: wheel.languages for wheel in missing(modality)},
         )
 
-    return Choosing(parts.projects, parts.samples, embedder, HeadMethod(), offers)
+    def at_hand(name: str) -> bool:
+        source = _readable(settings, name)
+        return source is not None and is_compiled(source, settings.root / GRAPHS, settings.graphs)
+
+    return Choosing(parts.projects, parts.samples, embedder, HeadMethod(), offers, at_hand, measures=measures)
 
 
 def _readable(settings: Settings, name: str) -> Source | None:
@@ -137,7 +143,7 @@ def serve_backbones(
     """`workers` passes at a time."""
     return ServedBackbones(
         names(settings.backbones),
-        load=lambda name: load(name, settings.backbones, settings.root / "graphs", decoder, settings.graphs),
+        load=lambda name: load(name, settings.backbones, settings.root / GRAPHS, decoder, settings.graphs),
         engines=engines,
         workers=workers,
         limits=Limits(wait_s=settings.wait_seconds),

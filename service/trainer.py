@@ -95,7 +95,7 @@ def train(
             {method.name: method for method in methods},
             partial(plan, methods),
             tracing=tracing,
-            choose=chooser(settings, parts, trainables),
+            choose=chooser(settings, parts, trainables, measures=False),
         )
 
         def ended(end: JobEnd) -> None:

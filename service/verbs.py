@@ -252,9 +252,8 @@ def _found(core: Core, principal: Principal, ref: str) -> Project | None:
 
 def _made(core: Core, principal: Principal, wish: AdaptIn, backbone: str) -> Project:
     try:
-        open_ = wish.modality == "text"
         return core.projects.create(
-            principal.tenant.id, wish.project, wish.modality, wish.task, backbone, backbone_open=open_
+            principal.tenant.id, wish.project, wish.modality, wish.task, backbone, backbone_open=True
         )
     except Conflict:
         # Two first requests at once: the other one made it.

@@ -125,7 +125,7 @@ def wire(
             trains=settings.trainer,
             rates=partial(_rates, backbones, max(1, settings.trainer_threads // settings.trainer_jobs)),
             tracing=tracing,
-            choose=chooser(settings, parts, backbones),
+            choose=chooser(settings, parts, backbones, measures=True),
         ),
         workers=settings.adaptation_workers,
         on_end=metrics.adaptation,

@@ -22,8 +22,9 @@ router = APIRouter(prefix="/v1/projects", route_class=StrictRoute, tags=["projec
 
 @router.post("", responses=documented(ProjectReply, 409, 413, 415, 507))
 async def create(by: Adapting, wish: ProjectIn) -> Reply:
-    """Make a project. `backbone: auto` takes the service's default for the modality; `backbone_open` tells that the
-    first adaptation to samples of text may still take another one, if they are in a language the default has not read.
+    """Make a project. `backbone: auto` takes the service's default for the modality; `backbone_open` tells that an
+    adaptation may still take another one: where texts are in a language that the default has not read, or once there
+    are samples enough to show that another one tells the labels apart better. The plan's `reasons` say why.
 
     With two labels or more it answers at once, by what they are called (`zero_shot`), unless `policy.adapt` is manual.
     """
@@ -86,7 +87,7 @@ def _created(by: Caller, wish: ProjectIn) -> Project:
         backbone,
         _labels(wish.labels or []),
         policy,
-        backbone_open=wish.modality == "text" and wish.backbone == "auto",
+        backbone_open=wish.backbone == "auto",
     )
     by.speak_of(project.id)
     return project
@@ -100,7 +101,7 @@ def _changed(by: Caller, p: str, wish: ProjectPatch) -> Project:
         labels=None if wish.labels is None else _labels(wish.labels),
         policy=None if wish.policy is None else _policy(wish.policy, project.task, project.policy),
         backbone=None if wish.backbone is None else by.core.backbone_for(project.modality, wish.backbone),
-        backbone_open=project.modality == "text" and wish.backbone == "auto",
+        backbone_open=wish.backbone == "auto",
     )
     by.core.directory.forget(project.id)
     return project

@@ -1,4 +1,4 @@
-"""Texts of the tiny backbone's own words to train it on for real, by the engine that would serve it."""
+"""Texts, pictures and sounds to train tiny backbones on for real, by the engine that would serve them."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
+from PIL import Image
 
+from tests.folders import picture, png, wav
 from tsugiki.backbones import Loaded
 from tsugiki.data.folds import assign_folds
-from tsugiki.domain import Phase, TrainingSet
+from tsugiki.data.text import fingerprint
+from tsugiki.domain import Content, Modality, Phase, TrainingSet
 from tsugiki.errors import Cancelled
 from tsugiki.runtime.engines.making import Cores, make
 from tsugiki.runtime.trainable import TrainableBackbone
@@ -21,6 +24,9 @@ TOPICS = {
     "access": "password login reset change phone account new",
 }
 FILLING = "the a i my is was to of in it for please help"
+LABELS = tuple(sorted(TOPICS))
+SIDE, SECONDS, RATE = 48, 0.2, 16_000  # of pictures and sounds
+TINT = 0.35  # of a picture, towards its label's colour
 
 
 def trainable(tiny: Loaded) -> TrainableBackbone:
@@ -40,16 +46,40 @@ def texts_of(counts: list[int], seed: int = 0) -> tuple[list[str], list[int]]:
     return texts, targets
 
 
+def contents_of(modality: Modality, counts: list[int], seed: int = 0) -> tuple[list[Content], list[int]]:
+    """`counts[k]` inputs of label k, and their targets: texts, pictures of a tint, tones of a pitch amid noise."""
+    if modality == "text":
+        texts, targets = texts_of(counts, seed)
+        return list(texts), targets
+    random = np.random.default_rng(seed)
+    targets = random.permutation(np.repeat(np.arange(len(counts)), counts)).tolist()
+    make = _picture if modality == "image" else _sound
+    return [make(target, random) for target in targets], targets
+
+
+def _picture(target: int, random: np.random.Generator) -> bytes:
+    pixels = np.asarray(picture(SIDE, SIDE, int(random.integers(1 << 30))), np.float64)
+    colour = 255.0 * np.eye(3)[target]
+    return png(Image.fromarray((pixels + TINT * (colour - pixels)).astype(np.uint8)))
+
+
+def _sound(target: int, random: np.random.Generator) -> bytes:
+    at = np.arange(round(SECONDS * RATE)) / RATE
+    pitch = 200.0 * 3.0**target * random.uniform(0.8, 1.25)
+    heard = 0.2 * np.sin(2 * np.pi * pitch * at + random.uniform(0, 6)) + random.normal(0, 0.05, len(at))
+    return wav(heard.astype(np.float32))
+
+
 def training_set(backbone: TrainableBackbone, counts: list[int], seed: int = 0) -> TrainingSet:
     """As an adaptation would hand it over."""
-    texts, targets = texts_of(counts, seed)
-    rows = backbone.prepare(texts)
+    contents, targets = contents_of(backbone.modality, counts, seed)
+    rows = backbone.prepare(contents)
     return TrainingSet(
         feature_space=backbone.space.id,
         features=backbone.features(rows, None, lambda: None),
         targets=np.array(targets, np.int64),
-        folds=assign_folds(np.array(targets, np.int64), texts, seed),
-        labels=tuple(sorted(TOPICS))[: len(counts)],
+        folds=assign_folds(np.array(targets, np.int64), [fingerprint(content) for content in contents], seed),
+        labels=LABELS[: len(counts)],
         seed=seed,
         rows=rows,
     )

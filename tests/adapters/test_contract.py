@@ -1,4 +1,4 @@
-"""What every way to adapt must do, whichever it is."""
+"""What every way to adapt must do, whichever it is and whatever the backbone reads."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,10 +18,10 @@ from adapters.full import FullMethod
 from adapters.head import HeadMethod
 from adapters.lora import LoraMethod
 from adapters.partial import PartialMethod
-from tests.adapters.lessons import Told, texts_of, trainable, training_set
+from tests.adapters.lessons import Told, contents_of, trainable, training_set
 from tests.runtime.assembled import Assembled, assembled
 from tsugiki.backbones import Loaded
-from tsugiki.domain import Budget, Fitted, LoraDelta, Profile, TrainingSet, WeightsDelta
+from tsugiki.domain import Budget, Content, Fitted, LoraDelta, Modality, Profile, TrainingSet, WeightsDelta
 from tsugiki.errors import Cancelled, Invalid, WrongFeatureSpace
 from tsugiki.ports import Method
 from tsugiki.runtime.trainable import TrainableBackbone
@@ -48,22 +49,56 @@ ENDLESS: dict[str, Method] = {
     "partial": PartialMethod(epochs=10_000, learning_rate=SLOW, head_learning_rate=SLOW),
     "full": FullMethod(epochs=10_000, learning_rate=SLOW, head_learning_rate=SLOW),
 }
-Fit = Callable[[Method], Fitted]
+FOLDERS = {"image": "dinov2", "audio": "wav2vec2-group"}
+CASES: list[tuple[Modality, str]] = [
+    *(("text", name) for name in METHODS),
+    *((modality, name) for modality in ("image", "audio") for name in ("lora", "partial", "full")),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A tiny backbone of one modality, and what is there to learn on it."""
+
+    loaded: Loaded
+    backbone: TrainableBackbone
+    data: TrainingSet
 
 
 @pytest.fixture(scope="module")
-def backbone(tiny: Loaded) -> TrainableBackbone:
-    return trainable(tiny)
+def subject_of(tiny: Loaded, loaded_folder: Callable[[str], Loaded]) -> Callable[[Modality], Subject]:
+    @cache
+    def made(modality: Modality) -> Subject:
+        loaded = tiny if modality == "text" else loaded_folder(FOLDERS[modality])
+        backbone = trainable(loaded)
+        return Subject(loaded, backbone, training_set(backbone, COUNTS))
+
+    return made
+
+
+@pytest.fixture(scope="module", params=CASES, ids="-".join)
+def case(request: pytest.FixtureRequest) -> tuple[Modality, str]:
+    return request.param
 
 
 @pytest.fixture(scope="module")
-def data(backbone: TrainableBackbone) -> TrainingSet:
-    return training_set(backbone, COUNTS)
+def subject(case: tuple[Modality, str], subject_of: Callable[[Modality], Subject]) -> Subject:
+    return subject_of(case[0])
 
 
-@pytest.fixture(scope="module", params=METHODS)
-def method(request: pytest.FixtureRequest) -> Method:
-    return METHODS[request.param]
+@pytest.fixture(scope="module")
+def backbone(subject: Subject) -> TrainableBackbone:
+    return subject.backbone
+
+
+@pytest.fixture(scope="module")
+def data(subject: Subject) -> TrainingSet:
+    return subject.data
+
+
+@pytest.fixture(scope="module")
+def method(case: tuple[Modality, str]) -> Method:
+    return METHODS[case[1]]
 
 
 @pytest.fixture(scope="module")
@@ -72,14 +107,14 @@ def fitted(method: Method, backbone: TrainableBackbone, data: TrainingSet) -> Fi
 
 
 @pytest.fixture
-def serving(tmp_path: Path, tiny: Loaded) -> Iterator[Assembled]:
-    with assembled(tmp_path, tiny) as made:
+def serving(tmp_path: Path, subject: Subject) -> Iterator[Assembled]:
+    with assembled(tmp_path, subject.loaded) as made:
         yield made
 
 
-def answers(backbone: TrainableBackbone, graft: Graft, texts: list[str]) -> Floats:
-    """(texts, classes), the head in double precision on the changed network's features."""
-    rows = backbone.prepare(texts)
+def answers(backbone: TrainableBackbone, graft: Graft, contents: list[Content]) -> Floats:
+    """(contents, classes), the head in double precision on the changed network's features."""
+    rows = backbone.prepare(contents)
     features = backbone.features(rows, graft.delta, lambda: None).astype(np.float64)
     logits = (features @ graft.head.weight.T.astype(np.float64) + graft.head.bias) / graft.head.temperature
     raised = np.exp(logits - logits.max(axis=1, keepdims=True))
@@ -89,16 +124,16 @@ def answers(backbone: TrainableBackbone, graft: Graft, texts: list[str]) -> Floa
 def test_what_is_saved_and_loaded_answers_the_same(
     backbone: TrainableBackbone, fitted: Fitted, method: Method, serving: Assembled
 ) -> None:
-    texts, _ = texts_of([4, 4, 4], seed=9)
+    contents, _ = contents_of(backbone.modality, [4, 4, 4], seed=9)
     saved = encode(fitted.graft)
     loaded = decode(saved)
     assert encode(loaded) == saved
     assert loaded.method == method.name
-    expected = answers(backbone, fitted.graft, texts)
-    assert (answers(backbone, loaded, texts) == expected).all()
+    expected = answers(backbone, fitted.graft, contents)
+    assert (answers(backbone, loaded, contents) == expected).all()
     project = serving.project("support", "acme")
     version = serving.publish_graft(project, fitted.graft)
-    assert np.abs(serving.predictor.probabilities(project, version, texts) - expected).max() <= TOLERANCE
+    assert np.abs(serving.predictor.probabilities(project, version, contents) - expected).max() <= TOLERANCE
 
 
 def test_the_graft_brings_the_delta_of_its_kind(fitted: Fitted, method: Method) -> None:
@@ -128,15 +163,15 @@ def test_the_same_data_and_seed_give_the_same_graft_whoever_came_between(
 def test_grafts_of_two_tenants_do_not_feel_one_another(
     method: Method, backbone: TrainableBackbone, fitted: Fitted, serving: Assembled
 ) -> None:
-    texts, _ = texts_of([4, 4, 4], seed=9)
+    contents, _ = contents_of(backbone.modality, [4, 4, 4], seed=9)
     other = method.fit(backbone, training_set(backbone, [9, 11, 10], seed=3), Budget(), Told())
     ours, theirs = serving.project("support", "acme"), serving.project("support", "globex")
     mine, others = serving.publish_graft(ours, fitted.graft), serving.publish_graft(theirs, other.graft)
-    alone = answers(backbone, fitted.graft, texts)
-    assert np.abs(alone - answers(backbone, other.graft, texts)).max() > 100 * TOLERANCE
+    alone = answers(backbone, fitted.graft, contents)
+    assert np.abs(alone - answers(backbone, other.graft, contents)).max() > 100 * TOLERANCE
     for _ in range(2):
-        serving.predictor.probabilities(theirs, others, texts)
-        assert np.abs(serving.predictor.probabilities(ours, mine, texts) - alone).max() <= TOLERANCE
+        serving.predictor.probabilities(theirs, others, contents)
+        assert np.abs(serving.predictor.probabilities(ours, mine, contents) - alone).max() <= TOLERANCE
 
 
 def test_held_out_answers_are_good_where_there_is_something_to_learn(fitted: Fitted, data: TrainingSet) -> None:
@@ -163,7 +198,8 @@ def test_cancelling_ends_the_fit(method: Method, backbone: TrainableBackbone, da
 
 
 @pytest.mark.parametrize("name", ENDLESS)
-def test_the_budget_is_kept_and_ends_with_a_version(name: str, backbone: TrainableBackbone, data: TrainingSet) -> None:
+def test_the_budget_is_kept_and_ends_with_a_version(name: str, subject_of: Callable[[Modality], Subject]) -> None:
+    backbone, data = subject_of("text").backbone, subject_of("text").data
     METHODS[name].fit(backbone, data, Budget(0.0), Told())  # the first import of torch's parts is nobody's budget
     seen: list[float] = []
     told = Told(at_check=lambda: seen.append(time.monotonic()))

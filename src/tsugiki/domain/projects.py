@@ -48,7 +48,7 @@ class Fix:
 class Project:
     """One classifier of a tenant. `labels` are the declared ones; samples may bring others.
 
-    `backbone_open`: by `auto`, until the first samples tell whether their language wants another one.
+    `backbone_open`: by `auto`, until the samples tell whether another one serves them better.
     """
 
     id: str

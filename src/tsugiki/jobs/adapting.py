@@ -99,7 +99,7 @@ class Tools:
     names: Names = field(default_factory=Names)
     rates: Callable[[str], Rates] | None = None  # of a backbone, which is loaded
     tracing: Tracing = UNTRACED
-    choose: Chooser | None = None  # the backbone, by what language the samples are in
+    choose: Chooser | None = None  # the backbone, by what the samples tell
 
 
 class Phases:
@@ -121,7 +121,7 @@ class Phases:
         self._progress = progress
         self._wish = Wish.read(adaptation.request)
         self._watch = watch
-        self._language_told: tuple[str, ...] = ()  # reasons of every plan
+        self._choice_told: tuple[str, ...] = ()  # reasons of every plan
 
     def rows(self) -> list[LabelledSample]:
         """All that may be trained on, as it is now."""
@@ -131,7 +131,7 @@ class Phases:
         """The project with its backbone settled, where there are `rows` to tell by; to be asked before all else."""
         if self._tools.choose is not None:
             with self._watch.measure("plan_ms"):
-                self._project, self._language_told = self._tools.choose(self._project, rows)
+                self._project, self._choice_told = self._tools.choose(self._project, rows)
         return self._project
 
     def plan(self, rows: Sequence[LabelledSample]) -> Plan:
@@ -269,7 +269,7 @@ class Phases:
 
     def _planned(self, profile: Profile) -> Plan:
         plan = self._tools.plan(profile, self._wish.budget, self._wish.method, self._wish.hyperparameters)
-        return replace(plan, reasons=(*plan.reasons, *self._language_told))
+        return replace(plan, reasons=(*plan.reasons, *self._choice_told))
 
     def _left(self) -> Budget:
         """What embedding has left of it: perhaps nothing, and then a method does the least it can."""

@@ -65,7 +65,10 @@ class FastLane:
         if project is not None:
             known = remembered(self._stores.adaptations.last_plan(project.id))
             profile = replace(profile, closeness=known)
-        return self._tools.plan(profile, wish.budget, wish.method, wish.hyperparameters)
+        plan = self._tools.plan(profile, wish.budget, wish.method, wish.hyperparameters)
+        if project is None or self._tools.choose is None:
+            return plan
+        return replace(plan, reasons=(*plan.reasons, *self._tools.choose.ahead(project)))
 
     def admit(self, tenant_id: str) -> None:
         """To be asked before an adaptation is recorded. Raises Overloaded."""

@@ -6,33 +6,38 @@ import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from tsugiki.data.folds import assign_folds
 from tsugiki.domain import MIN_PER_LABEL, Budget, TrainingSet
 from tsugiki.errors import Invalid, TsugikiError
-from tsugiki.evaluation.intervals import wilson
+from tsugiki.evaluation.intervals import newcombe_paired, wilson
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tsugiki.domain import Floats, Ints, Phase, Project
+    from tsugiki.domain import Bools, Floats, Ints, Phase, Project
     from tsugiki.ports import Embedder, Method
     from tsugiki.storage.samples import LabelledSample, Samples
 
-MOST_ROWS, MOST_PER_LABEL = 300, 30  # tried of a project: seconds a backbone, and 5 points of accuracy are seen
+MOST_ROWS = 300  # tried of a project: seconds a backbone, and 3 to 5 points of accuracy are seen
 TIMED = 5  # rows, one by one, whose median is told
 HELD = 16  # of their contents at once: a file may have 16 MiB
+
+
+class Patience(NamedTuple):
+    """All that are tried may take `most_s` of passes, one input at a time; on `fewest_rows` nothing more is seen."""
+
+    fewest_rows: int
+    most_s: float
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
     """A backbone on a project's samples: held-out accuracy of a head, its 95 % interval, one input's milliseconds.
 
-    `worse_than` is the most accurate one, where that is more accurate beyond chance; `why_not` what kept this one from
-    being tried.
+    `worse_than` is the most accurate one, where that is more accurate on the same rows beyond chance; `why_not` what
+    kept this one from being tried.
     """
 
     backbone: str
@@ -53,31 +58,76 @@ def try_backbones(
     *,
     foreign: Collection[str] = (),
     most_rows: int = MOST_ROWS,
+    patience: Patience | None = None,
 ) -> list[Trial]:
     """One after the other, each loaded if it is not: minutes the first time. Best first, of those alike the faster.
 
     The `foreign` ones, which have not read the samples' language, come last, and no other is called worse than they.
+    With `patience` fewer rows are tried, and the slowest ones not at all, where it would be lost.
     Raises Invalid where the project has too few samples to tell, or where a sample may have several labels.
     """
     if project.task != "single_label":
         raise Invalid("backbones are tried where a sample has one label", code="recommendation_unavailable")
-    rows = _drawn(samples.labelled(project.id), most_rows)
-    targets = np.unique([row.label for row in rows], return_inverse=True)[1].astype(np.int64)
-    if not rows or len(np.bincount(targets)) < 2:
+    given = samples.labelled(project.id)
+    rows = drawn(given, most_rows)
+    if len({row.label for row in rows}) < 2:
         raise Invalid(
             f"no two labels have {MIN_PER_LABEL} samples: nothing tells one backbone from another",
             fix="add samples, or leave `project` out",
             code="too_few_samples",
         )
-    trials = [_tried(name, project, rows, targets, samples, embedder, method) for name in names]
-    best = max(trials, key=lambda trial: (trial.backbone not in foreign, trial.accuracy))
-    return sorted((_beside(trial, best) for trial in trials), key=lambda one: (one.backbone in foreign, *_rank(one)))
+    trying = _Trying(project, samples, embedder, method)
+    timed = [trying.timed(name, rows[:TIMED]) for name in names]
+    if patience is not None:
+        timed, most_rows = _within(patience, timed, most_rows)
+        rows = drawn(given, most_rows)
+    tried = [trying.tried(trial, rows) for trial in timed]
+    best = max(tried, key=lambda one: (one.trial.backbone not in foreign, one.trial.accuracy))
+    found = [_beside(one, best) for one in tried]
+    return sorted(found, key=lambda one: (one.backbone in foreign, *_rank(one)))
 
 
-def _beside(trial: Trial, best: Trial) -> Trial:
-    """What the best one's interval holds is not shown to be worse."""
-    worse = trial.why_not is None and trial.accuracy < best.ci95[0]
-    return replace(trial, worse_than=best.backbone) if worse else trial
+def drawn(rows: Sequence[LabelledSample], most_rows: int) -> list[LabelledSample]:
+    """As many of each label as there is room for, the oldest; labels with too few to be held out are left out."""
+    of_label: dict[str, list[LabelledSample]] = {}
+    for row in rows:
+        of_label.setdefault(row.label, []).append(row)
+    usable = {label: found for label, found in of_label.items() if len(found) >= MIN_PER_LABEL}
+    room = max(MIN_PER_LABEL, most_rows // max(1, len(usable)))
+    return [row for found in usable.values() for row in found[:room]]
+
+
+def _within(patience: Patience, timed: Sequence[Trial], most_rows: int) -> tuple[list[Trial], int]:
+    """The slowest go first, until those left can be tried on the fewest rows; of these as many as there is time for."""
+    kept = sorted((trial for trial in timed if trial.why_not is None), key=lambda trial: trial.ms)
+    while kept and sum(trial.ms for trial in kept) * patience.fewest_rows > 1e3 * patience.most_s:
+        kept.pop()
+    names = {trial.backbone for trial in kept}
+    slow = f"too slow to be tried within {patience.most_s:g} s"
+    told = [
+        trial if trial.why_not is not None or trial.backbone in names else replace(trial, why_not=slow)
+        for trial in timed
+    ]
+    all_ms = sum(trial.ms for trial in kept)
+    return told, min(most_rows, int(1e3 * patience.most_s / all_ms)) if all_ms else most_rows
+
+
+class _Tried(NamedTuple):
+    """`right` (rows,) of the samples held out, whose numbers `rows` (rows,) are."""
+
+    trial: Trial
+    rows: Ints
+    right: Bools
+
+
+def _beside(one: _Tried, best: _Tried) -> Trial:
+    """The same rows answered by both tell far more than two intervals do: most are right or wrong in both."""
+    _, at, best_at = np.intersect1d(one.rows, best.rows, return_indices=True)
+    if not len(at):
+        return one.trial
+    mine, its = one.right[at], best.right[best_at]
+    counts = (int(rows.sum()) for rows in (its & mine, its & ~mine, ~its & mine, ~its & ~mine))
+    return replace(one.trial, worse_than=best.trial.backbone) if newcombe_paired(*counts).low > 0.0 else one.trial
 
 
 def _rank(trial: Trial) -> tuple[int, float]:
@@ -86,50 +136,52 @@ def _rank(trial: Trial) -> tuple[int, float]:
     return (0, trial.ms) if trial.worse_than is None else (1, -trial.accuracy)
 
 
-def _drawn(rows: Sequence[LabelledSample], most_rows: int) -> list[LabelledSample]:
-    """As many of each label as there is room for, the oldest; labels with too few to be held out are left out."""
-    of_label: dict[str, list[LabelledSample]] = {}
-    for row in rows:
-        of_label.setdefault(row.label, []).append(row)
-    usable = {label: found for label, found in of_label.items() if len(found) >= MIN_PER_LABEL}
-    room = min(MOST_PER_LABEL, max(MIN_PER_LABEL, most_rows // max(1, len(usable))))
-    return [row for found in usable.values() for row in found[:room]]
+@dataclass(frozen=True, slots=True)
+class _Trying:
+    project: Project
+    samples: Samples
+    embedder: Embedder
+    method: Method
+
+    def timed(self, name: str, rows: Sequence[LabelledSample]) -> Trial:
+        """Loads it, and knows no more than its pace."""
+        taken: list[float] = []
+        try:
+            self.embedder.backbone(name)
+            self._embed(name, rows[:1])  # the first pass of an engine makes it ready
+            for row in rows:
+                started = time.perf_counter()
+                self._embed(name, [row])
+                taken.append((time.perf_counter() - started) * 1e3)
+        except TsugikiError as error:
+            return Trial(name, why_not=error.detail)
+        return Trial(name, ms=round(median(taken), 1))
+
+    def tried(self, trial: Trial, rows: Sequence[LabelledSample]) -> _Tried:
+        if trial.why_not is not None:
+            return _untried(trial)
+        try:
+            backbone = self.embedder.backbone(trial.backbone)
+            parts = [rows[start : start + HELD] for start in range(0, len(rows), HELD)]
+            features = np.concatenate([self._embed(trial.backbone, part) for part in parts])
+        except TsugikiError as error:
+            return _untried(Trial(trial.backbone, why_not=error.detail))
+        targets = np.unique([row.label for row in rows], return_inverse=True)[1].astype(np.int64)
+        folds = assign_folds(targets, [row.group for row in rows], seed=0)
+        labels = tuple(sorted({row.label for row in rows}))
+        data = TrainingSet(backbone.space.id, features, targets, folds, labels, seed=0)
+        held = self.method.fit(backbone, data, Budget(), _Quiet()).held_out
+        right: Bools = held.probabilities.argmax(axis=1) == targets[held.rows]
+        hits, count = int(right.sum()), len(right)
+        found = replace(trial, accuracy=hits / count, ci95=wilson(hits, count), rows=count)
+        return _Tried(found, held.rows, right)
+
+    def _embed(self, name: str, rows: Sequence[LabelledSample]) -> Floats:
+        return self.embedder.embed(self.project.tenant_id, name, self.samples.contents(self.project, rows))
 
 
-def _tried(
-    name: str,
-    project: Project,
-    rows: Sequence[LabelledSample],
-    targets: Ints,
-    samples: Samples,
-    embedder: Embedder,
-    method: Method,
-) -> Trial:
-    def embed(some: Sequence[LabelledSample]) -> Floats:
-        return embedder.embed(project.tenant_id, name, samples.contents(project, some))
-
-    try:
-        backbone = embedder.backbone(name)
-        features = np.concatenate([embed(rows[start : start + HELD]) for start in range(0, len(rows), HELD)])
-        ms = _milliseconds(embed, rows[:TIMED])
-    except TsugikiError as error:
-        return Trial(name, why_not=error.detail)
-    folds = assign_folds(targets, [row.group for row in rows], seed=0)
-    labels = tuple(sorted({row.label for row in rows}))
-    data = TrainingSet(backbone.space.id, features, targets, folds, labels, seed=0)
-    held = method.fit(backbone, data, Budget(), _Quiet()).held_out
-    hits = int((held.probabilities.argmax(axis=1) == targets[held.rows]).sum())
-    low, high = wilson(hits, len(held.rows))
-    return Trial(name, hits / len(held.rows), (low, high), ms, len(held.rows))
-
-
-def _milliseconds(embed: Callable[[Sequence[LabelledSample]], Floats], rows: Sequence[LabelledSample]) -> float:
-    taken: list[float] = []
-    for row in rows:
-        started = time.perf_counter()
-        embed([row])
-        taken.append((time.perf_counter() - started) * 1e3)
-    return round(median(taken), 1)
+def _untried(trial: Trial) -> _Tried:
+    return _Tried(trial, np.zeros(0, np.int64), np.zeros(0, np.bool_))
 
 
 class _Quiet:
