@@ -29,7 +29,6 @@ from rich.console import Console
 from service import demo_tables as tables
 from service.demo_data import Tickets, Unreadable, read_tickets
 from service.launch import serving
-from service.parts import GRAPHS
 from service.settings import read_settings
 from tsugiki.client import Adaptation, Client, Prediction, Predictions, TsugikiProblem
 from tsugiki.export.parity import MAX_ABS_DIFF
@@ -202,9 +201,9 @@ def main(arguments: Sequence[str]) -> int:
 def _home(folder: Path) -> Path:
     """An empty home, but for networks which this machine's own service has compiled already."""
     home = folder / "home"
-    compiled = read_settings().root / GRAPHS
+    compiled = read_settings().root / "graphs"
     if compiled.is_dir():
-        shutil.copytree(compiled, home / GRAPHS)
+        shutil.copytree(compiled, home / "graphs")
     return home
 
 

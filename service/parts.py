@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from adapters.head import HeadMethod
 from service.supervision import end
-from tsugiki.backbones.cache import is_compiled
 from tsugiki.backbones.catalog import find, missing, names
 from tsugiki.backbones.loaded import Loaded, load
 from tsugiki.errors import TsugikiError
@@ -41,7 +40,6 @@ if TYPE_CHECKING:
     from tsugiki.storage.database import Database
 
 FOLDER = "file://"
-GRAPHS = "graphs"  # compiled networks
 WORKERS = "workers"  # which processes there are, and what they tell one another
 
 
@@ -80,8 +78,8 @@ def blobs_of(settings: Settings) -> Blobs:
     return Blobs(LocalFiles(Path(url.removeprefix(FOLDER))) if url.startswith(FOLDER) else RemoteFiles(url))
 
 
-def chooser(settings: Settings, parts: Parts, embedder: Embedder, *, measures: bool) -> Choosing:
-    """Candidates are tried by the head."""
+def chooser(settings: Settings, parts: Parts, embedder: Embedder, loaded: Callable[[str], bool]) -> Choosing:
+    """Candidates are tried by the head; `loaded` as there."""
 
     @cache  # what is installed stays while a process lives, and every adaptation asks
     def offers(modality: Modality) -> Offers:
@@ -92,11 +90,7 @@ def chooser(settings: Settings, parts: Parts, embedder: Embedder, *, measures: b
             {wheel.install: wheel.languages for wheel in missing(modality)},
         )
 
-    def at_hand(name: str) -> bool:
-        source = _readable(settings, name)
-        return source is not None and is_compiled(source, settings.root / GRAPHS, settings.graphs)
-
-    return Choosing(parts.projects, parts.samples, embedder, HeadMethod(), offers, at_hand, measures=measures)
+    return Choosing(parts.projects, parts.samples, embedder, HeadMethod(), offers, loaded)
 
 
 def _readable(settings: Settings, name: str) -> Source | None:
@@ -143,7 +137,7 @@ def serve_backbones(
     """`workers` passes at a time."""
     return ServedBackbones(
         names(settings.backbones),
-        load=lambda name: load(name, settings.backbones, settings.root / GRAPHS, decoder, settings.graphs),
+        load=lambda name: load(name, settings.backbones, settings.root / "graphs", decoder, settings.graphs),
         engines=engines,
         workers=workers,
         limits=Limits(wait_s=settings.wait_seconds),

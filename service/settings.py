@@ -57,6 +57,11 @@ class Settings(BaseSettings):
         description='networks that projects may still choose, by name: `["minilm-en"]`; what versions use is served on',
         json_schema_extra={SHOWN: "all there are"},
     )
+    loaded: tuple[str, ...] = Field(
+        (),
+        description="networks loaded at the start, after the default of texts; `auto` tries what is loaded",
+        json_schema_extra={SHOWN: "none"},
+    )
     graphs: Path | None = Field(
         None, description="folder of networks compiled before (`python -m service.graphs FOLDER`); only read"
     )

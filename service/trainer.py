@@ -95,7 +95,8 @@ def train(
             {method.name: method for method in methods},
             partial(plan, methods),
             tracing=tracing,
-            choose=chooser(settings, parts, trainables, measures=False),
+            # What trains for minutes on a backbone must not see it replaced: none is tried, and so it is settled.
+            choose=chooser(settings, parts, trainables, lambda name: False),
         )
 
         def ended(end: JobEnd) -> None:

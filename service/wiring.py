@@ -125,7 +125,7 @@ def wire(
             trains=settings.trainer,
             rates=partial(_rates, backbones, max(1, settings.trainer_threads // settings.trainer_jobs)),
             tracing=tracing,
-            choose=chooser(settings, parts, backbones, measures=True),
+            choose=chooser(settings, parts, backbones, lambda name: backbones.ready(name) is not None),
         ),
         workers=settings.adaptation_workers,
         on_end=metrics.adaptation,
@@ -208,6 +208,8 @@ def _warm(core: Core) -> None:
     while not loaded and not core.draining.wait(pause_s):
         loaded = _load(core)
         pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+    if loaded:
+        _load_others(core)
 
 
 def _load(core: Core) -> bool:
@@ -222,3 +224,14 @@ def _load(core: Core) -> bool:
         return False
     log.info("ready: %s, %s", name, core.backbones.backbone(name).space.id)
     return True
+
+
+def _load_others(core: Core) -> None:
+    """Those that the settings name; one that cannot be loaded keeps nobody else from being served."""
+    for name in core.settings.loaded:
+        try:
+            core.backbones.get(name)
+        except TsugikiError as error:
+            log.error("backbone %s cannot be loaded: %s %s", name, error.detail, error.fix)
+        except Exception:
+            log.exception("backbone %s cannot be loaded", name, extra=OURS)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -11,6 +12,9 @@ from tests.training.drawing import draw, draw_names
 from tsugiki.backbones import Loaded
 from tsugiki.domain import Budget, Profile, TrainingSet
 from tsugiki.errors import Cancelled, Invalid, WrongFeatureSpace
+
+if TYPE_CHECKING:
+    from tsugiki.domain import Floats
 
 PROFILE = Profile(samples=0, labels=3, min_per_label=0, max_per_label=0, dim=384, declared=3, named=True)
 
@@ -50,6 +54,38 @@ def test_how_sure_it_is_does_not_hang_on_the_length_of_features(tiny: Loaded, da
     longer = replace(data, names=7.0 * data.names, features=7.0 * data.features)
     long = ZeroShotMethod().fit(tiny.backbone, longer, Budget(), Told([])).graft.head
     assert np.allclose(longer.features @ long.weight.T, data.features @ short.weight.T, atol=1e-5)
+
+
+def test_networks_that_crowd_all_texts_together_are_as_sure_as_others(tiny: Loaded, data: TrainingSet) -> None:
+    """What tells their texts apart is small beside what all of them share."""
+    assert data.names is not None
+    names = data.names
+
+    def answered(shared: float, rest: float) -> Floats:
+        def crowded(rows: Floats) -> Floats:
+            moved = rest * rows
+            moved[:, 0] = shared
+            return moved
+
+        given = replace(data, names=crowded(names), features=crowded(data.features))
+        return ZeroShotMethod().fit(tiny.backbone, given, Budget(), Told([])).held_out.probabilities
+
+    alone = answered(0.0, 1.0)
+    assert alone.max(axis=1).mean() > 0.5
+    np.testing.assert_allclose(answered(1.0, 0.3), alone, atol=1e-4)
+
+
+def test_the_last_block_alone_speaks(tiny: Loaded, data: TrainingSet) -> None:
+    head = ZeroShotMethod().fit(tiny.backbone, data, Budget(), Told([])).graft.head
+    space = tiny.backbone.space
+    assert space.parts == 2 and not head.weight[:, space.dim // 2 :].any()
+
+
+def test_names_spelt_alike_leave_doubt(tiny: Loaded, data: TrainingSet) -> None:
+    assert data.names is not None
+    same = replace(data, names=np.repeat(data.names[:1], 3, axis=0))
+    probabilities = ZeroShotMethod().fit(tiny.backbone, same, Budget(), Told([])).held_out.probabilities
+    assert np.abs(probabilities - 1 / 3).max() < 1e-3
 
 
 def test_what_cannot_be_fitted_is_refused(tiny: Loaded, data: TrainingSet) -> None:

@@ -107,7 +107,7 @@ def test_english_samples_and_a_default_that_states_nothing_stay_with_the_default
     found = chosen(core, installed, samples() if installed["tiny"] else japanese())
     assert (found.project.backbone, found.backbone_of_version, found.asked) == ("tiny", "tiny", {"tiny"})
     assert "trained on" not in found.reasons
-    assert found.project.backbone_open and "tiny, the default: many will be tried beside it" in found.reasons
+    assert found.project.backbone_open and "tiny, the default; many are tried beside it" in found.reasons
 
 
 def test_with_none_installed_the_default_answers_and_the_plan_says_what_to_install(core: Core) -> None:
@@ -162,8 +162,7 @@ def looked(
     clear: Sequence[str] = (),
     task: Task = "single_label",
     auto: bool = True,
-    at_hand: bool = True,
-    measures: bool = True,
+    loaded: bool = True,
 ) -> Looked:
     """The choice for a project on `tiny` with `each` samples a label, beside two others in which it is as foreign."""
     tenant = core.tenants.list().data[0]
@@ -177,8 +176,7 @@ def looked(
         embedder,
         HeadMethod(),
         lambda _: offers,
-        lambda _: at_hand,
-        measures=measures,
+        lambda _: loaded,
     )
     ahead = choosing.ahead(made)
     choice = choosing(made, core.samples.labelled(made.id))
@@ -204,20 +202,26 @@ def test_of_those_alike_the_default_stays(core: Core) -> None:
 def test_with_too_few_samples_nothing_is_tried_and_the_backbone_stays_open(core: Core) -> None:
     found = looked(core, FEWEST_ROWS // 2 - 1, clear=["two"])
     assert (found.stored.backbone, found.stored.backbone_open) == ("tiny", True)
-    assert f"one and two will be tried beside it with {FEWEST_ROWS} samples" in found.reasons
+    assert f"one and two are tried beside it from {FEWEST_ROWS} samples on" in found.reasons
     assert not found.asked
 
 
-def test_what_trains_on_a_backbone_settles_it_untried(core: Core) -> None:
+def test_many_samples_of_one_label_tell_nothing_either(core: Core) -> None:
+    tenant = core.tenants.list().data[0]
+    made = core.projects.create(tenant.id, "one-label", "text", "single_label", "tiny", backbone_open=True)
+    core.samples.add(made.id, [sample for sample in samples(2 * FEWEST_ROWS) if sample.label == "billing"])
+    embedder = Planted(core.backbones, frozenset())
+    offers = Offers({"tiny": ENGLISH, "one": ENGLISH})
+    choosing = Choosing(core.projects, core.samples, embedder, HeadMethod(), lambda _: offers, lambda _: True)
+    assert choosing(made, core.samples.labelled(made.id)).project.backbone_open
+    assert not embedder.asked
+
+
+def test_nobody_waits_for_one_to_be_loaded(core: Core) -> None:
     for each in (5, FEWEST_ROWS):
-        found = looked(core, each, clear=["two"], measures=False)
+        found = looked(core, each, clear=["two"], loaded=False)
         assert (found.stored.backbone, found.stored.backbone_open, found.asked) == ("tiny", False, Counter())
-
-
-def test_nobody_waits_for_one_to_be_compiled(core: Core) -> None:
-    found = looked(core, clear=["two"], at_hand=False)
-    assert (found.stored.backbone, found.stored.backbone_open, found.asked) == ("tiny", False, Counter())
-    assert "not tried" in found.reasons and "one and two (POST /v1/backbones/recommend" in found.reasons
+        assert ("not loaded, so not tried: one, two (POST" in found.reasons) == (each == FEWEST_ROWS)
 
 
 def test_a_named_one_and_several_labels_are_never_tried(core: Core) -> None:

@@ -48,12 +48,6 @@ def ensure_graph(source: Source, weights_sha256: str, cache_dir: Path, given: Pa
     return _ensure(graph, lambda part: _compile(source, part), given)
 
 
-def is_compiled(source: Source, cache_dir: Path, given: Path | None = None) -> bool:
-    """Whether `ensure_graph` would find the graph; not whether it is what was written."""
-    name = f"{_key(source, source.expected_sha256 or sha256(source.weights))}.sha256"
-    return any((folder / name).is_file() for folder in (cache_dir, given) if folder is not None)
-
-
 def ensure_bank_graph(graph: Path, modules: Sequence[str], bank_type: BankType, given: Path | None = None) -> Path:
     """The bank graph of a compiled one for `modules`, beside it; written now if it is not there.
 

@@ -1,9 +1,10 @@
 """Which backbone `auto` means for a project: the default, unless its samples tell that another one serves them better.
 
-Two things do. One is their language, where the default has not read it: any sample tells. The other is a head on each,
-judged on the same samples held out, once there are FEWEST_ROWS of them: the most accurate one is taken if it is better
-than the default beyond chance (a paired 95 % interval). So an unlucky draw costs one project in forty a worse backbone,
-and what a dearer one costs is paid for by points that a few hundred samples can show, three or more.
+Two things do. One is their language, where the default has not read it: any sample tells. The other is a head on each
+that is loaded, judged on the same samples held out, once there are FEWEST_ROWS of them: the most accurate one is taken
+if it is better than the default beyond chance (a paired 95 % interval). So luck alone gives one project in forty a
+backbone that is no better, and what a dearer one costs is paid for by points that so few samples can show, three or
+more.
 
 On draws of 120, 300, 600 training rows, ten each, E5 was taken instead of MiniLM for cr (+4.2 points on all of 2,500)
 in 6, 8, 10 of them, and never for hwu64 and clinc150, where it is worse by 1.4 and 0.7. Of pictures, EfficientNet-Lite1
@@ -18,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from tsugiki.data.languages import ENOUGH, covered, languages_of, name_of, told_shares
+from tsugiki.domain import MIN_PER_LABEL
 from tsugiki.errors import Invalid, TsugikiError
 from tsugiki.jobs.recommending import MOST_ROWS, Patience, drawn, try_backbones
 
@@ -32,7 +34,7 @@ log = logging.getLogger(__name__)
 
 FEWEST_ROWS = 120  # held out: see above
 TRIED_ROWS = 120  # where the language wants another one anyway, and only which is asked
-TRIED_S = 10.0  # of passes, one input at a time, for all that are tried: two cores and batches take half of it
+TRIED_S = 8.0  # of passes, one input at a time, for all that are tried: two cores and batches take half of it
 SPELT_OUT = 3  # languages of a backbone; more are counted
 
 Shares = Mapping[str, float]  # of the samples, by language
@@ -75,12 +77,21 @@ def told_foreign(shares: Shares, languages: Collection[str]) -> str:
     return f"trained on {told}, and of the samples {told_shares(shares)}"
 
 
+class _Rivals(NamedTuple):
+    """Backbones that a project might get instead of its own: those in memory, and others that are installed."""
+
+    loaded: tuple[str, ...]
+    others: tuple[str, ...]
+
+    @property
+    def untried(self) -> str:
+        return f"not loaded, so not tried: {', '.join(self.others)} (POST /v1/backbones/recommend tries all)"
+
+
 class Choosing:
     """A `Chooser`: settles the backbone of a project once; one that was named is never changed.
 
-    `at_hand` says which can be loaded without being compiled: no adaptation waits for the half minute that takes
-    unless the language wants it. With `measures` off a project with too few samples is settled like any other: what
-    trains for minutes on a backbone must not see it replaced.
+    `loaded` says which are: no adaptation waits for a network, or fills memory with it, unless the language wants one.
     """
 
     def __init__(
@@ -90,22 +101,19 @@ class Choosing:
         embedder: Embedder,
         method: Method,
         offers: Callable[[Modality], Offers],
-        at_hand: Callable[[str], bool],
-        *,
-        measures: bool = True,
+        loaded: Callable[[str], bool],
     ) -> None:
         self._projects = projects
         self._samples = samples
         self._embedder = embedder
         self._method = method
         self._offers = offers
-        self._at_hand = at_hand
-        self._measures = measures
+        self._loaded = loaded
 
     def __call__(self, project: Project, rows: Sequence[LabelledSample]) -> Choice:
-        """Milliseconds where nothing is to be tried; TRIED_S at most, and what it takes to load the candidates, else.
+        """Milliseconds where nothing is to be tried, else at most TRIED_S and the fits.
 
-        Where the language wants another one, candidates are compiled too.
+        Where the language wants another one, also what it takes to load the candidates.
         """
         if not rows or not (project.backbone_open or project.modality == "text"):
             return Choice(project)
@@ -117,11 +125,13 @@ class Choosing:
             return self._of_language(project, offers, shares)
         if not project.backbone_open:
             return Choice(project)
-        return self._measured(project, rows, _rivals(project, offers, shares))
+        return self._measured(project, rows, self._rivals(project, offers, shares))
 
     def ahead(self, project: Project) -> tuple[str, ...]:
-        rivals = _rivals(project, self._offers(project.modality), {}) if project.backbone_open else []
-        if not rivals or project.task != "single_label":
+        if not project.backbone_open:
+            return ()
+        rivals = self._rivals(project, self._offers(project.modality), {}).loaded
+        if not rivals:
             return ()
         return (
             f"the backbone is open: {project.backbone}, unless {' or '.join(rivals)} tells the labels apart better, "
@@ -138,23 +148,18 @@ class Choosing:
             return Choice(self._settled(project, project.backbone), (f"{against}; {_lacking(offers, shares)}",))
         return Choice(self._settled(project, name), (f"{name} instead of the default, for {against}; {why}",))
 
-    def _measured(self, project: Project, rows: Sequence[LabelledSample], rivals: Sequence[str]) -> Choice:
+    def _measured(self, project: Project, rows: Sequence[LabelledSample], rivals: _Rivals) -> Choice:
         """The default, or the one that is shown to be better."""
-        default = project.backbone
-        if not rivals or not self._measures or project.task != "single_label":
-            return Choice(self._settled(project, default))
-        usable = len(drawn(rows, MOST_ROWS))
-        if usable < FEWEST_ROWS:
-            later = f"{' and '.join(rivals)} will be tried beside it with {FEWEST_ROWS} samples, {usable} can be now"
-            return Choice(project, (f"{default}, the default: {later}",))
-        ready = [name for name in rivals if self._at_hand(name)]
-        unready = [name for name in rivals if name not in ready]
-        untried = _untried(unready) if unready else ""
-        usable_now = [name for name in ready if self._loads(name)]
-        if not usable_now:
-            return Choice(self._settled(project, default), (f"{default}, the default{untried}",))
+        default, usable = project.backbone, drawn(rows, MOST_ROWS)
+        enough = len(usable) >= FEWEST_ROWS and len({row.label for row in usable}) > 1
+        if not rivals.loaded:
+            reasons = (f"{default}, the default; {rivals.untried}",) if rivals.others and enough else ()
+            return Choice(self._settled(project, default), reasons)
+        if not enough:
+            told = f"{default}, the default; {' and '.join(rivals.loaded)} are tried beside it"
+            return Choice(project, (f"{told} from {FEWEST_ROWS} samples on of labels that have {MIN_PER_LABEL}",))
         trials = try_backbones(
-            [default, *usable_now],
+            [default, *rivals.loaded],
             project,
             self._samples,
             self._embedder,
@@ -163,8 +168,18 @@ class Choosing:
         )
         taken = next(trial for trial in trials if trial.backbone == default).worse_than or default
         verdict = f"better than {default} beyond chance" if taken != default else "no other is better beyond chance"
-        tried = ", ".join(_told(trial) for trial in trials)
-        return Choice(self._settled(project, taken), (f"{taken}, {verdict}; tried: {tried}{untried}",))
+        told = f"{taken}, {verdict}; tried: {', '.join(_told(trial) for trial in trials)}"
+        return Choice(self._settled(project, taken), (f"{told}; {rivals.untried}" if rivals.others else told,))
+
+    def _rivals(self, project: Project, offers: Offers, shares: Shares) -> _Rivals:
+        """Of a project whose samples may have several labels there are none: nothing is tried there."""
+        names = [
+            name
+            for name, known in offers.installed.items()
+            if project.task == "single_label" and name != project.backbone and not foreign(shares, known)
+        ]
+        loaded = tuple(name for name in names if self._loaded(name))
+        return _Rivals(loaded, tuple(name for name in names if name not in loaded))
 
     def _settled(self, project: Project, backbone: str) -> Project:
         if not project.backbone_open:
@@ -191,17 +206,6 @@ class Choosing:
             log.warning("backbone %s cannot be a candidate: %s", name, error.detail)
             return False
         return True
-
-
-def _rivals(project: Project, offers: Offers, shares: Shares) -> list[str]:
-    return [name for name, known in offers.installed.items() if name != project.backbone and not foreign(shares, known)]
-
-
-def _untried(names: Sequence[str]) -> str:
-    return (
-        f"; not tried, for it takes up to a minute to load what never was here: {' and '.join(names)} "
-        "(POST /v1/backbones/recommend does, PATCH takes one)"
-    )
 
 
 def _told(trial: Trial) -> str:
