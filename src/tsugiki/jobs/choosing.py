@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 FEWEST_ROWS = 120  # held out: see above
 TRIED_ROWS = 120  # where the language wants another one anyway, and only which is asked
-TRIED_S = 8.0  # of passes, one input at a time, for all that are tried: two cores and batches take half of it
+TRIED_S = 20.0  # of passes, one input at a time, for all that are tried: two cores and batches take half of it
 SPELT_OUT = 3  # languages of a backbone; more are counted
 
 Shares = Mapping[str, float]  # of the samples, by language

@@ -26,7 +26,7 @@ HELD = 16  # of their contents at once: a file may have 16 MiB
 
 
 class Patience(NamedTuple):
-    """All that are tried may take `most_s` of passes, one input at a time; on `fewest_rows` nothing more is seen."""
+    """All that are tried may take `most_s` of passes, one input at a time; fewer than `fewest_rows` show nothing."""
 
     fewest_rows: int
     most_s: float
@@ -63,7 +63,7 @@ def try_backbones(
     """One after the other, each loaded if it is not: minutes the first time. Best first, of those alike the faster.
 
     The `foreign` ones, which have not read the samples' language, come last, and no other is called worse than they.
-    With `patience` fewer rows are tried, and the slowest ones not at all, where it would be lost.
+    With `patience` fewer rows are tried where it would be lost, and the slowest but for the first not at all.
     Raises Invalid where the project has too few samples to tell, or where a sample may have several labels.
     """
     if project.task != "single_label":
@@ -98,9 +98,10 @@ def drawn(rows: Sequence[LabelledSample], most_rows: int) -> list[LabelledSample
 
 
 def _within(patience: Patience, timed: Sequence[Trial], most_rows: int) -> tuple[list[Trial], int]:
-    """The slowest go first, until those left can be tried on the fewest rows; of these as many as there is time for."""
-    kept = sorted((trial for trial in timed if trial.why_not is None), key=lambda trial: trial.ms)
-    while kept and sum(trial.ms for trial in kept) * patience.fewest_rows > 1e3 * patience.most_s:
+    """The slowest go first, until those left can be tried on the fewest rows; on as many as there is time for."""
+    first, *others = timed
+    kept = [first, *sorted((trial for trial in others if trial.why_not is None), key=lambda trial: trial.ms)]
+    while len(kept) > 1 and sum(trial.ms for trial in kept) * patience.fewest_rows > 1e3 * patience.most_s:
         kept.pop()
     names = {trial.backbone for trial in kept}
     slow = f"too slow to be tried within {patience.most_s:g} s"
@@ -109,7 +110,8 @@ def _within(patience: Patience, timed: Sequence[Trial], most_rows: int) -> tuple
         for trial in timed
     ]
     all_ms = sum(trial.ms for trial in kept)
-    return told, min(most_rows, int(1e3 * patience.most_s / all_ms)) if all_ms else most_rows
+    room = int(1e3 * patience.most_s / all_ms) if all_ms else most_rows
+    return told, min(most_rows, max(room, patience.fewest_rows))
 
 
 class _Tried(NamedTuple):
