@@ -2,7 +2,7 @@
 
 Two things do. One is their language, where the default has not read it: any sample tells. The other is a head on each
 that is loaded, judged on the same samples held out, once there are FEWEST_ROWS of them: the most accurate one is taken
-if it is better than the default beyond chance (a paired 95 % interval). So of backbones that are no better each is taken
+if it is better than the default beyond chance (a paired 95 % interval). So one that is no better is taken
 by luck in one project of forty, and what a dearer one costs is paid for by points that so few samples can show, three
 or more.
 
