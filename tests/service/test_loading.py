@@ -18,7 +18,8 @@ from tsugiki.jobs.choosing import FEWEST_ROWS
 def test_what_is_loaded_at_the_start_is_tried_on_samples(make_home: Callable[[], Path], tiny: Loaded) -> None:
     values: dict[str, Any] = {"home": make_home(), "backbones": dict.fromkeys(("tiny", "twin"), tiny.source.folder)}
     values |= {"text_backbone": "tiny", "engine": "onnxruntime", "loaded": ("absent", "twin"), "trainer": False}
-    with closing(wire(Settings(**values, bootstrap_key="tsk_of-the-loading-test"))) as core:
+    values["bootstrap_key"] = "tsk_of-the-loading-test"
+    with closing(wire(Settings(**values))) as core:
         for thread in threading.enumerate():
             if thread.name == "warm-up":
                 thread.join(SOON_S)
