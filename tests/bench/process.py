@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 from service.command import ENVIRONMENT
@@ -19,3 +20,9 @@ def become_served(module: str) -> None:
     wanted = os.environ | SILENT | ENVIRONMENT
     if wanted != os.environ:
         os.execve(sys.executable, [sys.executable, "-m", module, *sys.argv[1:]], wanted)
+    signal.signal(signal.SIGTERM, _leave)
+
+
+def _leave(number: int, frame: object) -> None:
+    """The servers that were started have sessions of their own: leaving the blocks ends them."""
+    raise SystemExit(128 + number)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 import tempfile
 from dataclasses import asdict
@@ -27,7 +26,6 @@ def main() -> None:
     from tests.bench.serving import guarantees, inprocess, lora, over_http, overload
     from tests.bench.serving.bed import FULL, QUICK, bed
 
-    signal.signal(signal.SIGTERM, _leave)
     lengths = QUICK if quick else FULL
     parts = {
         "inprocess": inprocess.measure,
@@ -53,11 +51,6 @@ def main() -> None:
             "seed": SEED,
         }
     report(figures, RESULTS / "serving.json", title="Serving, measured", also=also)
-
-
-def _leave(number: int, frame: object) -> None:
-    """The servers that were started have sessions of their own: leaving the blocks ends them."""
-    raise SystemExit(128 + number)
 
 
 if __name__ == "__main__":
