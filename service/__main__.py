@@ -54,12 +54,15 @@ def _can_serve(settings: Settings) -> None:
 
         if (reason := why_not(settings.engine)) is not None:
             raise SystemExit(f"tsugiki: TSUGIKI_ENGINE={settings.engine}: {reason}; auto takes what there is")
-    if settings.offered is not None:
-        from tsugiki.backbones.catalog import names
+    for key, wanted in (("OFFERED", settings.offered), ("LOADED", settings.loaded)):
+        if wanted:
+            from tsugiki.backbones.catalog import names
 
-        there = names(settings.backbones)
-        if unknown := settings.offered.difference(there):
-            raise SystemExit(f"tsugiki: TSUGIKI_OFFERED={min(unknown)}: no such backbone; there are {', '.join(there)}")
+            there = names(settings.backbones)
+            if unknown := frozenset(wanted).difference(there):
+                raise SystemExit(
+                    f"tsugiki: TSUGIKI_{key}={min(unknown)}: no such backbone; there are {', '.join(there)}"
+                )
 
 
 def _own(home: Path) -> None:

@@ -59,7 +59,8 @@ class Settings(BaseSettings):
     )
     loaded: tuple[str, ...] = Field(
         (),
-        description="networks loaded at the start, after the default of texts; `auto` tries what is loaded",
+        description='networks loaded at the start, after the default of texts, by name: `["e5-multilingual"]`; '
+        "`auto` tries what is loaded",
         json_schema_extra={SHOWN: "none"},
     )
     graphs: Path | None = Field(

@@ -116,9 +116,10 @@ def test_an_engine_that_cannot_run_here_stops_the_start(tmp_path: Path) -> None:
     assert "TSUGIKI_ENGINE=torch" in told and "auto" in told
 
 
-def test_a_backbone_that_is_not_there_cannot_be_offered(tmp_path: Path) -> None:
-    told = start(tmp_path / "home", "OFFERED", '["minilm-en", "nonesuch"]')
-    assert "TSUGIKI_OFFERED=nonesuch" in told and "minilm-en" in told
+@pytest.mark.parametrize("name", ["OFFERED", "LOADED"])
+def test_a_backbone_that_is_not_there_stops_the_start(tmp_path: Path, name: str) -> None:
+    told = start(tmp_path / "home", name, '["minilm-en", "nonesuch"]')
+    assert f"TSUGIKI_{name}=nonesuch" in told and "minilm-en" in told
 
 
 @pytest.mark.parametrize(
