@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+import threading
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
+from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest, values
+from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.registry import Collector
 
 from tsugiki.errors import TsugikiError
 from tsugiki.observed import JobEnd, Pass
@@ -105,23 +110,52 @@ class _Passes:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         labels = ["backbone", "lane"]
-        waits = Histogram("tsugiki_queue_seconds", "wait for a pass", labels, buckets=LATENCY_S, registry=registry)
+        self._waits = _Tally("tsugiki_queue_seconds", "wait for a pass", labels, LATENCY_S)
+        registry.register(self._waits)
         seconds = Histogram("tsugiki_pass_seconds", "time of a pass", labels, buckets=LATENCY_S, registry=registry)
         rows = Histogram("tsugiki_pass_rows", "rows of a pass", labels, buckets=ROWS, registry=registry)
         tokens = Counter("tsugiki_pass_tokens", "tokens of passes, with padding", labels, registry=registry)
         failed = Counter("tsugiki_passes_failed", "passes that an engine failed on", labels, registry=registry)
-        self._waits, self._seconds, self._rows = cache(waits.labels), cache(seconds.labels), cache(rows.labels)
+        self._seconds, self._rows = cache(seconds.labels), cache(rows.labels)
         self._tokens, self._failed = cache(tokens.labels), cache(failed.labels)
 
     def told(self, told: Pass) -> None:
         labels = (told.backbone, told.lane)
-        for waiter in told.waiters:
-            self._waits(*labels).observe(told.began - waiter.queued)
+        self._waits.observe(labels, [told.began - waiter.queued for waiter in told.waiters])
         self._seconds(*labels).observe(told.ended - told.began)
         self._rows(*labels).observe(told.rows)
         self._tokens(*labels).inc(told.tokens)
         if told.failed:
             self._failed(*labels).inc()
+
+
+class _Tally(Collector):
+    """A histogram that takes many values at once: to count them one by one took a pass 3 us for each of its rows."""
+
+    def __init__(self, name: str, text: str, labels: Sequence[str], bounds: Sequence[float]) -> None:
+        self._name, self._text, self._labels = name, text, labels
+        self._bounds = bounds
+        self._lock = threading.Lock()
+        self._counts: dict[tuple[str, ...], list[int]] = {}  # by labels: of each bucket, the last one without an end
+        self._sums: dict[tuple[str, ...], float] = {}
+
+    def observe(self, labels: tuple[str, ...], amounts: Sequence[float]) -> None:
+        with self._lock:
+            counts = self._counts.setdefault(labels, [0] * (len(self._bounds) + 1))
+            for amount in amounts:
+                counts[bisect_left(self._bounds, amount)] += 1
+            self._sums[labels] = self._sums.get(labels, 0.0) + sum(amounts)
+
+    def describe(self) -> Iterable[HistogramMetricFamily]:
+        return [HistogramMetricFamily(self._name, self._text, labels=self._labels)]
+
+    def collect(self) -> Iterable[HistogramMetricFamily]:
+        (family,) = self.describe()
+        ends = [*(str(float(bound)) for bound in self._bounds), "+Inf"]
+        with self._lock:
+            for labels, counts in self._counts.items():
+                family.add_metric(labels, list(zip(ends, accumulate(counts), strict=True)), self._sums[labels])
+        return [family]
 
 
 def _readable(value: Callable[[], float]) -> Callable[[], float]:

@@ -6,7 +6,7 @@ from collections.abc import Generator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 Attribute = str | int | float
 OURS = {"ours": True}  # a log line's `extra`, where an exception can quote nobody's input: it is written whole
@@ -40,8 +40,7 @@ def working_for(origin: Origin) -> Generator[None]:
         ORIGIN.reset(token)
 
 
-@dataclass(frozen=True, slots=True)
-class Waiter:
+class Waiter(NamedTuple):
     """Somebody with rows in a pass, waiting since `queued`, in seconds of the performance counter."""
 
     origin: Origin

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 import time
@@ -16,7 +17,7 @@ from tsugiki.errors import Overloaded, TsugikiError, Unavailable
 from tsugiki.observed import Pass, working_for
 from tsugiki.runtime.mending import EngineLost
 from tsugiki.runtime.priority import stand_back
-from tsugiki.runtime.queueing import FairQueue, Replies, Row, Ticket, owner_of, padded, waiters_of
+from tsugiki.runtime.queueing import FairQueue, Replies, Row, Ticket, owner_of, padded, settle, waiters_of
 
 if TYPE_CHECKING:
     from tsugiki.domain import Floats, InputRow, Prepared
@@ -71,7 +72,7 @@ class Batcher:
     - If a pass fails it is halved until only the poison row fails; if the engine is lost, all of it fails.
 
     `on_pass` hears of each pass, once its replies are out, by the backbone's `name`.
-    `submit` may be called from any thread. Each row carries its immutable route; nothing else says whose it is.
+    `submit` is for threads, `ask` for tasks. Each row carries its immutable route; nothing else says whose it is.
     """
 
     def __init__(
@@ -112,23 +113,34 @@ class Batcher:
 
     def submit(self, tenant_id: str, rows: Sequence[Prepared], route: Route | None, lane: Lane) -> Future[Replies]:
         """Prepared rows -> a future of one reply a row, in order. Raises Overloaded, Unavailable."""
-        ticket = Ticket(tenant_id, route, [None] * len(rows), len(rows))
+        future: Future[Replies] = Future()
+        self._queue(Ticket(tenant_id, route, [None] * len(rows), len(rows), future), rows, lane)
+        return future
+
+    def ask(self, tenant_id: str, rows: Sequence[Prepared], route: Route | None, lane: Lane) -> asyncio.Future[Replies]:
+        """As `submit`, for the running event loop: to wake it once a pass is cheaper than once a row."""
+        future: asyncio.Future[Replies] = asyncio.get_running_loop().create_future()
+        self._queue(Ticket(tenant_id, route, [None] * len(rows), len(rows), future), rows, lane)
+        return future
+
+    def _queue(self, ticket: Ticket, rows: Sequence[Prepared], lane: Lane) -> None:
         if not rows:
-            ticket.future.set_result(Replies([], 0.0))
-            return ticket.future
+            ticket.future.set_result(ticket.gathered())
+            return
         with self._lock:
-            self._admit(lane, tenant_id, len(rows))
+            self._admit(lane, ticket.tenant_id, len(rows))
             for index, prepared in enumerate(rows):
                 self._lanes[lane].push(Row(ticket, index, prepared))
             self._ready.notify(len(rows))
             if self._owned:
                 self._cue.notify()
-        return ticket.future
 
     def check(self, tenant_id: str, rows: int, lane: Lane) -> None:
-        """What `submit` would raise now: asked before rows are prepared, overload is refused for next to nothing."""
-        with self._lock:
-            self._admit(lane, tenant_id, rows)
+        """What `submit` would raise now: asked before rows are prepared, overload is refused for next to nothing.
+
+        Without the lock, which workers hold while they choose a pass: `submit` looks again.
+        """
+        self._admit(lane, tenant_id, rows)
 
     @property
     def alive(self) -> bool:
@@ -251,8 +263,7 @@ class Batcher:
         try:
             replies, engine_s = self._work_on([row.prepared.row for row in batch], [row.ticket.route for row in batch])
         except EngineLost as lost:
-            for row in batch:
-                row.ticket.deliver(row.index, lost, 0.0)
+            _deliver(batch, [lost] * len(batch), 0.0)
             self._tell(lane, batch, began, failed=True)
             return False
         except Exception:
@@ -261,11 +272,10 @@ class Batcher:
             if len(batch) == 1:
                 with working_for(batch[0].ticket.origin):
                     log.exception("a pass failed on a single row")
-                batch[0].ticket.deliver(batch[0].index, Unavailable("the engine failed on this row"), 0.0)
+                _deliver(batch, [Unavailable("the engine failed on this row")], 0.0)
                 return False
         else:
-            for row, reply in zip(batch, replies, strict=True):
-                row.ticket.deliver(row.index, reply, engine_s / len(batch))
+            _deliver(batch, replies, engine_s)
             self._tell(lane, batch, began, failed=False)
             return True
         log.warning("a pass of %d rows failed and is halved", len(batch))
@@ -280,6 +290,14 @@ class Batcher:
         told = "interactive" if lane is Lane.INTERACTIVE else "bulk"
         ended = time.perf_counter()
         self._on_pass(Pass(self._name, told, waiters_of(batch), padded(batch), began, ended, failed))
+
+
+def _deliver(batch: Sequence[Row], replies: Sequence[Floats | TsugikiError], engine_s: float) -> None:
+    """A reply a row, of a pass of so many seconds."""
+    share = engine_s / len(batch)
+    settle(
+        [row.ticket for row, reply in zip(batch, replies, strict=True) if row.ticket.deliver(row.index, reply, share)]
+    )
 
 
 @dataclass(frozen=True, slots=True)

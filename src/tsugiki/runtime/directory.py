@@ -50,8 +50,7 @@ class Directory:
         self._epoch = 0
 
     def remembered(self, tenant_id: str, ref: str, selector: Selector) -> Target | None:
-        with self._lock:
-            return self._targets.get((tenant_id, ref, selector))
+        return self._targets.get((tenant_id, ref, selector))  # one step of the interpreter: no lock to wait for
 
     def resolve(self, tenant_id: str, ref: str, selector: Selector) -> Target:
         """Reads the database unless remembered. Raises NotFound, NoVersion."""

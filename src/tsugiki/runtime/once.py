@@ -21,6 +21,7 @@ class Once(Generic[K, V]):
         self._make = make
         self._lock = threading.Lock()
         self._made: dict[K, Future[V]] = {}
+        self._values: dict[K, V] = {}  # of those made: to look here takes no lock
 
     def get(self, key: K) -> V:
         """Blocks while it is made. Raises what making raised."""
@@ -31,20 +32,19 @@ class Once(Generic[K, V]):
                 future = self._made[key] = Future()
         if mine:
             try:
-                future.set_result(self._make(key))
+                value = self._values[key] = self._make(key)
             except BaseException as error:
                 with self._lock:
                     del self._made[key]
                 future.set_exception(error)
+            else:
+                future.set_result(value)
         return future.result()
 
     def ready(self, key: K) -> V | None:
         """The value if it is made; never blocks."""
-        future = self._made.get(key)
-        return future.result() if future is not None and future.done() and future.exception() is None else None
+        return self._values.get(key)
 
     def values(self) -> list[V]:
         """All that are made."""
-        with self._lock:
-            keys = list(self._made)
-        return [value for key in keys if (value := self.ready(key)) is not None]
+        return list(self._values.values())

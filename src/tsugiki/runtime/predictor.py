@@ -164,7 +164,7 @@ class Predictor:
             lease = await self._lease(target.version)
         with lease:
             route = _route(target.project, target.version, lease)
-            answered = await asyncio.wrap_future(served.batcher.submit(route.tenant_id, rows, route, Lane.INTERACTIVE))
+            answered = await served.batcher.ask(route.tenant_id, rows, route, Lane.INTERACTIVE)
         if StaleSlot in map(type, answered.replies):
             self._residency.disown(target.version, lease.placed)
         return answered

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import heapq
 import threading
 import time
 from collections import Counter, deque
 from collections.abc import Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -35,32 +37,53 @@ class Replies:
 class Ticket:
     """One caller's rows: replies are gathered here until none is missing. Several workers may deliver at once.
 
-    `queued` is of the performance counter, in seconds.
+    `future` is a thread's or a task's, whoever waits. `queued` is of the performance counter, in seconds.
     """
 
     tenant_id: str
     route: Route | None
     replies: list[Floats | TsugikiError | None]
     missing: int
+    future: Future[Replies] | asyncio.Future[Replies]
     engine_s: float = 0.0
-    future: Future[Replies] = field(default_factory=Future[Replies])
     lock: threading.Lock = field(default_factory=threading.Lock)
     origin: Origin = field(default_factory=ORIGIN.get)
     queued: float = field(default_factory=time.perf_counter)
 
-    def deliver(self, index: int, reply: Floats | TsugikiError, engine_s: float) -> None:
-        """`engine_s` is the row's share of its pass."""
+    def deliver(self, index: int, reply: Floats | TsugikiError, engine_s: float) -> bool:
+        """Whether it was the last one missing. `engine_s` is the row's share of its pass."""
         with self.lock:
             self.replies[index] = reply
             self.missing -= 1
             self.engine_s += engine_s
-            done = self.missing == 0
-        if done and self.future.set_running_or_notify_cancel():
-            replies = [reply for reply in self.replies if reply is not None]
-            self.future.set_result(Replies(replies, self.engine_s))
+            return self.missing == 0
+
+    def gathered(self) -> Replies:
+        return Replies([reply for reply in self.replies if reply is not None], self.engine_s)
 
 
-@dataclass(frozen=True, slots=True)
+def settle(tickets: Sequence[Ticket]) -> None:
+    """Tell those who wait for tickets of which nothing is missing: an event loop is woken once for all of its own."""
+    looped: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Replies], Ticket]]] = {}
+    for ticket in tickets:
+        future = ticket.future
+        if isinstance(future, asyncio.Future):
+            looped.setdefault(future.get_loop(), []).append((future, ticket))
+        elif future.set_running_or_notify_cancel():
+            future.set_result(ticket.gathered())
+    for loop, waiting in looped.items():
+        with suppress(RuntimeError):  # the loop was closed: nobody waits there any more
+            loop.call_soon_threadsafe(_settle_here, waiting)
+
+
+def _settle_here(waiting: Sequence[tuple[asyncio.Future[Replies], Ticket]]) -> None:
+    """In the loop that they wait in."""
+    for future, ticket in waiting:
+        if not future.done():
+            future.set_result(ticket.gathered())
+
+
+@dataclass(slots=True, eq=False)
 class Row:
     ticket: Ticket
     index: int
@@ -87,8 +110,10 @@ def owner_of(rows: Sequence[Row]) -> str | None:
 
 
 def waiters_of(rows: Sequence[Row]) -> tuple[Waiter, ...]:
-    tickets = Counter(row.ticket for row in rows)
-    return tuple(Waiter(ticket.origin, count, ticket.queued) for ticket, count in tickets.items())
+    counts: dict[Ticket, int] = {}
+    for row in rows:
+        counts[row.ticket] = counts.get(row.ticket, 0) + 1
+    return tuple(Waiter(ticket.origin, count, ticket.queued) for ticket, count in counts.items())
 
 
 class FairQueue:

@@ -125,7 +125,8 @@ class ServedBackbones:
 
     def ready_of(self, version: Version) -> Served | None:
         """The same if it is loaded; never blocks."""
-        for loaded in (self._served.ready(version.backbone), self._plain.ready(version.backbone)):
+        for made in (self._served, self._plain):
+            loaded = made.ready(version.backbone)
             if loaded is not None and loaded.backbone.space.id == version.feature_space:
                 return loaded
         return None
