@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.orm import Session
 
 from tsugiki.domain import Alias, AliasMove, Graft, Json, NewVersion, Project, Snapshot, Version
@@ -23,6 +23,12 @@ from tsugiki.storage.projects import found_project, read_project
 from tsugiki.storage.tables import AdaptationRow, AliasRow, ProjectRow, SnapshotRow, VersionRow
 from tsugiki.storage.version_rows import read_snapshot, read_version, snapshot_row, version_row
 
+# The version that an alias points at; made once (see `found_project`).
+POINTED_AT = (
+    select(VersionRow)
+    .join(AliasRow, (AliasRow.project_id == VersionRow.project_id) & (AliasRow.version == VersionRow.number))
+    .where(AliasRow.project_id == bindparam("project_id"), AliasRow.name == bindparam("alias"))
+)
 FOLLOWS = "follows"  # of a request: the adaptation that it goes on from
 
 
@@ -110,9 +116,7 @@ class Registry:
             project = found_project(session, tenant_id, ref)
             if number is not None:
                 return read_project(project), read_version(_found(session, project.id, number))
-            pointed = (AliasRow.project_id == VersionRow.project_id) & (AliasRow.version == VersionRow.number)
-            live = select(VersionRow).join(AliasRow, pointed)
-            row = session.scalar(live.where(AliasRow.project_id == project.id, AliasRow.name == alias))
+            row = session.scalar(POINTED_AT, {"project_id": project.id, "alias": alias})
             return read_project(project), None if row is None else read_version(row)
 
     def list(self, project_id: str, after: int = 0, limit: int = 100) -> Page[Version]:
