@@ -24,13 +24,20 @@ if TYPE_CHECKING:
     from tsugiki.domain import Budget, Delta, Fitted, Floats, Head, Json, TrainingSet
     from tsugiki.ports import Backbone, Progress
     from tsugiki.training.loop import Course
-    from tsugiki.training.recipe import Recipe
+    from tsugiki.training.recipe import Objective, Recipe
 
 HEAD_SHARE = 0.05  # of the time, kept free for the head at the end; it is planned to fit into what is left then
 UNEVEN = 1.2  # times a training's time before the next one is started: on shared cores no two take the same
 
 
-def fit_deep(recipe: Recipe, backbone: Backbone, data: TrainingSet, budget: Budget, progress: Progress) -> Fitted:
+def fit_deep(
+    recipe: Recipe,
+    backbone: Backbone,
+    data: TrainingSet,
+    budget: Budget,
+    progress: Progress,
+    objective: Objective = "labels",
+) -> Fitted:
     """What `Method.fit` promises, for a method that trains the network by its `recipe`.
 
     The budget is kept: what is not done in time is left out, the proof on further folds first, then the training on all
@@ -47,7 +54,7 @@ def fit_deep(recipe: Recipe, backbone: Backbone, data: TrainingSet, budget: Budg
     if len(data.rows) != len(data.targets):
         raise AssertionError(f"{len(data.rows)} rows of tokens for {len(data.targets)} samples; this is a bug")
     deadline = Deadline.after(budget.seconds)
-    tutor = Tutor(backbone, data, recipe, progress.check)
+    tutor = Tutor(backbone, data, recipe, progress.check, objective)
     allowed_s = ENOUGH_SECONDS if budget.seconds is None else budget.seconds
     proof = choose_proof(data.folds, tutor.estimate_s(), allowed_s)
     work = _Work(tutor, data, progress, deadline, HEAD_SHARE * allowed_s)
@@ -69,6 +76,7 @@ def fit_deep(recipe: Recipe, backbone: Backbone, data: TrainingSet, budget: Budg
     details: Json = {
         **used(recipe),
         **tutor.settled,
+        "objective": objective,
         "seed": data.seed,
         "proof": proof,
         "trainings": work.done,
@@ -85,7 +93,7 @@ class _Found:
     """`delta` is to be served, `features` (samples, dim) are under it; `course` is of the first training."""
 
     delta: Delta
-    head: Head
+    head: Head | None
     features: Floats
     saw: str
     seen: tuple[Seen, ...]
@@ -109,7 +117,8 @@ class _Work:
     def prove_by_folds(self, epochs: float) -> _Found:
         folds = proofs(self._data.folds)
         self._planned = len(folds) + 2
-        first = self._teach(pilot(self._data.folds, "folds"), epochs, 1.0, PILOT_SHARE)
+        piloted = pilot(self._data.folds, "folds")
+        first = self._teach(piloted, epochs, 1.0, PILOT_SHARE)
         _refuse_diverged(first.course)
         epochs, until = first.course.epochs, first.course.kept
         taught = self._teach(folds[0], epochs, until)
@@ -127,6 +136,8 @@ class _Work:
                 break
             taught = self._teach(part, epochs, until)
             seen.append(Seen(self._features(taught.delta), part.train, part.held, taught.head))
+        if len(piloted.held) and self._affords(0.0):  # nothing was chosen by them, so they prove as much as the others
+            seen.append(Seen(self._features(first.delta), piloted.train, piloted.held, first.head))
         return _Found(delta, head, features, saw, tuple(seen), first.course)
 
     def prove_by_half(self, epochs: float) -> _Found:

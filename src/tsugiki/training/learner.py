@@ -15,9 +15,11 @@ from tsugiki.backbones.inputs import stack
 from tsugiki.training.augmentation import varied
 from tsugiki.training.frozen import Below, replay_below
 from tsugiki.training.network import LOWER, Attached
+from tsugiki.training.pairs import pair_loss
 
 if TYPE_CHECKING:
     from tsugiki.domain import Floats, Head, Ints, Prepared
+    from tsugiki.training.recipe import Objective
 
 LONGEST_STEP = 1.0  # norm of the gradient beyond which it is clipped, the usual one (Pascanu et al. 2013)
 
@@ -27,6 +29,7 @@ class Aim:
     """What is minimised: cross-entropy, the truth softened by `smoothing`, classes by `weights` (classes,) or alike.
 
     With `truths` (kinds, classes), which targets index then, the binary cross-entropy of each class, summed.
+    By the objective "pairs" it is what pairs.py says instead, and the head does not learn along.
     """
 
     smoothing: float
@@ -34,6 +37,7 @@ class Aim:
     head_rate: float
     truths: Floats | None = None
     seed: int = 0
+    objective: Objective = "labels"
 
 
 class Learner:
@@ -57,6 +61,7 @@ class Learner:
         self._rows = rows
         self._below = below
         self._smoothing = aim.smoothing
+        self._objective: Objective = aim.objective
         self._where = where
         self._random = torch.Generator().manual_seed(aim.seed)
         network.requires_grad_(False)
@@ -85,9 +90,12 @@ class Learner:
 
     def step(self, batch: Ints, targets: Ints, rate: float) -> float:
         """One batch at `rate` times the peak rates; the loss before it. If that is no number, nothing changes."""
-        scores = self._scores(batch, self._random)
-        wanted = torch.from_numpy(targets).to(scores.device)
-        loss = self._loss(scores, wanted)
+        features = self._features(batch, self._random)
+        wanted = torch.from_numpy(targets).to(features.device)
+        if self._objective == "pairs":
+            loss = pair_loss(features, wanted)
+        else:
+            loss = self._loss(self._scored(features), wanted)
         value = float(loss.detach())
         if value != value or value == float("inf"):
             return value
@@ -108,7 +116,7 @@ class Learner:
     def scores(self, batch: Ints) -> Floats:
         """(rows, classes) by the head that learns along."""
         with torch.inference_mode():
-            found: Floats = self._scores(batch).cpu().numpy()
+            found: Floats = self._scored(self._features(batch)).cpu().numpy()
         return found
 
     def state(self) -> list[torch.Tensor]:
@@ -129,7 +137,7 @@ class Learner:
         """Weight (classes, dim) and bias (classes,) of the head that learns along."""
         return self._weight.detach().cpu().numpy().copy(), self._bias.detach().cpu().numpy().copy()
 
-    def _scores(self, batch: Ints, random: torch.Generator | None = None) -> torch.Tensor:
+    def _features(self, batch: Ints, random: torch.Generator | None = None) -> torch.Tensor:
         """With `random` of the inputs as they might also have been, where nothing below is kept of them as they are."""
         inputs = [
             torch.from_numpy(part).to(self._where) for part in stack([self._rows[row].row for row in batch]).values()
@@ -139,7 +147,9 @@ class Learner:
         if self._below is not None and self._replay is not None:
             self._replay.hidden = self._below.batch(batch)
             setattr(self._network, LOWER, self._below.batch_lower(batch))
-        features = self._network(*inputs)
+        return self._network(*inputs)
+
+    def _scored(self, features: torch.Tensor) -> torch.Tensor:
         return torch.nn.functional.linear(features, self._weight, self._bias)
 
     def _loss(self, scores: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:

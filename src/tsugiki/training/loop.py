@@ -52,6 +52,7 @@ class Lessons:
     """`rows` of every sample, `targets` (samples,); `train` and `watched` index them.
 
     With `truths` (kinds, classes) the targets index these: a sample may be of several classes.
+    By `at_once` all that is trained on is one batch.
     """
 
     rows: Sequence[Prepared]
@@ -60,6 +61,7 @@ class Lessons:
     watched: Ints
     classes: int
     truths: Floats | None = None
+    at_once: bool = False
 
     @property
     def chance_loss(self) -> float:
@@ -112,8 +114,7 @@ class _Run:
         self._deadline = deadline
         self._random = np.random.default_rng(seed)
         self._lengths = lengths_of(lessons, lessons.train)
-        batches = length_batches(self._lengths, np.random.default_rng(seed), most_rows_of(lessons))
-        self._per_epoch = max(1, len(batches))
+        self._per_epoch = max(1, len(self._epoch(np.random.default_rng(seed))))
         self._wished = self._whole = max(1, round(epochs * self._per_epoch))  # steps of the schedule
         self._until = until
         self._last = round(until * self._whole)  # steps that are made of it, perhaps none
@@ -153,7 +154,13 @@ class _Run:
 
     def _batches(self) -> Iterator[Ints]:
         while True:
-            yield from length_batches(self._lengths, self._random, most_rows_of(self._lessons))
+            yield from self._epoch(self._random)
+
+    def _epoch(self, random: np.random.Generator) -> list[Ints]:
+        """Batches of all that is trained on, once."""
+        if self._lessons.at_once:
+            return [np.arange(len(self._lessons.train))]
+        return length_batches(self._lengths, random, most_rows_of(self._lessons))
 
     def _look(self, check: Callable[[], None]) -> int:
         """Keeps the state if it is the best so far; how many looks ago the best was."""

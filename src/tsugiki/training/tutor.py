@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tsugiki.domain import Delta, Floats, Ints, TrainingSet
     from tsugiki.ports import Trainable
     from tsugiki.training.deadline import Clock, Deadline
-    from tsugiki.training.recipe import Recipe
+    from tsugiki.training.recipe import Objective, Recipe
     from tsugiki.training.rounds import Part
 
 IMBALANCED = 2.0  # the largest class over the smallest, from where on classes are weighted
@@ -36,20 +36,30 @@ LIGHTEST, HEAVIEST = 0.25, 4.0  # of a weight: a class of a hundredth must not o
 
 @dataclass(frozen=True, slots=True)
 class Taught:
+    """`head` learnt along with the network, None where there was none."""
+
     delta: Delta
-    head: Head
+    head: Head | None
     course: Course
 
 
 class Tutor:
     """`check` raises to stop; it is called before every batch and every pass."""
 
-    def __init__(self, backbone: Trainable, data: TrainingSet, recipe: Recipe, check: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        backbone: Trainable,
+        data: TrainingSet,
+        recipe: Recipe,
+        check: Callable[[], None],
+        objective: Objective = "labels",
+    ) -> None:
         from tsugiki.training.frozen import compute_below
 
         self._backbone = backbone
         self._data = data
         self._recipe = recipe
+        self._objective: Objective = objective
         self._check = check
         self._where = device()
         self._kind = compute_type(self._where)
@@ -91,14 +101,18 @@ class Tutor:
         weights = None
         if data.combinations is None:
             weights = class_weights(data.targets[part.train], len(data.labels))
-        aim = Aim(recipe.label_smoothing, weights, recipe.head_learning_rate, truths_of(data), data.seed)
+        pairs = self._objective == "pairs"
+        aim = Aim(
+            recipe.label_smoothing, weights, recipe.head_learning_rate, truths_of(data), data.seed, self._objective
+        )
         self._check()
         learner = Learner(network, attached, data.rows, self._below, head, aim, self._where, self._kind)
-        lessons = Lessons(data.rows, data.targets, part.train, part.watched, len(data.labels), truths_of(data))
+        lessons = Lessons(
+            data.rows, data.targets, part.train, part.watched, len(data.labels), truths_of(data), at_once=pairs
+        )
         course = train(learner, lessons, epochs, until, deadline, data.seed, report, self._check)
-        weight, bias = learner.head()
-        trained = Head(weight, bias, 1.0, data.labels)
-        return Taught(attached.as_delta(learner.values()), trained, course)
+        delta = attached.as_delta(learner.values())
+        return Taught(delta, None if pairs else Head(*learner.head(), 1.0, data.labels), course)
 
     def features(self, delta: Delta) -> Floats:
         """(samples, dim) of the network so changed, as it will serve."""

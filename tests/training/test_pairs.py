@@ -1,0 +1,101 @@
+"""Learning from pairs: the loss beside its definition, and what a network makes of it."""
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# torch leaves much of its types unknown.
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from adapters.lora import LoraMethod
+from adapters.partial import PartialMethod
+from tests.adapters.lessons import Told, texts_of, trainable, training_set
+from tsugiki.backbones import Loaded
+from tsugiki.domain import Budget, Head, Profile
+from tsugiki.runtime.trainable import TrainableBackbone
+from tsugiki.training.batches import MOST_PAIRED
+from tsugiki.training.learner import Aim, Learner
+from tsugiki.training.network import ENCODER
+from tsugiki.training.pairs import pair_loss
+
+SHORT = LoraMethod(epochs=4, rank=4)
+
+
+@pytest.fixture(scope="module")
+def backbone(tiny: Loaded) -> TrainableBackbone:
+    return trainable(tiny)
+
+
+def test_the_loss_is_the_mean_over_pairs_of_either_kind() -> None:
+    features = torch.randn(7, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    targets = torch.tensor([0, 0, 1, 1, 1, 2, 0])
+    alike: list[float] = []
+    unlike: list[float] = []
+    for one, other in itertools.combinations(range(7), 2):
+        cosine = float(torch.nn.functional.cosine_similarity(features[one], features[other], dim=0))
+        same = bool(targets[one] == targets[other])
+        (alike if same else unlike).append((cosine - same) ** 2)
+    wanted = (np.mean(alike) + np.mean(unlike)) / 2
+    assert float(pair_loss(features, targets)) == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize("targets", [[0, 0, 0], [0, 1, 2]])
+def test_pairs_of_one_kind_alone_are_a_loss_too(targets: list[int]) -> None:
+    features = torch.randn(3, 5, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    pair_loss(features, torch.tensor(targets)).backward()
+    assert features.grad is not None
+    assert bool(torch.isfinite(features.grad).all())
+
+
+def test_a_network_draws_samples_of_a_label_together_and_leaves_the_head(backbone: TrainableBackbone) -> None:
+    texts, targets = texts_of([8, 8, 8])
+    rows, place = backbone.prepare(texts), np.arange(24)
+    network = backbone.network()
+    torch.manual_seed(0)
+    attached = LoraMethod(top_blocks=2).attach(network.get_submodule(ENCODER))
+    head = Head(np.ones((3, 64), np.float32), np.zeros(3, np.float32), 1.0, ("x", "y", "z"))
+    aim = Aim(0.0, None, 1e-2, objective="pairs")
+    pupil = Learner(network, attached, rows, None, head, aim, torch.device("cpu"), torch.float32)
+    losses = [pupil.step(place, np.array(targets), 1.0) for _ in range(24)]
+    assert losses[-1] < 0.8 * losses[0]
+    weight, bias = pupil.head()
+    assert (weight == head.weight).all()
+    assert (bias == head.bias).all()
+
+
+def test_few_texts_are_learnt_by_pairs_in_all_blocks_and_many_by_labels(backbone: TrainableBackbone) -> None:
+    few, many = training_set(backbone, [8, 8, 8]), training_set(backbone, [22, 22, 22])
+    assert len(few.rows) <= MOST_PAIRED < len(many.rows)
+    learnt = SHORT.fit(backbone, few, Budget(), Told())
+    assert (learnt.graft.details["objective"], learnt.graft.details["top_blocks"]) == ("pairs", 2)
+    assert learnt.graft.details["course"]["steps"] == SHORT.epochs  # all samples at once
+    usual = SHORT.fit(backbone, many, Budget(), Told())
+    assert (usual.graft.details["objective"], usual.graft.details["top_blocks"]) == ("labels", 1)
+    named = replace(SHORT, top_blocks=1).fit(backbone, few, Budget(), Told())
+    assert (named.graft.details["objective"], named.graft.details["top_blocks"]) == ("pairs", 1)
+    dearer = PartialMethod(epochs=2).fit(backbone, few, Budget(), Told())
+    assert dearer.graft.details["objective"] == "labels"
+
+
+def test_every_one_of_few_samples_is_held_out(backbone: TrainableBackbone) -> None:
+    few = training_set(backbone, [8, 8, 8])
+    held = SHORT.fit(backbone, few, Budget(), Told()).held_out
+    assert held.rows.tolist() == list(range(24))
+    drawn = replace(few, targets=np.random.default_rng(4).permutation(few.targets))
+    guessed = SHORT.fit(backbone, drawn, Budget(), Told()).held_out
+    assert (guessed.probabilities.argmax(axis=1) == drawn.targets).mean() < 0.7  # 1/3, and four deviations
+
+
+def test_the_plan_reckons_with_all_blocks_where_samples_are_few() -> None:
+    few = Profile(samples=40, labels=5, min_per_label=8, max_per_label=8, dim=768, parts=2, blocks=6)
+    usual, several = replace(few, samples=80), replace(few, task="multi_label")
+    half, whole = LoraMethod(top_blocks=3), LoraMethod(top_blocks=6)
+    assert LoraMethod().assess(few, Budget()) == whole.assess(few, Budget())
+    assert LoraMethod().assess(usual, Budget()) == half.assess(usual, Budget())
+    assert LoraMethod().assess(several, Budget()) == half.assess(several, Budget())
+    long = replace(few, max_tokens=256)
+    assert LoraMethod().assess(long, Budget()) == half.assess(long, Budget())
