@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from tsugiki.domain import Budget, Fitted, LoraDelta, LoraPair, MethodName, Profile, TrainingSet, Verdict
 from tsugiki.ports import Backbone, Progress
-from tsugiki.training.batches import are_one_batch
-from tsugiki.training.costs import TYPICAL, assess_deep, blocks_in
+from tsugiki.training.costs import assess_deep, blocks_in
 from tsugiki.training.hyperparameters import MOST_BLOCKS, a_part_of, choice, epochs, rate, smoothing, whole
+from tsugiki.training.objective import expected_objective, objective_of
 
 if TYPE_CHECKING:
     import torch
 
-    from tsugiki.domain import Floats, Modality, Task
+    from tsugiki.domain import Floats
     from tsugiki.training.network import Attached
 
 PART = 1 / 2  # of the blocks, from the top: MiniLM's three of six
@@ -58,22 +58,18 @@ class LoraMethod:
         return "lora"
 
     def assess(self, profile: Profile, budget: Budget) -> Verdict:
-        longest = profile.max_tokens or TYPICAL[profile.modality].tokens
-        paired = learns_from_pairs(profile.modality, profile.task, profile.samples, longest)
         blocks = blocks_in(profile)
-        top_blocks = self.top_blocks or (blocks if paired else a_part_of(blocks, PART))
+        usual = blocks if expected_objective(profile) == "pairs" else a_part_of(blocks, PART)
+        top_blocks = self.top_blocks or usual
         numbers = top_blocks * 18 * profile.width * self.rank  # in and out of six modules, two of them four dim wide
         return assess_deep(self, profile, budget, top_blocks, numbers)
 
     def fit(self, backbone: Backbone, data: TrainingSet, budget: Budget, progress: Progress) -> Fitted:
         from tsugiki.training.deep import fit_deep
 
-        longest = max((row.size for row in data.rows), default=0)
-        task = "single_label" if data.combinations is None else "multi_label"
-        if learns_from_pairs(backbone.modality, task, len(data.rows), longest):
-            whole_network = replace(self, top_blocks=self.top_blocks or MOST_BLOCKS)
-            return fit_deep(whole_network, backbone, data, budget, progress, "pairs")
-        return fit_deep(self, backbone, data, budget, progress)
+        objective = objective_of(backbone.modality, data)
+        recipe = replace(self, top_blocks=self.top_blocks or MOST_BLOCKS) if objective == "pairs" else self
+        return fit_deep(recipe, backbone, data, budget, progress, objective)
 
     def attach(self, encoder: torch.nn.Module) -> Attached:
         """Matrices that add nothing yet, beside the modules."""
@@ -106,11 +102,6 @@ class LoraMethod:
         ]
         attention = [name for name in linear if not ATTENTION.isdisjoint(name.split("."))]
         return attention if attention and self.targets == "attention" else linear
-
-
-def learns_from_pairs(modality: Modality, task: Task, samples: int, longest: float) -> bool:
-    """Whether samples are so few that all pairs of them tell more than each label by itself; `longest` in tokens."""
-    return modality == "text" and task == "single_label" and are_one_batch(samples, longest)
 
 
 def _goes_everywhere(module: torch.nn.Module) -> bool:

@@ -25,6 +25,7 @@ from tsugiki.domain import (
 from tsugiki.errors import Invalid, Issue
 from tsugiki.ports import Method
 from tsugiki.training.hyperparameters import check, tuned
+from tsugiki.training.objective import expected_objective
 
 Wanted = MethodName | Literal["auto"]
 
@@ -113,7 +114,8 @@ def _next(chosen: Verdict, verdicts: Sequence[Verdict], profile: Profile, budget
         return _Onward(None, ("whether a deeper method may pay is told once the head was judged on held-out samples",))
     expected = gain(profile.closeness, profile.median_per_label, modality=profile.modality)
     if expected.expected < WORTH:
-        return _Onward(None, (f"no deeper method: {_points(expected)}, less than a point; {from_about(profile)}",))
+        why = f"no deeper method: {_points(expected)}, less than a point; {from_about(profile)}"
+        return _Onward(None, (why, *_by_name(deeper, profile)))
     allowed = USUAL_DEEP_S if budget.seconds is None else budget.seconds
     payable = [v for v in deeper if v.skipped is None and v.seconds <= allowed]
     if not payable:
@@ -124,6 +126,17 @@ def _next(chosen: Verdict, verdicts: Sequence[Verdict], profile: Profile, budget
     best = min((v for v in payable if gains[v.method].expected >= most - ALIKE), key=lambda v: v.seconds)
     cost = f"estimated at {best.seconds:.0f} s and {best.peak_bytes / 2**20:.0f} MiB"
     return _Onward(best.method, (f"next {best.method}: {_points(gains[best.method])}, {cost}; it must pass the gate",))
+
+
+def _by_name(deeper: Sequence[Verdict], profile: Profile) -> tuple[str, ...]:
+    """What no gate could show of so few samples, so that nothing follows by itself."""
+    lora = next((v for v in deeper if v.method == "lora" and v.skipped is None), None)
+    if lora is None or expected_objective(profile) != "pairs":
+        return ()
+    return (
+        f"lora learns so few texts by their pairs, in some {lora.seconds:.0f} s; that did better on other sets, but so "
+        "few held-out samples cannot show it: ask for it by name",
+    )
 
 
 def _assessed(method: Method, profile: Profile, budget: Budget) -> Verdict:

@@ -39,6 +39,7 @@ class Deep:
 
 
 LORA, FULL = Deep("lora", 300.0), Deep("full", 900.0)
+FEW = Profile(16, 2, 8, 8, 768, median_per_label=8.0, closeness=near(0.7))
 MANY = replace(PROFILE, samples=8_000, min_per_label=1_800, max_per_label=2_200, median_per_label=2_000.0)
 
 
@@ -95,6 +96,26 @@ def test_what_may_pay_next_is_named_with_its_reason(
     made = plan((*METHODS, *deep), profile, budget, "auto")
     assert made.next == expected
     assert any(reason in told for told in made.reasons), made.reasons
+
+
+@pytest.mark.parametrize(
+    ("profile", "deep", "told"),
+    [
+        (FEW, (LORA,), True),
+        (FEW, (FULL,), False),
+        (FEW, (replace(LORA, skipped="no trainer"),), False),
+        (replace(FEW, samples=80, min_per_label=40, max_per_label=40), (LORA,), False),
+        (replace(FEW, max_tokens=300), (LORA,), False),
+        (replace(FEW, modality="image"), (LORA,), False),
+        (replace(FEW, task="multi_label"), (LORA,), False),
+    ],
+)
+def test_what_so_few_texts_cannot_show_is_told_and_left_to_be_asked_for(
+    profile: Profile, deep: tuple[Deep, ...], told: bool
+) -> None:
+    made = plan((*METHODS, *deep), profile, Budget(), "auto")
+    assert made.next is None
+    assert any("ask for it by name" in reason for reason in made.reasons) == told
 
 
 def test_what_was_asked_for_by_name_has_nothing_next() -> None:

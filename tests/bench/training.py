@@ -97,6 +97,7 @@ def _ours(task: Task, top_blocks: int | None) -> Taught:
     everything = Part(np.arange(len(task.data.targets)), none, none)
     taught = tutor.teach(everything, EPOCHS, 1.0, Deadline.after(None), lambda fraction: None)
     seconds = time.monotonic() - started
+    assert taught.head is not None, "so many samples are learnt by their labels"
     features = task.backbone.features(task.test, taught.delta, _never)
     return Taught(seconds, _accuracy(features @ taught.head.weight.T + taught.head.bias, task.truth))
 

@@ -17,9 +17,9 @@ from tests.adapters.lessons import Told, texts_of, trainable, training_set
 from tsugiki.backbones import Loaded
 from tsugiki.domain import Budget, Head, Profile
 from tsugiki.runtime.trainable import TrainableBackbone
-from tsugiki.training.batches import MOST_PAIRED
 from tsugiki.training.learner import Aim, Learner
 from tsugiki.training.network import ENCODER
+from tsugiki.training.objective import MOST_PAIRED
 from tsugiki.training.pairs import pair_loss
 
 SHORT = LoraMethod(epochs=4, rank=4)

@@ -14,12 +14,6 @@ if TYPE_CHECKING:
 BATCH_ROWS = 32  # the usual batch of fine-tuning (Devlin et al. 2019 searched 16 and 32)
 BATCH_PICTURES = 16  # each keeps 27 MB for the gradient
 BATCH_TOKENS = 4_096  # of long rows there are fewer: 8 of 512 tokens, so that memory is bounded
-MOST_PAIRED = 64  # measured with 16 to 48
-
-
-def are_one_batch(samples: int, longest: float) -> bool:
-    """Whether so few samples, the longest of so many tokens, can be seen all at once, each beside every other."""
-    return samples <= MOST_PAIRED and samples * longest <= BATCH_TOKENS
 
 
 def batch_rows(*, pictures: bool) -> int:

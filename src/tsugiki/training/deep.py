@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from tsugiki.domain import Budget, Delta, Fitted, Floats, Head, Json, TrainingSet
     from tsugiki.ports import Backbone, Progress
     from tsugiki.training.loop import Course
-    from tsugiki.training.recipe import Objective, Recipe
+    from tsugiki.training.objective import Objective
+    from tsugiki.training.recipe import Recipe
 
 HEAD_SHARE = 0.05  # of the time, kept free for the head at the end; it is planned to fit into what is left then
 UNEVEN = 1.2  # times a training's time before the next one is started: on shared cores no two take the same

@@ -19,7 +19,7 @@ from tsugiki.training.pairs import pair_loss
 
 if TYPE_CHECKING:
     from tsugiki.domain import Floats, Head, Ints, Prepared
-    from tsugiki.training.recipe import Objective
+    from tsugiki.training.objective import Objective
 
 LONGEST_STEP = 1.0  # norm of the gradient beyond which it is clipped, the usual one (Pascanu et al. 2013)
 

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 if TYPE_CHECKING:
     import torch
 
     from tsugiki.domain import MethodName
     from tsugiki.training.network import Attached
-
-
-# What is minimised: the cross-entropy of a head that learns along, or what pairs of samples are apart (see pairs.py).
-Objective = Literal["labels", "pairs"]
 
 
 class Recipe(Protocol):

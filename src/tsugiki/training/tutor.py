@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from tsugiki.domain import Delta, Floats, Ints, TrainingSet
     from tsugiki.ports import Trainable
     from tsugiki.training.deadline import Clock, Deadline
-    from tsugiki.training.recipe import Objective, Recipe
+    from tsugiki.training.objective import Objective
+    from tsugiki.training.recipe import Recipe
     from tsugiki.training.rounds import Part
 
 IMBALANCED = 2.0  # the largest class over the smallest, from where on classes are weighted
