@@ -38,10 +38,10 @@ class LoraMethod:
 
     # Three of MiniLM's six blocks, seven epochs of 770 samples (10 a class, banking77): 87.9 % of 1,000 validation
     # rows, the frozen head 86.7. A rate of 5e-3 was at 87.5 after five; all blocks were not compared, a step takes
-    # three times as long there.
+    # three times as long there. Of few texts see objective.py.
     rank: int = whole(16, "rank of the matrices; their scale is 1", least=1, most=MOST_RANK)
     top_blocks: int | None = whole(
-        None, "how many blocks, from the top", least=1, most=MOST_BLOCKS, null="half of them"
+        None, "how many blocks, from the top", least=1, most=MOST_BLOCKS, null="half of them; all, where texts are few"
     )
     targets: Targets = choice(
         "all",
