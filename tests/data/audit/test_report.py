@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from tests.data.audit.planted import CLASSES, PER_CLASS, clean, codes, named
-from tsugiki.data.audit import ADVICE
+from tsugiki.data.audit import ADVICE, Material, Sets, audit, search
 from tsugiki.data.audit.report import MOST_LISTED
-from tsugiki.domain import ROW_FINDINGS
+from tsugiki.domain import ROW_FINDINGS, HeldOut, Snapshot
 
 ROWS = CLASSES * PER_CLASS
 
@@ -132,6 +132,34 @@ def test_a_label_of_a_few_samples_told_again_is_thin() -> None:
     report = replace(data, features=features.astype(np.float32)).audit()
     (thin,) = [found for found in report["findings"] if found["code"] == "label_thin"]
     assert thin["label"] == "label 1" and "5 different ones" in thin["detail"] and thin["evidence"]
+
+
+def test_of_several_labels_a_sample_each_is_weighed_by_all_that_have_it() -> None:
+    """A sample in two labels counts for both; a label too rare to be learnt is told as well."""
+    data = clean(classes=2)
+    features = data.features.copy()
+    both = np.flatnonzero(data.targets == 1)
+    again = data.features[both[np.arange(PER_CLASS) % 5]]
+    features[both] = again + 0.03 * np.random.default_rng(2).standard_normal((PER_CLASS, 48))
+    targets = data.targets.copy()
+    targets[0] = 2
+    snapshot = Snapshot(
+        "snp_",
+        "proj_",
+        tuple(f"smp_{row}" for row in range(len(targets))),
+        ("every", "rare", "thin"),
+        tuple(targets.tolist()),
+        tuple((np.arange(len(targets)) % 5).tolist()),
+        combinations=((0,), (0, 2), (0, 1)),
+    )
+    truth = np.stack([np.ones(len(targets), np.bool_), targets == 1], axis=1)
+    held_out = HeldOut(np.arange(len(targets)), np.where(truth, 0.9, 0.1).astype(np.float32), truth)
+    near = search(features.astype(np.float32))
+    material = Material(snapshot, data.groups, near, None, held_out, sets=Sets(("every", "thin"), truth))
+    found = [one for one in audit(material)["findings"] if one["code"].startswith("label_") and one["sample"] is None]
+    assert [(one["code"], one["label"]) for one in found] == [("label_rare", "rare"), ("label_thin", "thin")]
+    assert "5 different ones" in found[1]["detail"]
+    assert set(found[1]["evidence"]) < {f"smp_{row}" for row in both}
 
 
 def test_what_was_kept_is_left_out_and_counted() -> None:

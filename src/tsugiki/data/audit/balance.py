@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,22 +22,28 @@ FEWEST_ROWS = 5  # of a label, before its diversity is judged
 MOST_EVIDENCE = 10
 
 
-def balance(targets: Ints, labels: int, near: Neighbours) -> Iterator[Finding]:
-    counts = np.bincount(targets, minlength=labels)
-    share = len(targets) / max(labels, 1)
-    for label in np.flatnonzero(counts < RARE_PART * share).tolist():
-        yield Finding("label_rare", label=label, detail=f"{counts[label]} samples, where an equal share is {share:.0f}")
+def balance(members: Sequence[Ints], near: Neighbours) -> Iterator[Finding]:
+    """`members` are the rows of each label, in order; where a row may have several labels it is in several."""
+    counts = [len(mine) for mine in members]
+    share = sum(counts) / max(len(counts), 1)
+    for label, count in enumerate(counts):
+        if count < RARE_PART * share:
+            yield Finding("label_rare", label=label, detail=f"{count} samples, where an equal share is {share:.0f}")
     pairs = near.alike()
-    within = pairs[targets[pairs[:, 0]] == targets[pairs[:, 1]]]
-    first = components(len(targets), within)
-    different = np.bincount(targets[np.unique(first)], minlength=labels)
-    for label in np.flatnonzero((counts >= FEWEST_ROWS) & (different < THIN_PART * counts)).tolist():
-        mine = np.flatnonzero(targets == label)
-        retold = mine[first[mine] != mine]
-        yield Finding(
-            "label_thin",
-            label=label,
-            evidence=tuple(retold[:MOST_EVIDENCE].tolist()),
-            score=round(1 - float(different[label] / counts[label]), 4),
-            detail=f"{counts[label]} samples, {different[label]} different ones",
-        )
+    for label, mine in enumerate(members):
+        if len(mine) < FEWEST_ROWS:
+            continue
+        inside = np.zeros(len(near.rows), np.bool_)
+        inside[mine] = True
+        within = pairs[inside[pairs].all(axis=1)]
+        first = components(len(mine), np.searchsorted(mine, within))
+        retold = mine[first != np.arange(len(mine))]
+        different = len(mine) - len(retold)
+        if different < THIN_PART * len(mine):
+            yield Finding(
+                "label_thin",
+                label=label,
+                evidence=tuple(retold[:MOST_EVIDENCE].tolist()),
+                score=round(1 - different / len(mine), 4),
+                detail=f"{len(mine)} samples, {different} different ones",
+            )

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tsugiki.data.audit.lengths import Lengths
     from tsugiki.data.audit.neighbours import Neighbours
     from tsugiki.data.audit.quality import Measures
-    from tsugiki.domain import HeldOut, Json, Snapshot
+    from tsugiki.domain import HeldOut, Ints, Json, Snapshot
 
 FORMAT = 1
 MOST_LISTED = 1_000  # findings of one code; more are counted, and nobody reads so many before the next audit
@@ -98,6 +98,7 @@ def _told_apart(material: Material) -> Iterator[Finding]:
             duplicates(material.groups, targets, folds, material.near),
             outliers(material.near),
             _lengths(material, missed),
+            balance(_members(snapshot), material.near),
         )
     missed[held_out.rows] = held_out.probabilities.argmax(axis=1) != targets[held_out.rows]
     return chain(
@@ -105,8 +106,21 @@ def _told_apart(material: Material) -> Iterator[Finding]:
         duplicates(material.groups, targets, folds, material.near),
         outliers(material.near),
         _lengths(material, missed),
-        balance(targets, len(snapshot.labels), material.near),
+        balance(_members(snapshot), material.near),
     )
+
+
+def _members(snapshot: Snapshot) -> list[Ints]:
+    """The rows of each label, in order; those of several labels are in each of theirs."""
+    targets = np.array(snapshot.targets, np.int64)
+    sets = snapshot.combinations
+    if sets is None:
+        sets = tuple((label,) for label in range(len(snapshot.labels)))
+    kinds: list[list[int]] = [[] for _ in snapshot.labels]
+    for kind, of_kind in enumerate(sets):
+        for label in of_kind:
+            kinds[label].append(kind)
+    return [np.flatnonzero(np.isin(targets, of_label)) for of_label in kinds]
 
 
 def _lengths(material: Material, missed: NDArray[np.bool_]) -> Iterator[Finding]:
