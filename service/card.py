@@ -165,13 +165,14 @@ def _limits(project: Project, report: Json) -> Sequence[str]:
         lines.append(
             "- Too few answers were held out to say which inputs are out of its scope: it answers all of them."
         )
+    score = "score of all labels together" if project.task == "multi_label" else "score"
     if (precision := project.policy.abstain_precision) is not None:
         lines.append(f"- It answers `abstain` where a precision of {precision:g} was not shown to be held.")
     for found in report["thresholds"]:
         if found["threshold"] is not None:
             lines.append(
-                f"- A precision of {found['precision']:g} was shown from a score of {found['threshold']:.3f} on, which "
-                f"{100 * found['coverage']:.0f} % of the held-out samples reach."
+                f"- A precision of {found['precision']:g} was shown from a {score} of {found['threshold']:.3f} on, "
+                f"which {100 * found['coverage']:.0f} % of the held-out samples reach."
             )
     return lines
 

@@ -83,7 +83,12 @@ class LabelIn(Wire):
 
 
 class Abstain(Wire):
-    target_precision: float = Field(gt=0, lt=1)
+    target_precision: float = Field(
+        gt=0,
+        lt=1,
+        description="the part of what is answered that is right, as held-out samples show; in a multi_label project "
+        "right is who has exactly these labels",
+    )
 
 
 class PolicyIn(Wire):

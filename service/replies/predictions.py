@@ -28,7 +28,18 @@ class PredictionReply(TypedDict):
     index: int
     outcome: NotRequired[Literal["label", "abstain", "out_of_scope"]]
     label: NotRequired[Annotated[str | None, Field(description="null unless the outcome is `label`")]]
-    labels: NotRequired[Annotated[list[str], Field(description="of a multi_label project: all that apply")]]
+    labels: NotRequired[
+        Annotated[list[str], Field(description="of a multi_label project: all that apply; none where not answered")]
+    ]
+    set_score: NotRequired[
+        Annotated[
+            float,
+            Field(
+                description="of a multi_label project: how sure the set of labels is, those not given too, as if they "
+                "had nothing to do with one another; what `abstain` is decided by"
+            ),
+        ]
+    ]
     score: NotRequired[Annotated[float, Field(description="of the best label, calibrated")]]
     scores: NotRequired[Annotated[list[ScoreReply], Field(description="`top_k`, the best first")]]
     truncated: NotRequired[Annotated[bool, Field(description="the input was longer than the network reads")]]
@@ -80,6 +91,8 @@ def prediction(index: int, row: Prediction | TsugikiError, top_k: int) -> Predic
     }
     if row.labels is not None:
         told["labels"] = list(row.labels)
+    if row.set_score is not None:
+        told["set_score"] = row.set_score
     if row.familiarity is not None:
         told["familiarity"] = row.familiarity
     return told

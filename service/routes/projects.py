@@ -14,7 +14,7 @@ from service.intake import quota_left
 from service.replies import ListReply, ProjectReply
 from service.schemas import LabelIn, PolicyIn, ProjectIn, ProjectPatch
 from tsugiki.data.text import clean_label
-from tsugiki.domain import Label, Policy, Project, Task
+from tsugiki.domain import Label, Policy, Project
 from tsugiki.errors import Invalid
 
 router = APIRouter(prefix="/v1/projects", route_class=StrictRoute, tags=["projects"])
@@ -78,7 +78,7 @@ def erase(by: Adapting, p: str) -> Reply:
 def _created(by: Caller, wish: ProjectIn) -> Project:
     backbone = by.core.backbone_for(wish.modality, wish.backbone)
     quota_left(by.core, by.principal.tenant, None, 0)
-    policy = _policy(wish.policy, wish.task)
+    policy = _policy(wish.policy)
     project = by.core.projects.create(
         by.tenant_id,
         wish.name,
@@ -99,7 +99,7 @@ def _changed(by: Caller, p: str, wish: ProjectPatch) -> Project:
         project.id,
         name=wish.name,
         labels=None if wish.labels is None else _labels(wish.labels),
-        policy=None if wish.policy is None else _policy(wish.policy, project.task, project.policy),
+        policy=None if wish.policy is None else _policy(wish.policy, project.policy),
         backbone=None if wish.backbone is None else by.core.backbone_for(project.modality, wish.backbone),
         backbone_open=wish.backbone == "auto",
     )
@@ -114,14 +114,8 @@ def _labels(given: list[LabelIn]) -> list[Label]:
     return labels
 
 
-def _policy(given: PolicyIn, task: Task, present: Policy | None = None) -> Policy:
-    """The present policy with what was given; what was left out stays. Raises Invalid."""
-    if given.abstain is not None and task == "multi_label":
-        raise Invalid(
-            "policy.abstain promises a precision of the one label answered; with several labels each has a threshold",
-            code="policy_unavailable",
-            fix="leave abstain out; the evaluation tells each label's precision",
-        )
+def _policy(given: PolicyIn, present: Policy | None = None) -> Policy:
+    """The present policy with what was given; what was left out stays."""
     changes: dict[str, Any] = {
         name: getattr(given, name) for name in given.model_fields_set - {"abstain", "quarantine"}
     }

@@ -11,7 +11,7 @@ from sklearn.metrics import f1_score, log_loss
 from tsugiki.domain import HeldOut, tell_labels
 from tsugiki.evaluation.gate import decide
 from tsugiki.evaluation.pairing import History, pair
-from tsugiki.evaluation.sets import evaluate_sets, example_f1
+from tsugiki.evaluation.sets import evaluate_sets, example_f1, set_scores
 
 LABELS = ("a", "b", "c")
 ROWS = 200
@@ -40,6 +40,28 @@ def test_the_measures_are_scikit_learns() -> None:
     assert [row["support"] for row in report["per_class"]] == truth.sum(axis=0).tolist()
     cells = report["confusion"]["per_label"][0]
     assert sum(cells[name] for name in cells if name != "label") == ROWS
+
+
+def test_how_sure_a_set_is_counts_what_it_leaves_out() -> None:
+    chances = np.array([[0.9, 0.2], [0.9, 0.2], [1.0, 0.0], [0.0, 0.0]], np.float32)
+    answers = np.array([[True, False], [True, True], [True, False], [True, False]])
+    sure = set_scores(chances, answers)
+    assert sure[:3].tolist() == pytest.approx([0.72, 0.18, 1.0])
+    assert 0.0 < sure[3] < 1e-6  # no rounding makes a mistake impossible
+
+
+def test_the_curve_is_of_whole_sets_the_surest_first() -> None:
+    held, truth = drawn()
+    assert held.answers is not None
+    report = evaluate_sets(held, truth, LABELS, np.full(3, 0.5, np.float32), 0)
+    sure, exact = set_scores(held.probabilities, held.answers), (held.answers == truth).all(axis=1)
+    for point in report["risk_coverage"]:
+        kept = sure >= point["threshold"]
+        assert point["coverage"] == pytest.approx(kept.mean())
+        assert point["accuracy"] == pytest.approx(exact[kept].mean())
+    assert report["risk_coverage"][-1]["accuracy"] == pytest.approx(report["accuracy"]["value"])
+    assert report["risk_coverage"][0]["accuracy"] > report["accuracy"]["value"]
+    assert [row["precision"] for row in report["thresholds"]] == [0.8, 0.9, 0.95, 0.99]
 
 
 def test_two_empty_sets_agree_wholly() -> None:

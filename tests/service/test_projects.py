@@ -49,7 +49,6 @@ def test_a_name_alone_is_enough(http: httpx.Client) -> None:
         ({"name": "x", "modality": "image", "backbone": "tiny"}, "backbone_unsuited"),
         ({"name": "x", "modality": "text", "backbone": "efficientnet-lite0"}, "backbone_unsuited"),
         ({"name": "x", "task": "several"}, "invalid"),
-        ({"name": "x", "task": "multi_label", "policy": {"abstain": {"target_precision": 0.9}}}, "policy_unavailable"),
         ({"name": "x", "backbone": "gpt"}, "backbone_unknown"),
         ({"name": "x", "labels": [{"name": "é"}, {"name": "e\u0301"}]}, "label_duplicate"),
         ({"name": "x", "labels": [{"name": " "}]}, "label_empty"),

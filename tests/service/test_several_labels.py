@@ -23,6 +23,7 @@ WORDS = {
     "delivery": ("parcel", "late", "lost", "arrive", "order", "address", "phone", "delivery"),
     "praise": ("thanks", "great", "love", "good", "film", "music", "terrible", "weather"),
 }
+PRECISION = 0.9  # of whole sets: more than all of these reach
 FILLING = ("the", "my", "is", "please", "help", "for", "it", "in")
 
 
@@ -167,25 +168,53 @@ def test_too_little_is_refused_with_have_and_need_and_a_thin_label_left_out(http
     assert [row["label"] for row in report["per_class"]] == ["a"]
 
 
-def test_a_promised_precision_is_refused(http: httpx.Client) -> None:
-    policy = {"abstain": {"target_precision": 0.9}}
-    body = {"name": "sure", "task": "multi_label", "policy": policy}
-    refused(http.post("/v1/projects", json=body), 422, "policy_unavailable")
+def test_sets_that_are_not_sure_enough_for_the_promised_precision_are_not_answered(
+    http: httpx.Client, tenant: Tenant, tmp_path: Path
+) -> None:
+    policy = {"abstain": {"target_precision": PRECISION}}
+    good(http.post("/v1/projects", json={"name": "sure", "task": "multi_label", "policy": policy}))
+    tenant.adapt("sure", samples(240, seed=7))
+    report = good(http.get("/v1/projects/sure/versions/1/evaluation"))
+    reached = [one["threshold"] for one in report["risk_coverage"] if one["ci95"][0] >= PRECISION]
+    below = min(reached, default=2.0)
+    asked = [row["input"] for row in samples(64, seed=8)]
+    answers = good(http.post("/v1/projects/sure/predict", json={"inputs": asked, "top_k": 3}))["data"]
+    assert {row["outcome"] for row in answers} == {"label", "abstain"}
+    for row in answers:
+        assert (row["outcome"] == "abstain") == (row["set_score"] < below)
+        told = [one["score"] if one["label"] in row["labels"] else 1 - one["score"] for one in row["scores"]]
+        if row["outcome"] == "label":
+            assert row["set_score"] == pytest.approx(float(np.prod(told)), abs=1e-5)
+        else:
+            assert (row["label"], row["labels"]) == (None, [])
+    card = http.get("/v1/projects/sure/versions/1/card").text
+    assert f"precision of {PRECISION:g} was not shown" in card
+    lines = exported(http, "/v1/projects/sure", tmp_path, asked)
+    for line, row in zip(lines, answers, strict=True):
+        assert line["set_score"] == pytest.approx(row["set_score"], abs=1e-4)
+        if abs(row["set_score"] - below) > 1e-3:
+            assert (line["outcome"], line["labels"]) == (row["outcome"], row["labels"])
 
 
 def test_the_export_answers_as_the_service_does(http: httpx.Client, path: str, tmp_path: Path) -> None:
+    texts = ["refund parcel charge late", "the my is please", "thanks great love"]
+    lines = exported(http, path, tmp_path, texts)
+    served = good(http.post(f"{path}/predict", params={"version": 1}, json={"inputs": texts, "top_k": 3}))["data"]
+    for line, row in zip(lines, served, strict=True):
+        assert (line["outcome"], line["label"], line["labels"]) == ("label", row["label"], row["labels"])
+        assert line["score"] == pytest.approx(row["score"], abs=1e-4)
+
+
+def exported(http: httpx.Client, path: str, folder: Path, texts: list[str]) -> list[Object]:
+    """What the exported program says of the texts."""
     export = good(http.post(f"{path}/versions/1/exports", json={"wait_seconds": 60}))
     assert export["status"] == "succeeded", export
     assert export["parity"]["label_agreement"] == 1.0
     content = http.get(f"/v1/exports/{export['id']}/content").content
-    zipfile.ZipFile(io.BytesIO(content)).extractall(tmp_path)
-    texts = ["refund parcel charge late", "the my is please", "thanks great love"]
-    program = [sys.executable, str(tmp_path / "predict.py"), *texts]
+    zipfile.ZipFile(io.BytesIO(content)).extractall(folder)
+    program = [sys.executable, str(folder / "predict.py"), *texts]
     lines = subprocess.run(program, capture_output=True, text=True, check=True).stdout.splitlines()
-    served = good(http.post(f"{path}/predict", params={"version": 1}, json={"inputs": texts, "top_k": 3}))["data"]
-    for line, row in zip(map(json.loads, lines), served, strict=True):
-        assert (line["outcome"], line["label"], line["labels"]) == ("label", row["label"], row["labels"])
-        assert line["score"] == pytest.approx(row["score"], abs=1e-4)
+    return [json.loads(line) for line in lines]
 
 
 @pytest.fixture

@@ -128,8 +128,8 @@ class Score(NamedTuple):
 class Prediction:
     """One input's answer: `label` is None unless the outcome is `label`; a bad input has `problem` and nothing else.
 
-    In a multi_label project `labels` are all that apply, perhaps none, and `label` the best of them; else `labels` has
-    `label` alone.
+    In a multi_label project `labels` are all that apply, perhaps none, and `label` the best of them: an outcome of
+    `label` without any says that none applies. Else `labels` has `label` alone.
     """
 
     index: int
@@ -160,6 +160,11 @@ class Prediction:
     def familiarity(self) -> float | None:
         """Below 0 where the input is out of the version's scope; None where the version has none."""
         return self.raw.get("familiarity")
+
+    @property
+    def set_score(self) -> float | None:
+        """How sure all of `labels` are, and that no other applies; None but in a multi_label project."""
+        return self.raw.get("set_score")
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from tsugiki.domain import Json
 from tsugiki.evaluation.intervals import Z95, Interval, wilson
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from tsugiki.domain import Floats, Json
+    from tsugiki.domain import Floats
 
 CURVE_POINTS = 50  # of the risk-coverage curve: enough to draw it
 ALWAYS = 2.0  # above every score
+TARGET_PRECISIONS = (0.8, 0.9, 0.95, 0.99)
+UNREACHED: Final[Json] = {"threshold": None, "coverage": 0.0, "accuracy": None, "ci95": None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,17 @@ def abstain_below(precision: float, report: Json) -> float:
     return min((point["threshold"] for point in points if point["ci95"][0] >= precision), default=ALWAYS)
 
 
+def told_curve(scores: Floats, correct: NDArray[np.bool_]) -> list[Json]:
+    """The risk-coverage curve as an evaluation tells it."""
+    return [_told(kept) for kept in risk_coverage(scores, correct)]
+
+
+def told_thresholds(scores: Floats, correct: NDArray[np.bool_]) -> list[Json]:
+    """Of each of TARGET_PRECISIONS the threshold that reaches it, null where none does."""
+    found = ((precision, threshold_for(precision, scores, correct)) for precision in TARGET_PRECISIONS)
+    return [{"precision": precision, **(_told(kept) if kept else UNREACHED)} for precision, kept in found]
+
+
 @dataclass(frozen=True, slots=True)
 class _Cuts:
     """One entry for each distinct score, from the highest: the rows kept down to it, and the right ones of them."""
@@ -66,6 +80,15 @@ class _Cuts:
     threshold: Floats
     kept: NDArray[np.int64]
     hits: NDArray[np.int64]
+
+
+def _told(kept: Kept) -> Json:
+    return {
+        "threshold": kept.threshold,
+        "coverage": kept.coverage,
+        "accuracy": kept.accuracy,
+        "ci95": list(kept.ci95),
+    }
 
 
 def _cuts(scores: Floats, correct: NDArray[np.bool_]) -> _Cuts:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tsugiki.domain import HeadScope, HeldOut, Json
-from tsugiki.evaluation.abstention import Kept, risk_coverage, threshold_for
+from tsugiki.evaluation.abstention import told_curve, told_thresholds
 from tsugiki.evaluation.calibration import reliability
 from tsugiki.evaluation.intervals import wilson
 from tsugiki.evaluation.metrics import Answers, Measure, answers, class_scores, measure
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from tsugiki.domain import Ints
 
 FULL_CONFUSION = 100  # up to so many labels the whole matrix is given: 10,000 numbers, some 30 kB
-TARGET_PRECISIONS = (0.8, 0.9, 0.95, 0.99)
 
 
 def evaluate(
@@ -61,8 +60,8 @@ def evaluate(
         "per_class": _per_class(given, labels),
         "confusion": _confusion(given, labels),
         "reliability": [bin._asdict() for bin in reliability(given.score, given.correct)],
-        "risk_coverage": [_kept(kept) for kept in risk_coverage(given.score, given.correct)],
-        "thresholds": [_threshold(precision, given) for precision in TARGET_PRECISIONS],
+        "risk_coverage": told_curve(given.score, given.correct),
+        "thresholds": told_thresholds(given.score, given.correct),
         "holdout": None if frozen is None else _holdout(held_out.rows, given, frozen),
         "slices": by_slice(given.correct, sliced),
         "out_of_scope": None if scope is None else {"least_familiarity": scope.least, "most_right_lost": MOST_LOST},
@@ -81,21 +80,6 @@ def _share(hits: int, rows: int) -> Json:
 
 def _measure(found: Measure) -> Json:
     return {"value": found.value, "ci95": list(found.ci95)}
-
-
-def _kept(kept: Kept) -> Json:
-    return {
-        "threshold": kept.threshold,
-        "coverage": kept.coverage,
-        "accuracy": kept.accuracy,
-        "ci95": list(kept.ci95),
-    }
-
-
-def _threshold(precision: float, given: Answers) -> Json:
-    kept = threshold_for(precision, given.score, given.correct)
-    found = _kept(kept) if kept else {"threshold": None, "coverage": 0.0, "accuracy": None, "ci95": None}
-    return {"precision": precision, **found}
 
 
 def _per_class(given: Answers, labels: Sequence[str]) -> list[Json]:

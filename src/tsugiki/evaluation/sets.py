@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tsugiki.evaluation.abstention import told_curve, told_thresholds
 from tsugiki.evaluation.calibration import BINS, bin_of, reliability
 from tsugiki.evaluation.intervals import percentile, resamples, wilson
 from tsugiki.evaluation.metrics import LEAST_CHANCE
@@ -24,6 +25,16 @@ def example_f1(truth: Bools, answers: Bools) -> NDArray[np.float64]:
     return np.where(mass == 0, 1.0, 2.0 * (truth & answers).sum(axis=1) / np.maximum(mass, 1))
 
 
+def set_scores(chances: Floats, answers: Bools) -> Floats:
+    """How sure each row's set of labels is (rows,), from both (rows, labels): as if its labels had nothing to do with
+    one another, the chance that all are right, those that are not given too.
+
+    What the labels have to do with one another moves it, not its order by much: what it promises, held-out rows tell.
+    """
+    told = np.maximum(np.where(answers, chances, 1.0 - chances), LEAST_CHANCE)
+    return np.exp(np.log(told.astype(np.float64)).sum(axis=1)).astype(np.float32)
+
+
 def evaluate_sets(
     held_out: HeldOut,
     truth: Bools,
@@ -39,12 +50,14 @@ def evaluate_sets(
 
     `accuracy` counts rows answered with exactly their labels. `micro_f1` is over all decisions, `macro_f1` the mean
     over labels, `example_f1` the mean over rows. `log_loss`, `ece` and `reliability` are of single decisions: does a
-    row have a label. `left_out` are labels with too few samples with or without them.
+    row have a label. `risk_coverage` and `thresholds` are of whole sets, by `set_scores`. `left_out` are labels with
+    too few samples with or without them.
     """
     assert held_out.answers is not None, "held-out answers are by thresholds: this is a bug"
     known, answers = truth[held_out.rows], held_out.answers
     exact: Bools = (known == answers).all(axis=1)
     measures = _measures(known, answers, held_out.probabilities, seed)
+    sure = set_scores(held_out.probabilities, answers)
     commonest = _commonest(truth)
     rows = len(known)
     inside = None if frozen is None else exact[np.isin(held_out.rows, frozen)]
@@ -62,8 +75,8 @@ def evaluate_sets(
         "per_class": _per_label(known, answers, labels, thresholds),
         "confusion": {"per_label": _confusion(known, answers, labels)},
         "reliability": [one._asdict() for one in reliability(held_out.probabilities.ravel(), known.ravel())],
-        "risk_coverage": [],
-        "thresholds": [],
+        "risk_coverage": told_curve(sure, exact),
+        "thresholds": told_thresholds(sure, exact),
         "holdout": None
         if frozen is None or inside is None
         else {

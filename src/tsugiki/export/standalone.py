@@ -9,9 +9,9 @@ python predict.py --json < lines.jsonl              each line a JSON string, or 
 [{"outcome": "label", "label": "billing", "score": 0.94, "scores": [{"label": "billing", "score": 0.94}, ...]}]
 
 An outcome of "abstain" (the score is too low to be relied on) or "out_of_scope" (nothing like it was among the samples)
-has no label. Where an input may have several labels, "labels" holds all that apply, perhaps none, and "label" the best
-of them. A file that cannot be read is answered {"error": {"code": ..., "detail": ..., "fix": ...}}, and the exit status
-is 1 then; in Python that is Refused.
+has no label. Where an input may have several labels, "labels" holds all that apply, perhaps none, "label" the best of
+them, and "set_score" says how sure all of that is. A file that cannot be read is answered {"error": {"code": ...,
+"detail": ..., "fix": ...}}, and the exit status is 1 then; in Python that is Refused.
 """
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportAttributeAccessIssue=false
 # pyright: reportUnknownArgumentType=false
@@ -37,12 +37,14 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 from onnxruntime import InferenceSession, SessionOptions
 
 FORMAT = 2  # of the folder this file reads: manifest.json says which it is
+LEAST_CHANCE = float(np.finfo(np.float32).eps)  # a float32 0 is not a proof
 READ_AT_ONCE = 128  # inputs: what is read of them takes 20 MB of pictures, 120 MB of the longest sounds
 
 Input = str | Path | bytes  # a text; of pictures and sounds a path, or the bytes of a file
 Row = NDArray[Any]  # Any: numbers of tokens, pixels, or frames
 # {"outcome": str, "label": str | None, "score": float, "scores": [{"label": str, "score": float}, ...]}, and of a model
-# that knows its scope {"familiarity": float}, below 0 out of it; where there may be several {"labels": [str, ...]}
+# that knows its scope {"familiarity": float}, below 0 out of it; where there may be several {"labels": [str, ...],
+# "set_score": float}
 Answer = dict[str, Any]
 
 
@@ -113,9 +115,7 @@ class Classifier:
         order = np.argsort(-chances, kind="stable")
         scores = [{"label": self.labels[i], "score": float(chances[i])} for i in order]
         if self._several:
-            given = [self.labels[i] for i in order if margin[i] >= 0.0]
-            best = given[0] if given else None
-            return {"outcome": "label", "label": best, "labels": given, "score": scores[0]["score"], "scores": scores}
+            return self._set_answer(order, chances, margin >= 0.0) | {"score": scores[0]["score"], "scores": scores}
         outcome = "label"
         if (margin < 0.0).any():
             outcome = "out_of_scope"
@@ -124,6 +124,15 @@ class Classifier:
         label = scores[0]["label"] if outcome == "label" else None
         familiarity = {"familiarity": float(margin[0])} if len(margin) else {}
         return {"outcome": outcome, "label": label, "score": scores[0]["score"], "scores": scores, **familiarity}
+
+    def _set_answer(self, order: NDArray[np.int64], chances: NDArray[np.float32], given: NDArray[np.bool_]) -> Answer:
+        """Without its scores; the set's own is the chance that all of its labels, and all it leaves out, are right."""
+        told = np.maximum(np.where(given, chances, 1.0 - chances), LEAST_CHANCE)
+        set_score = float(np.float32(np.exp(np.log(told.astype(np.float64)).sum())))
+        answered = self._abstain_below is None or set_score >= self._abstain_below
+        labels = [self.labels[i] for i in order if given[i] and answered]
+        best = labels[0] if labels else None
+        return {"outcome": "label" if answered else "abstain", "label": best, "labels": labels, "set_score": set_score}
 
 
 class Reader(Protocol):

@@ -17,6 +17,7 @@ from tsugiki.data.files import file_bytes, told_at
 from tsugiki.data.text import clean_text
 from tsugiki.domain import Prediction
 from tsugiki.errors import Invalid, Issue, TsugikiError, Unavailable
+from tsugiki.evaluation.sets import set_scores
 from tsugiki.observed import UNTRACED
 from tsugiki.runtime.batcher import Lane
 from tsugiki.runtime.directory import Target
@@ -264,7 +265,7 @@ def _prediction(target: Target, row: Prepared, probabilities: Floats, top_k: int
     """`probabilities` with the margin to the scope's end behind them, where the head has one, or each label's."""
     labels = target.version.labels
     if target.project.task == "multi_label":
-        return _set_prediction(labels, row, probabilities, top_k)
+        return _set_prediction(target, row, probabilities, top_k)
     chances, margin = probabilities[: len(labels)], probabilities[len(labels) :]
     scores = tuple((labels[index], float(chances[index])) for index in best_first(chances, top_k))
     label, score = scores[0]
@@ -281,19 +282,23 @@ def _prediction(target: Target, row: Prepared, probabilities: Floats, top_k: int
     )
 
 
-def _set_prediction(labels: Sequence[str], row: Prepared, probabilities: Floats, top_k: int | None) -> Prediction:
+def _set_prediction(target: Target, row: Prepared, probabilities: Floats, top_k: int | None) -> Prediction:
     """`probabilities` with each label's margin to its threshold behind them. That none applies is an answer too."""
+    labels = target.version.labels
     chances, margins = probabilities[: len(labels)], probabilities[len(labels) :]
     scores = tuple((labels[index], float(chances[index])) for index in best_first(chances, top_k))
-    given = [index for index in best_first(chances, None) if margins[index] >= 0.0]
+    set_score = float(set_scores(chances[None], margins[None] >= 0.0)[0])
+    outcome = outcome_of(set_score, None, target.abstain_below)
+    given = [index for index in best_first(chances, None) if margins[index] >= 0.0 and outcome == "label"]
     return Prediction(
-        outcome="label",
+        outcome=outcome,
         label=labels[given[0]] if given else None,
         score=scores[0][1],
         scores=scores,
         truncated=row.truncated,
         tokens=row.size,
         labels=tuple(labels[index] for index in given),
+        set_score=set_score,
     )
 
 
