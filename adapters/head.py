@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tsugiki.domain import Budget, Fitted, MethodName, Profile, TrainingSet, Verdict
 from tsugiki.ports import Backbone, Progress
@@ -45,7 +45,7 @@ class HeadMethod:
 
     def fit(self, backbone: Backbone, data: TrainingSet, budget: Budget, progress: Progress) -> Fitted:
         """Deterministic for given data, folds and threads: nothing is drawn, so `data.seed` is not used."""
-        from tsugiki.evaluation import find_scope
+        from tsugiki.evaluation import find_scope, find_set_scope
         from tsugiki.training import fit_head
         from tsugiki.training.fitted import fitted_of
 
@@ -76,7 +76,10 @@ class HeadMethod:
             "every_fold": effort.every_fold,
             "path": [{"strength": s, "loss": loss} for s, loss in zip(effort.strengths, found.losses, strict=False)],
         }
-        scope = None
-        if data.combinations is None:
-            scope = find_scope(data.features, data.targets, data.folds, found.held_out)
-        return fitted_of(self.name, data, found, details, scope=scope)
+        fitted = fitted_of(self.name, data, found, details)
+        if (truths := truths_of(data)) is None:
+            scope = find_scope(data.features, data.targets, data.folds, fitted.held_out)
+        else:
+            scope = find_set_scope(data.features, truths[data.targets] > 0, data.folds, fitted.held_out)
+        head = replace(fitted.graft.head, scope=scope)
+        return replace(fitted, graft=replace(fitted.graft, head=head))

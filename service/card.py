@@ -151,11 +151,10 @@ def _limits(project: Project, report: Json) -> Sequence[str]:
     if left_out := report.get("left_out"):
         names = ", ".join(_plain(label) for label in left_out[:LEAST_KNOWN])
         lines.append(f"- {len(left_out)} labels had too few samples with or without them and are never given: {names}.")
-    if project.task == "multi_label":
-        lines.append(
-            "- A label is given from its own threshold on, and none may be; nothing is called out of its scope."
-        )
-    elif report["out_of_scope"] is not None:
+    several = project.task == "multi_label"
+    if several:
+        lines.append("- A label is given from its own threshold on, and none may be.")
+    if report["out_of_scope"] is not None:
         lost = 100 * report["out_of_scope"]["most_right_lost"]
         lines.append(
             f"- Inputs unlike every sample answer `out_of_scope`, at the cost of at most {lost:g} % of right answers; "
@@ -165,7 +164,7 @@ def _limits(project: Project, report: Json) -> Sequence[str]:
         lines.append(
             "- Too few answers were held out to say which inputs are out of its scope: it answers all of them."
         )
-    score = "score of all labels together" if project.task == "multi_label" else "score"
+    score = "score of all labels together" if several else "score"
     if (precision := project.policy.abstain_precision) is not None:
         lines.append(f"- It answers `abstain` where a precision of {precision:g} was not shown to be held.")
     for found in report["thresholds"]:

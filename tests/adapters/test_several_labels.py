@@ -12,11 +12,13 @@ from adapters import METHODS, selection
 from adapters.head import HeadMethod
 from adapters.lora import LoraMethod
 from tests.adapters.lessons import FILLING, TOPICS, Told, trainable
+from tests.runtime.grafting import route
 from tsugiki.backbones import Loaded
 from tsugiki.data.folds import assign_folds
 from tsugiki.domain import Budget, Fitted, Profile, TrainingSet
 from tsugiki.errors import Cancelled, Invalid
 from tsugiki.ports import Method
+from tsugiki.runtime.heads import HeadBank
 from tsugiki.runtime.trainable import TrainableBackbone
 from tsugiki.storage.grafts import decode, encode
 
@@ -105,6 +107,33 @@ def test_one_label_alone_can_be_learnt(method: Method, backbone: TrainableBackbo
 def test_without_time_the_least_is_made(method: Method, backbone: TrainableBackbone, data: TrainingSet) -> None:
     held = method.fit(backbone, data, Budget(0.0), Told()).held_out
     assert held.answers is not None and len(held.rows) > 0
+
+
+def test_enough_sets_answered_wholly_tell_what_is_out_of_scope(backbone: TrainableBackbone) -> None:
+    """Of features as a network with something to say would yield them."""
+    random, dim = np.random.default_rng(0), backbone.space.dim
+    targets = np.arange(1_000) % 4
+    features = (np.eye(4, dim)[targets] + random.normal(0.0, 0.02, (1_000, dim))).astype(np.float32)
+    data = TrainingSet(
+        feature_space=backbone.space.id,
+        features=features,
+        targets=targets,
+        folds=np.arange(1_000) // 4 % 5,
+        labels=("a", "b"),
+        seed=0,
+        combinations=((), (0,), (1,), (0, 1)),
+    )
+    fitted = HeadMethod().fit(backbone, data, Budget(), Told())
+    loaded = decode(encode(fitted.graft))
+    assert loaded.head.scope is not None
+    assert loaded.head.scope.means.shape == (3, dim)
+    bank = HeadBank(backbone.space.id, dim)
+    slot = bank.load(loaded)
+    known, foreign = bank.probabilities([route(slot, backbone.space.id)] * 2, np.stack([features[3], -features[3]]))
+    assert isinstance(known, np.ndarray) and isinstance(foreign, np.ndarray)
+    assert known.shape == (5,)
+    assert (known[2:4] >= 0.0).all()
+    assert known[4] > 0.0 > foreign[4]
 
 
 def test_cancelling_ends_the_fit(method: Method, backbone: TrainableBackbone, data: TrainingSet) -> None:

@@ -19,6 +19,7 @@ from tsugiki.backbones.sites import linear_shapes
 from tsugiki.domain import Graft, Head, HeadScope, Json, Precision
 from tsugiki.errors import ParityMissed, WrongFeatureSpace
 from tsugiki.evaluation.scope import certainty_of, class_means, nearness_to
+from tsugiki.evaluation.sets import set_scores
 from tsugiki.export import Bundle, build
 from tsugiki.export.standalone import Classifier, WrongFolder
 from tsugiki.runtime.engines.making import Cores, make
@@ -223,6 +224,37 @@ def test_an_export_says_what_is_out_of_scope_and_abstains_as_the_service(
     for answer in answers:
         assert (answer["label"] is None) == (answer["outcome"] != "label")
         assert answer["score"] == answer["scores"][0]["score"]
+
+
+def test_an_export_of_several_labels_says_what_is_out_of_scope_and_abstains_as_the_service(
+    tmp_path: Path, tiny: Loaded, graft: Graft, features: Floats, texts: tuple[str, ...]
+) -> None:
+    head = graft.head
+    chances = 1.0 / (1.0 + np.exp(-(features @ head.weight.T + head.bias) / head.temperature))
+    thresholds = np.median(chances, axis=0).astype(np.float32) + np.float32(1e-3)
+    means = np.concatenate([features[:3], features[5:6]])
+    familiarity = nearness_to(means, features) + 0.1 * chances.max(axis=1)
+    least = float(np.sort(familiarity)[4:6].mean())
+    served = np.column_stack([chances, chances - thresholds, familiarity - least]).astype(np.float32)
+    sure = set_scores(served[:, : len(head.labels)], served[:, len(head.labels) : -1] >= 0.0)
+    below = float(np.sort(sure)[9:11].mean())
+    made = replace(graft, head=replace(head, scope=HeadScope(means, 0.1, least), thresholds=thresholds))
+    zipped = build(tmp_path / "b.zip", tiny, made, FACTS, "fp32", texts, served, abstain_below=below)
+    assert zipped.parity.label_agreement == 1
+    asked = [row for row, text in enumerate(texts) if text and "\0" not in text]
+    answers = Delivered(zipped, tmp_path / "unpacked").ask(*(texts[row] for row in asked))
+    assert {answer["outcome"] for answer in answers} == {"label", "abstain", "out_of_scope"}
+    for row, answer in zip(asked, answers, strict=True):
+        assert answer["outcome"] == outcome_of(float(sure[row]), float(served[row, -1]), below)
+        assert answer["familiarity"] == pytest.approx(float(served[row, -1]), abs=1e-4)
+        given = {
+            label for label, margin in zip(head.labels, served[row, len(head.labels) : -1], strict=True) if margin >= 0
+        }
+        assert set(answer["labels"]) == (given if answer["outcome"] == "label" else set())
+    turned = served.copy()
+    turned[:, -1] *= -1
+    with pytest.raises(ParityMissed):
+        build(tmp_path / "c.zip", tiny, made, FACTS, "fp32", texts, turned)
 
 
 def test_texts_that_sentencepiece_cuts_are_answered_as_by_the_service(tmp_path: Path, ngrams: Loaded) -> None:

@@ -15,6 +15,8 @@ from tsugiki.runtime.route import OwnNetwork, Route, Slot
 from tsugiki.storage.clock import utc_now
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from tsugiki.domain import Floats
 
 SPACE = "fsp_tests"
@@ -37,7 +39,9 @@ def graft(
     bias = random.standard_normal(classes).astype(np.float32)
     labels = tuple(f"{seed}/{number}" for number in range(classes))
     temperature = float(random.uniform(0.3, 3))
-    means = random.standard_normal((classes, dim)).astype(np.float32)
+    # One more, of samples without a label; or one less, where a label has no samples.
+    known = classes + 1 if each else classes - (seed % 4 == 0)
+    means = random.standard_normal((known, dim)).astype(np.float32)
     bounds = HeadScope(means, float(random.uniform(0.1, 2)), -float(dim)) if scope else None
     thresholds = random.uniform(0.2, 0.8, classes).astype(np.float32) if each else None
     return Graft("head", space, Head(weight, bias, temperature, labels, bounds, thresholds))
@@ -58,16 +62,22 @@ def expected(made: Graft, features: Floats) -> Floats:
     logits = (features.astype(np.float64) @ head.weight.T.astype(np.float64) + head.bias) / head.temperature
     if head.thresholds is not None:
         each = 1.0 / (1.0 + np.exp(-logits))
-        return np.column_stack([each, each - head.thresholds]).astype(np.float32)
+        told = [each, each - head.thresholds]
+        if head.scope is not None:
+            told.append(_margins(head.scope, features, each.max(axis=1))[:, None])
+        return np.column_stack(told).astype(np.float32)
     raised = np.exp(logits - logits.max(axis=1, keepdims=True))
     probabilities = raised / raised.sum(axis=1, keepdims=True)
     if head.scope is None:
         return probabilities.astype(np.float32)
-    distances = ((features[:, None].astype(np.float64) - head.scope.means) ** 2).sum(axis=2)
     softened = probabilities ** (1 / SOFTENED)
-    certainty = softened.max(axis=1) / softened.sum(axis=1)
-    margin = head.scope.certainty * certainty - distances.min(axis=1) - head.scope.least
-    return np.column_stack([probabilities, margin]).astype(np.float32)
+    margins = _margins(head.scope, features, softened.max(axis=1) / softened.sum(axis=1))
+    return np.column_stack([probabilities, margins]).astype(np.float32)
+
+
+def _margins(scope: HeadScope, features: Floats, certainty: NDArray[np.float64]) -> NDArray[np.float64]:
+    distances = ((features[:, None].astype(np.float64) - scope.means) ** 2).sum(axis=2)
+    return scope.certainty * certainty - distances.min(axis=1) - scope.least
 
 
 def features(rows: int, dim: int = 8, seed: int = 0) -> Floats:

@@ -205,6 +205,29 @@ def test_the_export_answers_as_the_service_does(http: httpx.Client, path: str, t
         assert line["score"] == pytest.approx(row["score"], abs=1e-4)
 
 
+def test_what_is_like_no_sample_is_out_of_scope_once_enough_sets_were_answered_wholly(
+    http: httpx.Client, tenant: Tenant, tmp_path: Path
+) -> None:
+    good(http.post("/v1/projects", json={"name": "wide", "task": "multi_label"}))
+    tenant.adapt("wide", samples(1_200, seed=9))
+    report = good(http.get("/v1/projects/wide/versions/1/evaluation"))
+    assert report["accuracy"]["value"] * report["held_out"] >= 765
+    assert report["out_of_scope"]["most_right_lost"] == 0.005
+    asked = [row["input"] for row in samples(64, seed=10)]
+    known = good(http.post("/v1/projects/wide/predict", json={"inputs": asked}))["data"]
+    foreign = ["please " * 40, "weather weather weather weather", "1 2 3 4 5 6 7 8 9 10 11 12 13 14"]
+    told = good(http.post("/v1/projects/wide/predict", json={"inputs": foreign}))["data"]
+    for row in (*known, *told):
+        assert (row["outcome"] == "out_of_scope") == (row["familiarity"] < 0.0)
+        assert row["outcome"] == "label" or (row["label"], row["labels"]) == (None, [])
+    assert sum(row["outcome"] == "out_of_scope" for row in known) <= 2
+    assert "out_of_scope" in {row["outcome"] for row in told}
+    assert "Inputs unlike every sample" in http.get("/v1/projects/wide/versions/1/card").text
+    for line, row in zip(exported(http, "/v1/projects/wide", tmp_path, foreign), told, strict=True):
+        assert (line["outcome"], line["labels"]) == (row["outcome"], row["labels"])
+        assert line["familiarity"] == pytest.approx(row["familiarity"], abs=1e-4)
+
+
 def exported(http: httpx.Client, path: str, folder: Path, texts: list[str]) -> list[Object]:
     """What the exported program says of the texts."""
     export = good(http.post(f"{path}/versions/1/exports", json={"wait_seconds": 60}))

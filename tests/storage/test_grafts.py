@@ -37,7 +37,9 @@ def test_a_scope_comes_back_as_it_was_and_broken_ones_are_refused() -> None:
     assert (read.certainty, read.least) == (0.5, -0.75)
     assert decode(encode(plain)).head.scope is None
     for broken in (
-        replace(scope, means=scope.means[:1]),
+        replace(scope, means=scope.means[:0]),
+        replace(scope, means=scope.means[:, :1]),
+        replace(scope, means=np.concatenate([scope.means, scope.means])),
         replace(scope, certainty=-1.0),
         replace(scope, means=scope.means * np.float32(np.nan)),
     ):

@@ -40,8 +40,9 @@ class FeatureSpace:
 class HeadScope:
     """What a head can know of: an input less familiar than `least` is out of its scope.
 
-    Familiarity = -min |x - mean|^2 + certainty * max(softmax(log(probabilities) / SOFTENED)); `means` (classes, dim)
-    float32 are of each class's features.
+    Familiarity = -min |x - mean|^2 + certainty * max(softmax(log(probabilities) / SOFTENED)); `means` (means, dim)
+    float32 are of each class's features. Where each label is a question of its own it is certainty *
+    max(probabilities), and `means` are of the samples that have each label, and of those that have none.
     """
 
     means: Floats

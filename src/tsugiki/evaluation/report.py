@@ -12,7 +12,7 @@ from tsugiki.evaluation.abstention import told_curve, told_thresholds
 from tsugiki.evaluation.calibration import reliability
 from tsugiki.evaluation.intervals import wilson
 from tsugiki.evaluation.metrics import Answers, Measure, answers, class_scores, measure
-from tsugiki.evaluation.scope import MOST_LOST
+from tsugiki.evaluation.scope import told_scope
 from tsugiki.evaluation.slices import by_slice
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def evaluate(
         "thresholds": told_thresholds(given.score, given.correct),
         "holdout": None if frozen is None else _holdout(held_out.rows, given, frozen),
         "slices": by_slice(given.correct, sliced),
-        "out_of_scope": None if scope is None else {"least_familiarity": scope.least, "most_right_lost": MOST_LOST},
+        "out_of_scope": told_scope(scope),
     }
 
 

@@ -11,12 +11,13 @@ from tsugiki.evaluation.abstention import told_curve, told_thresholds
 from tsugiki.evaluation.calibration import BINS, bin_of, reliability
 from tsugiki.evaluation.intervals import percentile, resamples, wilson
 from tsugiki.evaluation.metrics import LEAST_CHANCE
+from tsugiki.evaluation.scope import told_scope
 from tsugiki.evaluation.slices import by_slice
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from tsugiki.domain import Bools, Floats, HeldOut, Ints, Json
+    from tsugiki.domain import Bools, Floats, HeadScope, HeldOut, Ints, Json
 
 
 def example_f1(truth: Bools, answers: Bools) -> NDArray[np.float64]:
@@ -45,6 +46,7 @@ def evaluate_sets(
     left_out: Sequence[str] = (),
     frozen: Ints | None = None,
     facets: Sequence[Mapping[str, str]] | None = None,
+    scope: HeadScope | None = None,
 ) -> Json:
     """`truth` (samples, labels) of the whole training set; the members of `evaluate`, and more.
 
@@ -85,7 +87,7 @@ def evaluate_sets(
             "accuracy": _share(int(inside.sum()), len(inside)),
         },
         "slices": by_slice(exact, sliced),
-        "out_of_scope": None,
+        "out_of_scope": told_scope(scope),
         "left_out": list(left_out),
     }
 

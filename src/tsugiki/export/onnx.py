@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 PROBABILITIES: Final = "probabilities"  # (batch, classes) float32, rows sum to 1 but where labels stand alone
 # float32, of a head with a scope (batch,): below 0 the row is out of it; of a head with thresholds (batch, classes):
-# below 0 the label is not given.
+# below 0 the label is not given, and what a scope tells is FAMILIARITY then.
 MARGIN: Final = "margin"
+FAMILIARITY: Final = "familiarity"
 
 ATTRIBUTES: Final[dict[str, dict[str, Any]]] = {  # Any: as make_node takes them
     "ReduceMax": {"keepdims": 0},
@@ -49,9 +50,10 @@ def append_head(model: onnx.ModelProto, head: Head) -> None:
         nodes.append(helper.make_node("Sub", [PROBABILITIES, "head.thresholds"], [MARGIN], "head.margin"))
         outputs.append(helper.make_tensor_value_info(MARGIN, TensorProto.FLOAT, shape))
     if head.scope is not None:
-        weights |= _scope_weights(head.scope)
-        nodes += _scope_nodes()
-        outputs.append(helper.make_tensor_value_info(MARGIN, TensorProto.FLOAT, ("batch",)))
+        told = MARGIN if head.thresholds is None else FAMILIARITY
+        weights |= _scope_weights(head.scope, each=head.thresholds is not None)
+        nodes += _scope_nodes(told, each=head.thresholds is not None)
+        outputs.append(helper.make_tensor_value_info(told, TensorProto.FLOAT, ("batch",)))
         axes = numpy_helper.from_array(np.array([1], np.int64), "scope.axes")
         model.graph.initializer.append(axes)
     for name, values in weights.items():
@@ -83,30 +85,37 @@ def _head_nodes(chances: str) -> list[NodeProto]:
     ]
 
 
-def _scope_weights(scope: HeadScope) -> dict[str, NDArray[np.float32]]:
+def _scope_weights(scope: HeadScope, *, each: bool) -> dict[str, NDArray[np.float32]]:
+    softened = {} if each else {"scope.softened": np.array(SOFTENED, np.float32)}
     return {
+        **softened,
         "scope.means": 2.0 * scope.means.T,
         "scope.lengths": (scope.means * scope.means).sum(axis=1),
-        "scope.softened": np.array(SOFTENED, np.float32),
         "scope.certainty": np.array(scope.certainty, np.float32),
         "scope.least": np.array(scope.least, np.float32),
     }
 
 
-def _scope_nodes() -> list[NodeProto]:
-    """See `HeadScope`; the axes to reduce are an input since operator set 18."""
+def _scope_nodes(told: str, *, each: bool) -> list[NodeProto]:
+    """See `HeadScope`: `each` of its labels a question of its own, or not. The axes to reduce are an input since
+    operator set 18.
+    """
+    chances = "scope.chances"
+    softened = (
+        ("Div", ("head.scaled", "scope.softened"), "scope.scaled"),
+        ("Softmax", ("scope.scaled",), chances),
+    )
     steps = (
         ("MatMul", (FEATURES, "scope.means"), "scope.product"),
         ("Sub", ("scope.product", "scope.lengths"), "scope.near"),
         ("ReduceMax", ("scope.near", "scope.axes"), "scope.nearest"),
         ("ReduceSumSquare", (FEATURES, "scope.axes"), "scope.length"),
         ("Sub", ("scope.nearest", "scope.length"), "scope.nearness"),
-        ("Div", ("head.scaled", "scope.softened"), "scope.scaled"),
-        ("Softmax", ("scope.scaled",), "scope.chances"),
-        ("ReduceMax", ("scope.chances", "scope.axes"), "scope.sure"),
+        *(() if each else softened),
+        ("ReduceMax", (PROBABILITIES if each else chances, "scope.axes"), "scope.sure"),
         ("Mul", ("scope.sure", "scope.certainty"), "scope.weighed"),
         ("Add", ("scope.nearness", "scope.weighed"), "scope.familiarity"),
-        ("Sub", ("scope.familiarity", "scope.least"), MARGIN),
+        ("Sub", ("scope.familiarity", "scope.least"), told),
     )
     return [
         helper.make_node(operator, list(inputs), [output], f"node.{output}", **ATTRIBUTES.get(operator, {}))

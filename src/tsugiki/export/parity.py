@@ -51,7 +51,7 @@ def certify(
     """Compares an export's probabilities with the service's, both (rows, classes) in the same label order.
 
     A column beyond `classes` (None: there is none) holds the margins to the head's scope: below 0 no label is answered.
-    Where rows may have `several` labels there is such a column for each of them, and below 0 it is not answered.
+    Where rows may have `several` labels a column for each of them comes before it, and below 0 it is not answered.
     `served_in` is the precision class of the service's feature space: one that rounds is met within its rounding.
 
     Raises ParityMissed with the figures. No rows, other shapes and NaN are misses.
@@ -81,7 +81,8 @@ def certify(
 def _answers(given: Floats, classes: int, several: bool) -> NDArray[np.int64]:
     """What each row is answered, (rows, 1): its best label, -1 out of scope; or which labels, (rows, classes)."""
     if several:
-        return (given[:, classes:] >= 0.0).astype(np.int64)
+        outside = (given[:, 2 * classes :] < 0.0).any(axis=1, keepdims=True)
+        return np.where(outside, -1, given[:, classes : 2 * classes] >= 0.0).astype(np.int64)
     return np.where((given[:, classes:] < 0.0).any(axis=1), -1, given[:, :classes].argmax(axis=1))[:, None]
 
 

@@ -88,11 +88,11 @@ class Classifier:
     def probabilities(self, inputs: Sequence[Input]) -> NDArray[np.float32]:
         """(inputs, classes) float32, columns in the order of `labels`.
 
-        Of a model that knows its scope one column more: negative where an input is out of it. Of one that gives several
-        labels as many: negative where a label does not apply.
+        Of a model that gives several labels as many more: negative where a label does not apply. Of one that knows its
+        scope one column more: negative where an input is out of it.
         Raises Refused for the first input that cannot be read.
         """
-        margins = len(self.labels) if self._several else len(self._outputs) - 1
+        margins = len(self._outputs) - 1 + (len(self.labels) - 1 if self._several else 0)
         answers = np.empty((len(inputs), len(self.labels) + margins), np.float32)
         for first in range(0, len(inputs), READ_AT_ONCE):
             rows = self.read(inputs[first : first + READ_AT_ONCE])
@@ -114,25 +114,19 @@ class Classifier:
         chances, margin = row[: len(self.labels)], row[len(self.labels) :]
         order = np.argsort(-chances, kind="stable")
         scores = [{"label": self.labels[i], "score": float(chances[i])} for i in order]
+        answer: Answer = {"outcome": "label", "label": None, "score": scores[0]["score"], "scores": scores}
+        given = margin[: len(self.labels)] >= 0.0 if self._several else np.arange(len(chances)) == order[0]
+        beyond = margin[len(self.labels) :] if self._several else margin
         if self._several:
-            return self._set_answer(order, chances, margin >= 0.0) | {"score": scores[0]["score"], "scores": scores}
-        outcome = "label"
-        if (margin < 0.0).any():
-            outcome = "out_of_scope"
-        elif self._abstain_below is not None and scores[0]["score"] < self._abstain_below:
-            outcome = "abstain"
-        label = scores[0]["label"] if outcome == "label" else None
-        familiarity = {"familiarity": float(margin[0])} if len(margin) else {}
-        return {"outcome": outcome, "label": label, "score": scores[0]["score"], "scores": scores, **familiarity}
-
-    def _set_answer(self, order: NDArray[np.int64], chances: NDArray[np.float32], given: NDArray[np.bool_]) -> Answer:
-        """Without its scores; the set's own is the chance that all of its labels, and all it leaves out, are right."""
-        told = np.maximum(np.where(given, chances, 1.0 - chances), LEAST_CHANCE)
-        set_score = float(np.float32(np.exp(np.log(told.astype(np.float64)).sum())))
-        answered = self._abstain_below is None or set_score >= self._abstain_below
-        labels = [self.labels[i] for i in order if given[i] and answered]
-        best = labels[0] if labels else None
-        return {"outcome": "label" if answered else "abstain", "label": best, "labels": labels, "set_score": set_score}
+            answer["set_score"] = _set_score(chances, given)
+        if len(beyond):
+            answer["familiarity"] = float(beyond[0])
+        if (beyond < 0.0).any():
+            answer["outcome"] = "out_of_scope"
+        elif self._abstain_below is not None and answer.get("set_score", answer["score"]) < self._abstain_below:
+            answer["outcome"] = "abstain"
+        labels = [self.labels[i] for i in order if given[i] and answer["outcome"] == "label"]
+        return answer | {"label": labels[0] if labels else None} | ({"labels": labels} if self._several else {})
 
 
 class Reader(Protocol):
@@ -226,6 +220,12 @@ class Sounds:
 
 
 READERS = {"text": Texts, "image": Pictures, "audio": Sounds}
+
+
+def _set_score(chances: NDArray[np.float32], given: NDArray[np.bool_]) -> float:
+    """The chance that all labels given, and all that are not, are right, as if they had nothing to do with another."""
+    told = np.maximum(np.where(given, chances, 1.0 - chances), LEAST_CHANCE)
+    return float(np.float32(np.exp(np.log(told.astype(np.float64)).sum())))
 
 
 def _padded(name: str, rows: Sequence[Row]) -> Mapping[str, Row]:

@@ -85,7 +85,15 @@ class Publishing:
                 )
             truth, left_out = truth_of(snapshot, head.labels), sorted({*snapshot.labels} - {*head.labels})
             return evaluate_sets(
-                held_out, truth, head.labels, head.thresholds, seed, left_out=left_out, frozen=frozen, facets=facets
+                held_out,
+                truth,
+                head.labels,
+                head.thresholds,
+                seed,
+                left_out=left_out,
+                frozen=frozen,
+                facets=facets,
+                scope=head.scope,
             )
 
     def publish(

@@ -75,8 +75,9 @@ class Banks:
 
     def prepare(self, graft: Graft) -> Incoming:
         """Blocks: compiles what the graft's delta needs. Raises ArtifactCorrupt."""
-        heads = graft.head.weight.nbytes + graft.head.bias.nbytes
-        heads = (heads if graft.head.scope is None else 2 * heads) + HEAD_OVERHEAD_BYTES
+        heads = graft.head.weight.nbytes + graft.head.bias.nbytes + HEAD_OVERHEAD_BYTES
+        if (scope := graft.head.scope) is not None:
+            heads += scope.means.nbytes + scope.means[:, 0].nbytes
         delta = graft.delta
         match delta:
             case None:

@@ -1,7 +1,7 @@
 """The head bank: thousands of small classifiers stacked in a few large arrays.
 
-A head with a scope brings a second row a class: twice the class's mean, and minus its squared length, so that one
-product of a row's features yields logits and nearness together.
+A head with a scope brings a row for each of its means: twice the mean, and minus its squared length, so that one
+product of an input's features yields logits and nearness together.
 """
 
 from __future__ import annotations
@@ -57,10 +57,10 @@ class HeadBank:
             )
         head, scope = graft.head, graft.head.scope
         classes = len(head.labels)
-        bounds = None if scope is None else Bounds(scope.certainty, scope.least)
+        bounds = None if scope is None else Bounds(scope.certainty, scope.least, len(scope.means))
         with self._lock:
             self._generations += 1
-            number, start = self._allocate(classes if scope is None else 2 * classes)
+            number, start = self._allocate(classes if scope is None else classes + len(scope.means))
             slot = Slot(number, start, classes, self._generations, bounds, head.thresholds)
             page = self._pages[number]
             rows = slice(start, start + classes)
@@ -83,9 +83,9 @@ class HeadBank:
     def probabilities(self, routes: Sequence[Route], features: Floats) -> list[Floats | StaleSlot]:
         """Features (rows, dim) -> each row's probabilities over its own head's classes, in label order.
 
-        Where the head has a scope one more number follows: how far above the least familiarity the row is, and
-        below 0 it is out of scope. Where its labels stand alone as many numbers follow: how far each label is above
-        its threshold, and below 0 it is not given.
+        Where its labels stand alone as many numbers follow: how far each label is above its threshold, and below 0 it
+        is not given. Where the head has a scope one more number follows: how far above the least familiarity the row
+        is, and below 0 it is out of scope.
         Rows of one head share a matrix product on the page itself, so no weight is copied.
         Raises WrongFeatureSpace.
         """
@@ -106,12 +106,11 @@ class HeadBank:
                 for row in rows:
                     replies[row] = stale
                 continue
+            known = None if slot.bounds is None or lengths is None else _Known(slot.bounds, lengths[own])
             if slot.thresholds is not None:
-                found = _each(products, slot.thresholds)
-            elif slot.bounds is None or lengths is None:
-                found = _softmax(products)
+                found = _each(products, slot.thresholds, known)
             else:
-                found = _scoped(products, lengths[own], slot.bounds)
+                found = _softmax(products) if known is None else _scoped(products, slot.classes, known)
             for row, reply in zip(rows, found, strict=True):
                 replies[row] = reply
         return replies
@@ -167,28 +166,45 @@ def _by_slot(routes: Sequence[Route]) -> dict[Slot, list[int]]:
     return rows
 
 
-def _scoped(products: Floats, lengths: Floats, bounds: Bounds) -> Floats:
-    """Logits and nearness (rows, 2 * classes) -> probabilities and the margin to the scope, (rows, classes + 1)."""
-    halves = products.reshape(len(products), 2, -1)
-    best = halves.max(axis=2)
-    softened = halves[:, 0] - best[:, :1]
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What tells a scope's margins besides nearness: `lengths` (rows,) are the rows' own, squared."""
+
+    bounds: Bounds
+    lengths: Floats
+
+    def margins(self, nearness: Floats, certainty: Floats) -> Floats:
+        """`nearness` (rows, means) and `certainty` (rows,) -> (rows,)."""
+        bounds = self.bounds
+        return nearness.max(axis=1) - self.lengths + bounds.certainty * certainty - bounds.least
+
+
+def _scoped(products: Floats, classes: int, known: _Known) -> Floats:
+    """Logits and nearness (rows, classes + means) -> probabilities and the margin to the scope, (rows, classes + 1)."""
+    logits = products[:, :classes]
+    softened = logits - logits.max(axis=1, keepdims=True)
     softened *= np.float32(1.0 / SOFTENED)
     np.exp(softened, out=softened)
-    found = np.empty((len(products), halves.shape[2] + 1), np.float32)
-    found[:, -1] = best[:, 1] - lengths + bounds.certainty / softened.sum(axis=1) - bounds.least
+    found = np.empty((len(products), classes + 1), np.float32)
+    found[:, -1] = known.margins(products[:, classes:], 1.0 / softened.sum(axis=1))
     # Of exponentials, which cost most, one is enough: SOFTENED is 3, and exp(x / 3)**3 is exp(x).
     chances = softened * softened * softened
     np.divide(chances, chances.sum(axis=1, keepdims=True), out=found[:, :-1])
     return found
 
 
-def _each(logits: Floats, thresholds: Floats) -> Floats:
-    """Logits (rows, classes) -> probabilities and how far they are above the thresholds, (rows, 2 * classes)."""
-    classes = logits.shape[1]
-    found = np.empty((len(logits), 2 * classes), np.float32)
+def _each(products: Floats, thresholds: Floats, known: _Known | None) -> Floats:
+    """Logits and perhaps nearness (rows, classes + means) -> probabilities, how far they are above the thresholds, and
+    perhaps the margin to the scope, (rows, 2 * classes + 1).
+    """
+    classes = len(thresholds)
+    logits = products[:, :classes]
+    found = np.empty((len(logits), 2 * classes + (known is not None)), np.float32)
     small = np.exp(-np.abs(logits))  # never of a large number
     np.divide(np.where(logits >= 0, np.float32(1), small), 1 + small, out=found[:, :classes])
-    np.subtract(found[:, :classes], thresholds, out=found[:, classes:])
+    np.subtract(found[:, :classes], thresholds, out=found[:, classes : 2 * classes])
+    if known is not None:
+        found[:, -1] = known.margins(products[:, classes:], found[:, :classes].max(axis=1))
     return found
 
 

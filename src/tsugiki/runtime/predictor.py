@@ -17,12 +17,11 @@ from tsugiki.data.files import file_bytes, told_at
 from tsugiki.data.text import clean_text
 from tsugiki.domain import Prediction
 from tsugiki.errors import Invalid, Issue, TsugikiError, Unavailable
-from tsugiki.evaluation.sets import set_scores
 from tsugiki.observed import UNTRACED
 from tsugiki.runtime.batcher import Lane
 from tsugiki.runtime.directory import Target
 from tsugiki.runtime.heads import StaleSlot
-from tsugiki.runtime.ranking import best_first, outcome_of
+from tsugiki.runtime.ranking import prediction_of
 from tsugiki.runtime.route import Route
 
 if TYPE_CHECKING:
@@ -182,7 +181,7 @@ class Predictor:
     def probabilities(self, project: Project, version: Version, inputs: Sequence[Content]) -> Floats:
         """The same answers for a job's thread, in the bulk lane: (inputs, classes), columns in label order.
 
-        A version with a scope has one column more, one with thresholds as many (see `HeadBank.probabilities`).
+        A version with thresholds has as many columns more, one with a scope another (see `HeadBank.probabilities`).
         """
         served = self._backbones.of(version)
         rows = _prepare(served, inputs, "END")
@@ -257,49 +256,8 @@ def _finish(
             found.append(row)
             continue
         reply = next(answers)
-        found.append(reply if isinstance(reply, TsugikiError) else _prediction(target, row, reply, top_k))
+        found.append(reply if isinstance(reply, TsugikiError) else prediction_of(target, row, reply, top_k))
     return tuple(found)
-
-
-def _prediction(target: Target, row: Prepared, probabilities: Floats, top_k: int | None) -> Prediction:
-    """`probabilities` with the margin to the scope's end behind them, where the head has one, or each label's."""
-    labels = target.version.labels
-    if target.project.task == "multi_label":
-        return _set_prediction(target, row, probabilities, top_k)
-    chances, margin = probabilities[: len(labels)], probabilities[len(labels) :]
-    scores = tuple((labels[index], float(chances[index])) for index in best_first(chances, top_k))
-    label, score = scores[0]
-    familiarity = float(margin[0]) if len(margin) else None
-    outcome = outcome_of(score, familiarity, target.abstain_below)
-    return Prediction(
-        outcome=outcome,
-        label=label if outcome == "label" else None,
-        score=score,
-        scores=scores,
-        truncated=row.truncated,
-        tokens=row.size,
-        familiarity=familiarity,
-    )
-
-
-def _set_prediction(target: Target, row: Prepared, probabilities: Floats, top_k: int | None) -> Prediction:
-    """`probabilities` with each label's margin to its threshold behind them. That none applies is an answer too."""
-    labels = target.version.labels
-    chances, margins = probabilities[: len(labels)], probabilities[len(labels) :]
-    scores = tuple((labels[index], float(chances[index])) for index in best_first(chances, top_k))
-    set_score = float(set_scores(chances[None], margins[None] >= 0.0)[0])
-    outcome = outcome_of(set_score, None, target.abstain_below)
-    given = [index for index in best_first(chances, None) if margins[index] >= 0.0 and outcome == "label"]
-    return Prediction(
-        outcome=outcome,
-        label=labels[given[0]] if given else None,
-        score=scores[0][1],
-        scores=scores,
-        truncated=row.truncated,
-        tokens=row.size,
-        labels=tuple(labels[index] for index in given),
-        set_score=set_score,
-    )
 
 
 def _characters(inputs: Sequence[object]) -> int:

@@ -17,17 +17,18 @@ def _nothing() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Of a head's scope, all but its means, which stand in the bank behind the head's own rows."""
+    """Of a head's scope, all but its `means`, of which so many stand in the bank behind the head's own rows."""
 
     certainty: float
     least: float
+    means: int
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
     """A head's place in its bank: `rows` consecutive rows of `page` from `start`, valid in one `generation`.
 
-    The first `classes` rows are the head's; of a head with `bounds` as many follow for its scope.
+    The first `classes` rows are the head's; of a head with `bounds` those of its scope follow.
     """
 
     page: int
@@ -39,7 +40,7 @@ class Slot:
 
     @property
     def rows(self) -> int:
-        return self.classes if self.bounds is None else 2 * self.classes
+        return self.classes + (0 if self.bounds is None else self.bounds.means)
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ LENGTH_BYTES = 8  # of the header's length, https://github.com/huggingface/safet
 HEAD = {"weight", "bias"}
 LORA, DOWN, UP = "lora/", "/down", "/up"  # lora/<module>/down, (in, rank), and lora/<module>/up, (rank, out)
 REPLACED = "replaced/"  # replaced/<parameter>
-MEANS = "means"  # of the scope, (classes, dim)
+MEANS = "means"  # of the scope, (means, dim)
 THRESHOLDS = "thresholds"  # (classes,), where labels are questions of their own
 KEYS = {"format", "method", "feature_space", "labels", "temperature", "scope", "details"}
 
@@ -163,8 +163,10 @@ def _scope(words: Any, tensors: dict[str, Floats]) -> HeadScope | None:
     certainty, least = told["certainty"], told["least"]
     _require(isinstance(certainty, float) and math.isfinite(certainty) and certainty >= 0, "scope's certainty")
     _require(isinstance(least, float) and math.isfinite(least), "scope's least familiarity")
-    _require(tensors[MEANS].shape == tensors["weight"].shape, "shape of the scope's means")
-    return HeadScope(tensors[MEANS], certainty, least)
+    means, weight = tensors[MEANS], tensors["weight"]
+    _require(means.ndim == 2 and means.shape[1] == weight.shape[1], "shape of the scope's means")
+    _require(1 <= len(means) <= len(weight) + 1, "number of the scope's means")
+    return HeadScope(means, certainty, least)
 
 
 def _require(holds: bool, what: str) -> None:

@@ -9,7 +9,7 @@ from tsugiki.training.losses import truths_of
 from tsugiki.training.thresholds import answer_held_out, choose_thresholds
 
 if TYPE_CHECKING:
-    from tsugiki.domain import Delta, HeadScope, Json, MethodName, TrainingSet
+    from tsugiki.domain import Delta, Json, MethodName, TrainingSet
     from tsugiki.training.fit import FittedHead
 
 
@@ -20,7 +20,6 @@ def fitted_of(
     details: Json,
     *,
     delta: Delta | None = None,
-    scope: HeadScope | None = None,
 ) -> Fitted:
     """With thresholds where a sample may have several labels."""
     truths, held_out, thresholds = truths_of(data), found.held_out, None
@@ -28,5 +27,5 @@ def fitted_of(
         truth = truths[data.targets[held_out.rows]] > 0
         thresholds = choose_thresholds(held_out.probabilities, truth)
         held_out = answer_held_out(held_out, truth, data.folds[held_out.rows])
-    head = Head(found.weight, found.bias, found.temperature, data.labels, scope, thresholds)
+    head = Head(found.weight, found.bias, found.temperature, data.labels, thresholds=thresholds)
     return Fitted(Graft(name, data.feature_space, head, details, delta), held_out)
