@@ -70,8 +70,8 @@ def _sound(target: int, random: np.random.Generator) -> bytes:
     return wav(heard.astype(np.float32))
 
 
-def training_set(backbone: TrainableBackbone, counts: list[int], seed: int = 0) -> TrainingSet:
-    """As an adaptation would hand it over."""
+def training_set(backbone: TrainableBackbone, counts: list[int], seed: int = 0, *, named: bool = False) -> TrainingSet:
+    """As an adaptation would hand it over; `named` by the words of the topics, for texts."""
     contents, targets = contents_of(backbone.modality, counts, seed)
     rows = backbone.prepare(contents)
     return TrainingSet(
@@ -82,6 +82,7 @@ def training_set(backbone: TrainableBackbone, counts: list[int], seed: int = 0) 
         labels=LABELS[: len(counts)],
         seed=seed,
         rows=rows,
+        name_rows=[backbone.prepare([words]) for words in list(TOPICS.values())[: len(counts)]] if named else (),
     )
 
 

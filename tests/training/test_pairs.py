@@ -13,9 +13,9 @@ import torch
 
 from adapters.lora import LoraMethod
 from adapters.partial import PartialMethod
-from tests.adapters.lessons import Told, texts_of, trainable, training_set
+from tests.adapters.lessons import TOPICS, Told, texts_of, trainable, training_set
 from tsugiki.backbones import Loaded
-from tsugiki.domain import Budget, Head, Profile
+from tsugiki.domain import Budget, Fitted, Head, Profile
 from tsugiki.runtime.trainable import TrainableBackbone
 from tsugiki.training.learner import Aim, Learner
 from tsugiki.training.network import ENCODER
@@ -88,6 +88,23 @@ def test_every_one_of_few_samples_is_held_out(backbone: TrainableBackbone) -> No
     drawn = replace(few, targets=np.random.default_rng(4).permutation(few.targets))
     guessed = SHORT.fit(backbone, drawn, Budget(), Told()).held_out
     assert (guessed.probabilities.argmax(axis=1) == drawn.targets).mean() < 0.7  # 1/3, and four deviations
+
+
+def test_the_head_hears_names_as_the_trained_network_sees_them(backbone: TrainableBackbone) -> None:
+    named, silent = (training_set(backbone, [5, 5, 5], named=heard) for heard in (True, False))
+    with_names, without = (SHORT.fit(backbone, data, Budget(), Told()) for data in (named, silent))
+    assert with_names.graft.details["name_weight"] > 0.0
+    assert without.graft.details["name_weight"] == 0.0
+    words = backbone.prepare(list(TOPICS.values()))
+
+    def right(fitted: Fitted) -> int:
+        head = fitted.graft.head
+        features = backbone.features(words, fitted.graft.delta, lambda: None)
+        return int(((features @ head.weight.T + head.bias).argmax(axis=1) == np.arange(3)).sum())
+
+    assert right(with_names) == 3
+    many = training_set(backbone, [22, 22, 22], named=True)
+    assert SHORT.fit(backbone, many, Budget(), Told()).graft.details["name_weight"] == 0.0
 
 
 def test_the_plan_reckons_with_all_blocks_where_samples_are_few() -> None:

@@ -31,7 +31,8 @@ class TrainingSet:
     `targets` and `folds` are (samples,); `targets` index `labels` or, where a sample may have several, the sets of them
     in `combinations`. `rows` are what the network itself reads of each sample; a method that trains no network leaves
     them unread. `names` (labels, dim) are features of what the labels are called, None where that is not heard; a label
-    may then be without samples.
+    may then be without samples. `name_rows` are what the network reads of that, the texts of each label, for a method
+    that trains it.
     """
 
     feature_space: str
@@ -43,6 +44,7 @@ class TrainingSet:
     rows: Sequence[Prepared] = ()
     names: Floats | None = None
     combinations: tuple[tuple[int, ...], ...] | None = None
+    name_rows: Sequence[Sequence[Prepared]] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ import numpy as np
 
 from tsugiki.data.audit import fold_groups
 from tsugiki.data.folds import assign_folds, has_holdout
+from tsugiki.data.labels import texts_of
 from tsugiki.domain import Budget, Label, Profile, Snapshot, TrainingSet, told_labels
 from tsugiki.jobs import auditing
 from tsugiki.jobs.deep_lane import DEEP
@@ -192,6 +193,7 @@ class Phases:
             rows=shelve(self._prepared(rows)) if plan.chosen in DEEP else (),
             names=self._names(snapshot.labels) if plan.chosen == "zero_shot" or hears else None,
             combinations=learnt_combinations(snapshot, labels),
+            name_rows=self._name_rows(snapshot.labels) if plan.chosen in DEEP and hears else (),
         )
 
     def train(self, method: MethodName, data: TrainingSet) -> Fitted:
@@ -280,6 +282,15 @@ class Phases:
         """Features of what the labels are called, None where the modality's inputs are no words."""
         if self._project.modality != "text":
             return None
+        return self._tools.names.features(self._tools.embedder, self._project, self._told(labels))
+
+    def _name_rows(self, labels: Sequence[str]) -> list[list[Prepared]]:
+        """What the network reads of the same, nothing where inputs are no words."""
+        if self._project.modality != "text":
+            return []
+        return [self._backbone.prepare(texts_of(label)) for label in self._told(labels)]
+
+    def _told(self, labels: Sequence[str]) -> list[Label]:
+        """As they were declared, or by their names alone."""
         declared = {label.name: label for label in self._project.labels}
-        wanted = [declared.get(name, Label(name)) for name in labels]
-        return self._tools.names.features(self._tools.embedder, self._project, wanted)
+        return [declared.get(name, Label(name)) for name in labels]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tsugiki.data.labels import texts_of
+from tsugiki.data.labels import mean_of, texts_of
 
 if TYPE_CHECKING:
     from tsugiki.domain import Floats, Label, Project
@@ -43,7 +43,7 @@ class Names:
             fresh = embedder.embed(project.tenant_id, project.backbone, missing)
             found |= dict(zip(missing, fresh, strict=True))
         self._remember({(project.tenant_id, space.id, text): vector for text, vector in found.items()})
-        return np.stack([_mean([found[text] for text in of_label]) for of_label in texts])
+        return np.stack([mean_of([found[text] for text in of_label]) for of_label in texts])
 
     def _remember(self, vectors: dict[Key, Floats]) -> None:
         with self._lock:
@@ -52,11 +52,3 @@ class Names:
                 self._known.move_to_end(key)
             while len(self._known) > MAX_REMEMBERED:
                 self._known.popitem(last=False)
-
-
-def _mean(vectors: Sequence[Floats]) -> Floats:
-    if len(vectors) == 1:
-        return vectors[0]
-    mean = np.mean(vectors, axis=0)
-    length = np.mean([np.linalg.norm(vector) for vector in vectors])
-    return (mean * (length / max(float(np.linalg.norm(mean)), np.finfo(np.float32).tiny))).astype(np.float32)

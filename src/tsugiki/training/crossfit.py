@@ -47,13 +47,15 @@ class CrossFit:
 class View:
     """All rows as one network sees them: `rows` (rows, axes + 1). It never saw the targets of `held`.
 
-    `scores` (classes, held) are of the head that was trained with the network, where there is one.
+    `scores` (classes, held) are of the head that was trained with the network, where there is one; `names` (classes,
+    axes + 1) what the classes are called, where that is to be heard.
     """
 
     rows: Floats
     train: Ints
     held: Ints
     scores: Floats | None = None
+    names: Floats | None = None
 
 
 def cross_fit(
@@ -92,7 +94,7 @@ def cross_fit_views(
     """
     every = [np.ones((1, len(view.train)), np.float32) for view in views]
     splits = [
-        Split(Examples(view.rows, targets, classes, truths=truths), view.train, shares, (view.held,))
+        Split(Examples(view.rows, targets, classes, view.names, truths), view.train, shares, (view.held,))
         for view, shares in zip(views, every, strict=True)
     ]
     if len(views) == 1:

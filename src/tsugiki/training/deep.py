@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -61,10 +61,11 @@ def fit_deep(
     work = _Work(tutor, data, progress, deadline, HEAD_SHARE * allowed_s)
     found = work.prove_by_folds(recipe.epochs) if proof == "folds" else work.prove_by_half(recipe.epochs)
     left_s = None if budget.seconds is None else deadline.left_s
-    effort = plan_effort(len(data.targets), data.features.shape[1], len(data.labels), left_s)
+    named = found.look.names is not None
+    effort = plan_effort(len(data.targets), data.features.shape[1], len(data.labels), left_s, named=named)
     fitted = fit_changed_head(
         found.seen,
-        found.features,
+        found.look.features,
         found.head,
         data.targets,
         len(data.labels),
@@ -72,6 +73,7 @@ def fit_deep(
         progress.phase,
         progress.check,
         truths_of(data),
+        found.look.names,
     )
     progress.metric("held_out_log_loss", min(fitted.losses))
     details: Json = {
@@ -85,17 +87,25 @@ def fit_deep(
         # Without its seconds: the same data and seed give the same bytes.
         "course": {name: told for name, told in asdict(found.course).items() if name != "seconds"},
         "strength": fitted.strength,
+        "name_weight": fitted.name_weight,
     }
     return fitted_of(recipe.name, data, fitted, details, delta=found.delta)
 
 
+class _Look(NamedTuple):
+    """All samples as a changed network sees them (samples, dim), and what the labels are called (labels, dim)."""
+
+    features: Floats
+    names: Floats | None
+
+
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """`delta` is to be served, `features` (samples, dim) are under it; `course` is of the first training."""
+    """`delta` is to be served, `look` is under it; `course` is of the first training."""
 
     delta: Delta
     head: Head | None
-    features: Floats
+    look: _Look
     saw: str
     seen: tuple[Seen, ...]
     course: Course
@@ -123,36 +133,36 @@ class _Work:
         _refuse_diverged(first.course)
         epochs, until = first.course.epochs, first.course.kept
         taught = self._teach(folds[0], epochs, until)
-        features = self._features(taught.delta)
-        seen = [Seen(features, folds[0].train, folds[0].held, taught.head)]
+        look = self._look(taught.delta)
+        seen = [_seen(look, folds[0], taught)]
         delta, head, saw = taught.delta, taught.head, "all but a fold"
         one_s = taught.course.seconds
         if self._affords(one_s * len(self._data.targets) / len(folds[0].train)):
             whole = self._teach(self._everything(), epochs, until)
             if whole.course.stopped != "diverged":
                 delta, head, saw = whole.delta, whole.head, "all samples"
-                features = self._features(delta)
+                look = self._look(delta)
         for part in folds[1:]:
             if not self._affords(one_s):
                 break
             taught = self._teach(part, epochs, until)
-            seen.append(Seen(self._features(taught.delta), part.train, part.held, taught.head))
+            seen.append(_seen(self._look(taught.delta), part, taught))
         if len(piloted.held) and self._affords(0.0):  # nothing was chosen by them, so they prove as much as the others
-            seen.append(Seen(self._features(first.delta), piloted.train, piloted.held, first.head))
-        return _Found(delta, head, features, saw, tuple(seen), first.course)
+            seen.append(_seen(self._look(first.delta), piloted, first))
+        return _Found(delta, head, look, saw, tuple(seen), first.course)
 
     def prove_by_half(self, epochs: float) -> _Found:
         part = pilot(self._data.folds, "half")
         self._planned = 2
         first = self._teach(part, epochs, 1.0)
         _refuse_diverged(first.course)
-        features = self._features(first.delta)
-        seen = (Seen(features, part.train, part.held, first.head),)
+        look = self._look(first.delta)
+        seen = (_seen(look, part, first),)
         if self._affords(first.course.seconds * len(self._data.targets) / len(part.train)):
             whole = self._teach(self._everything(), first.course.epochs, first.course.kept)
             if whole.course.stopped != "diverged":
-                return _Found(whole.delta, whole.head, self._features(whole.delta), "all samples", seen, first.course)
-        return _Found(first.delta, first.head, features, "all but a fold", seen, first.course)
+                return _Found(whole.delta, whole.head, self._look(whole.delta), "all samples", seen, first.course)
+        return _Found(first.delta, first.head, look, "all but a fold", seen, first.course)
 
     def _everything(self) -> Part:
         none = np.zeros(0, np.int64)
@@ -171,11 +181,11 @@ class _Work:
             self._progress.metric("watched_log_loss", min(taught.course.losses))
         return taught
 
-    def _features(self, delta: Delta) -> Floats:
+    def _look(self, delta: Delta) -> _Look:
         started = self._deadline.clock()
-        features = self._tutor.features(delta)
+        look = _Look(self._tutor.features(delta), self._tutor.name_features(delta))
         self._features_s = self._deadline.clock() - started
-        return features
+        return look
 
     @property
     def _after_s(self) -> float:
@@ -184,6 +194,10 @@ class _Work:
 
     def _affords(self, training_s: float) -> bool:
         return self._deadline.left_s >= UNEVEN * training_s + self._after_s
+
+
+def _seen(look: _Look, part: Part, taught: Taught) -> Seen:
+    return Seen(look.features, part.train, part.held, taught.head, look.names)
 
 
 def _refuse_diverged(course: Course) -> None:

@@ -46,13 +46,15 @@ class FittedHead:
 class Seen:
     """All rows as a network saw them that was trained on `train` and never saw the targets of `held`.
 
-    `features` is (rows, dim); `head` the one that was trained with it, if it may serve as it is.
+    `features` is (rows, dim); `head` the one that was trained with it, if it may serve as it is; `names` (classes, dim)
+    what the classes are called as it saw that, if it is to be heard.
     """
 
     features: Floats
     train: Ints
     held: Ints
     head: Head | None = None
+    names: Floats | None = None
 
 
 def fit_head(
@@ -72,12 +74,11 @@ def fit_head(
     stop the work.
     With `truths` (kinds, classes) the targets index these, and a row may be of several classes or none.
     """
-    together = features if names is None else np.concatenate([features, names])
-    rotations = {False: principal_axes(together)}
+    rotations = {False: principal_axes(_together(features, names))}
     if effort.parts > 1:
         check()
         # By the samples alone: names are so much shorter that their middle blocks lie far off.
-        rotations[True] = principal_axes(together, evened(features, effort.parts))
+        rotations[True] = principal_axes(_together(features, names), evened(features, effort.parts))
     ways: dict[bool, Examples] = {}
     for way, rotation in rotations.items():
         named = None if names is None else rotation.apply(names)
@@ -98,6 +99,7 @@ def fit_changed_head(
     report: Callable[[Stage, float], None],
     check: Callable[[], None],
     truths: Floats | None = None,
+    names: Floats | None = None,
 ) -> FittedHead:
     """The head for a network that was itself trained: `features` (rows, dim) are the network's that is to be served.
 
@@ -108,9 +110,10 @@ def fit_changed_head(
     views: list[View] = []
     for one in seen:
         check()
-        rows = principal_axes(one.features).apply(one.features)
+        rotation = principal_axes(_together(one.features, one.names))
         scores = None if one.head is None else _scores(one.head, one.features[one.held])
-        views.append(View(rows, one.train, one.held, scores))
+        named = None if one.names is None else rotation.apply(one.names)
+        views.append(View(rotation.apply(one.features), one.train, one.held, scores, named))
     report("calibrate", 0.0)
     crossed = cross_fit_views(views, targets, classes, effort, lambda part: report("calibrate", part), check, truths)
     if crossed.strength is None and trained is not None:
@@ -126,9 +129,14 @@ def fit_changed_head(
             steps=0,
             held_out=crossed.held_out,
         )
-    rotation = principal_axes(features)
-    examples = Examples(rotation.apply(features), targets, classes, truths=truths)
+    rotation = principal_axes(_together(features, names))
+    named = None if names is None else rotation.apply(names)
+    examples = Examples(rotation.apply(features), targets, classes, named, truths)
     return _last(rotation, examples, crossed, report, check)
+
+
+def _together(features: Floats, names: Floats | None) -> Floats:
+    return features if names is None else np.concatenate([features, names])
 
 
 def _last(

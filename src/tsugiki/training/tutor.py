@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tsugiki.data.labels import mean_of
 from tsugiki.domain import Head
 from tsugiki.training.costs import ENGINE_S, Size, epoch_seconds, features_seconds
 from tsugiki.training.effort import LAST_TOLERANCE, USUAL_STRENGTH
@@ -118,6 +119,15 @@ class Tutor:
     def features(self, delta: Delta) -> Floats:
         """(samples, dim) of the network so changed, as it will serve."""
         return self._backbone.features(self._data.rows, delta, self._check)
+
+    def name_features(self, delta: Delta) -> Floats | None:
+        """(labels, dim) of what the labels are called, by the same network; None where that is not to be heard."""
+        texts = self._data.name_rows
+        if not texts or self._objective != "pairs":
+            return None
+        features = self._backbone.features([row for of_label in texts for row in of_label], delta, self._check)
+        parts = np.split(features, np.cumsum([len(of_label) for of_label in texts])[:-1])
+        return np.stack([mean_of(list(part)) for part in parts])
 
     def _fresh(self, seed: int) -> tuple[torch.nn.Module, Attached]:
         import torch
