@@ -56,6 +56,8 @@ class Held:
 
     def fit(self, backbone: Backbone, data: TrainingSet, budget: Budget, progress: Progress) -> Fitted:
         assert len(data.rows) == len(data.features) and all(row.row.ndim == 1 and row.size for row in data.rows)
+        assert len(data.name_rows) == (0 if data.names is None else len(data.labels))
+        assert all(row.size for of_label in data.name_rows for row in of_label)
         progress.phase("train", 0.1)
         never = threading.Event()
         while (self.home / HOLD).exists():
