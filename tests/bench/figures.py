@@ -44,6 +44,13 @@ class Figure:
         return None if not self.limit or self.value is None else self.value / self.limit
 
 
+def tell(figure: Figure) -> Figure:
+    """The figure, after a line of it: of a part that takes minutes, what is known is seen before its end."""
+    value = "not measured" if figure.value is None else f"{figure.value:.4g} {figure.unit}"
+    Console(width=160).print(f"{figure.name}: {value}  {figure.note}", highlight=False)
+    return figure
+
+
 def circumstances() -> dict[str, object]:
     """Machine, threads and versions: without them a figure says nothing."""
     model = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
