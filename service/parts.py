@@ -90,7 +90,7 @@ def chooser(settings: Settings, parts: Parts, embedder: Embedder, loaded: Callab
             {wheel.install: wheel.languages for wheel in missing(modality)},
         )
 
-    return Choosing(parts.projects, parts.samples, embedder, HeadMethod(), offers, loaded)
+    return Choosing(parts.projects, parts.samples, parts.features, embedder, HeadMethod(), offers, loaded)
 
 
 def _readable(settings: Settings, name: str) -> Source | None:

@@ -13,9 +13,12 @@ import pytest
 
 from adapters.head import HeadMethod
 from tests.jobs.working import WORDS, adapt, lane_of, samples
+from tsugiki.backbones.outside import Outside
 from tsugiki.data.text import check_sample
 from tsugiki.errors import Unavailable
 from tsugiki.jobs.choosing import FEWEST_ROWS, Choice, Choosing, Offers
+from tsugiki.jobs.recommending import TIMED, try_backbones
+from tsugiki.storage.features import Features
 
 if TYPE_CHECKING:
     from service.core import Core
@@ -66,7 +69,15 @@ def chosen(
     lane = lane_of(
         core,
         embedder=embedder,
-        choose=Choosing(core.projects, core.samples, embedder, HeadMethod(), lambda _: offers, lambda _: True),
+        choose=Choosing(
+            core.projects,
+            core.samples,
+            Features(core.database),
+            embedder,
+            HeadMethod(),
+            lambda _: offers,
+            lambda _: True,
+        ),
     )
     done = adapt(core, lane, made)
     again = adapt(core, lane, made)  # of the project as it was before
@@ -132,7 +143,10 @@ class Planted:
     asked: Counter[str] = field(default_factory=Counter[str])
 
     def backbone(self, name: str) -> Backbone:
-        return self.embedder.backbone("tiny")
+        """Each has a feature space of its own."""
+        tiny = self.embedder.backbone("tiny")
+        assert isinstance(tiny, Outside)
+        return tiny.at(name)
 
     def embed(self, tenant_id: str, name: str, contents: Sequence[Content]) -> Floats:
         self.asked[name] += len(contents)
@@ -173,6 +187,7 @@ def looked(
     choosing = Choosing(
         core.projects,
         core.samples,
+        Features(core.database),
         embedder,
         HeadMethod(),
         lambda _: offers,
@@ -191,6 +206,19 @@ def test_with_enough_samples_the_one_that_is_better_beyond_chance_is_taken(core:
     assert "two, better than tiny beyond chance; tried: two 100.0 % right" in found.reasons
     assert "one 7" in found.reasons or "one 6" in found.reasons, "what the others did is told too"
     assert found.asked.keys() == {"tiny", "one", "two"}
+
+
+def test_what_was_embedded_to_try_is_kept_for_the_adaptation_and_not_embedded_again(core: Core) -> None:
+    found = looked(core, clear=["two"])
+    assert set(found.asked.values()) == {1 + TIMED + FEWEST_ROWS}
+    features = Features(core.database)
+    embedder = Planted(core.backbones, frozenset({"two"}))
+    ids = {row.id for row in core.samples.labelled(found.stored.id)}
+    for name in found.asked:
+        assert set(features.load(found.stored.id, embedder.backbone(name).space.id).sample_ids) == ids
+    tried = try_backbones(["tiny", "one", "two"], found.stored, core.samples, embedder, HeadMethod(), features=features)
+    assert set(embedder.asked.values()) == {1 + TIMED}, "no more than what is timed"
+    assert tried[0].backbone == "two"
 
 
 def test_of_those_alike_the_default_stays(core: Core) -> None:
@@ -212,7 +240,9 @@ def test_many_samples_of_one_label_tell_nothing_either(core: Core) -> None:
     core.samples.add(made.id, [sample for sample in samples(2 * FEWEST_ROWS) if sample.label == "billing"])
     embedder = Planted(core.backbones, frozenset())
     offers = Offers({"tiny": ENGLISH, "one": ENGLISH})
-    choosing = Choosing(core.projects, core.samples, embedder, HeadMethod(), lambda _: offers, lambda _: True)
+    choosing = Choosing(
+        core.projects, core.samples, Features(core.database), embedder, HeadMethod(), lambda _: offers, lambda _: True
+    )
     assert choosing(made, core.samples.labelled(made.id)).project.backbone_open
     assert not embedder.asked
 

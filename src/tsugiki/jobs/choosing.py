@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tsugiki.domain import Modality, Project
     from tsugiki.jobs.recommending import Trial
     from tsugiki.ports import Embedder, Method
+    from tsugiki.storage.features import Features
     from tsugiki.storage.projects import Projects
     from tsugiki.storage.samples import LabelledSample, Samples
 
@@ -98,6 +99,7 @@ class Choosing:
         self,
         projects: Projects,
         samples: Samples,
+        features: Features,
         embedder: Embedder,
         method: Method,
         offers: Callable[[Modality], Offers],
@@ -105,6 +107,7 @@ class Choosing:
     ) -> None:
         self._projects = projects
         self._samples = samples
+        self._features = features
         self._embedder = embedder
         self._method = method
         self._offers = offers
@@ -165,6 +168,7 @@ class Choosing:
             self._embedder,
             self._method,
             patience=Patience(FEWEST_ROWS, TRIED_S),
+            features=self._features,
         )
         taken = next(trial for trial in trials if trial.backbone == default).worse_than or default
         verdict = f"better than {default} beyond chance" if taken != default else "no other is better beyond chance"
@@ -194,7 +198,15 @@ class Choosing:
         if len(usable) < 2:
             return (usable[0], "no other that is installed has read them") if usable else (None, "")
         try:
-            trials = try_backbones(usable, project, self._samples, self._embedder, self._method, most_rows=TRIED_ROWS)
+            trials = try_backbones(
+                usable,
+                project,
+                self._samples,
+                self._embedder,
+                self._method,
+                most_rows=TRIED_ROWS,
+                features=self._features,
+            )
         except Invalid as error:
             return usable[0], f"untried beside {', '.join(usable[1:])}: {error.detail}"
         return trials[0].backbone, "tried: " + ", ".join(_told(trial) for trial in trials)

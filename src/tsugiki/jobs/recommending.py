@@ -18,6 +18,7 @@ from tsugiki.evaluation.intervals import newcombe_paired, wilson
 if TYPE_CHECKING:
     from tsugiki.domain import Bools, Floats, Ints, Phase, Project
     from tsugiki.ports import Embedder, Method
+    from tsugiki.storage.features import Features
     from tsugiki.storage.samples import LabelledSample, Samples
 
 MOST_ROWS = 300  # tried of a project: seconds a backbone, and 3 to 5 points of accuracy are seen
@@ -59,11 +60,13 @@ def try_backbones(
     foreign: Collection[str] = (),
     most_rows: int = MOST_ROWS,
     patience: Patience | None = None,
+    features: Features | None = None,
 ) -> list[Trial]:
     """One after the other, each loaded if it is not: minutes the first time. Best first, of those alike the faster.
 
     The `foreign` ones, which have not read the samples' language, come last, and no other is called worse than they.
     With `patience` fewer rows are tried where it would be lost, and the slowest but for the first not at all.
+    What is embedded is kept in `features`, where an adaptation finds it; what is there already is not embedded.
     Raises Invalid where the project has too few samples to tell, or where a sample may have several labels.
     """
     if project.task != "single_label":
@@ -76,7 +79,7 @@ def try_backbones(
             fix="add samples, or leave `project` out",
             code="too_few_samples",
         )
-    trying = _Trying(project, samples, embedder, method)
+    trying = _Trying(project, samples, embedder, method, features)
     timed = [trying.timed(name, rows[:TIMED]) for name in names]
     if patience is not None:
         timed, most_rows = _within(patience, timed, most_rows)
@@ -144,6 +147,7 @@ class _Trying:
     samples: Samples
     embedder: Embedder
     method: Method
+    kept: Features | None
 
     def timed(self, name: str, rows: Sequence[LabelledSample]) -> Trial:
         """Loads it, and knows no more than its pace."""
@@ -164,8 +168,7 @@ class _Trying:
             return _untried(trial)
         try:
             backbone = self.embedder.backbone(trial.backbone)
-            parts = [rows[start : start + HELD] for start in range(0, len(rows), HELD)]
-            features = np.concatenate([self._embed(trial.backbone, part) for part in parts])
+            features = self._features(trial.backbone, backbone.space.id, rows)
         except TsugikiError as error:
             return _untried(Trial(trial.backbone, why_not=error.detail))
         targets = np.unique([row.label for row in rows], return_inverse=True)[1].astype(np.int64)
@@ -177,6 +180,22 @@ class _Trying:
         hits, count = int(right.sum()), len(right)
         found = replace(trial, accuracy=hits / count, ci95=wilson(hits, count), rows=count)
         return _Tried(found, held.rows, right)
+
+    def _features(self, name: str, space_id: str, rows: Sequence[LabelledSample]) -> Floats:
+        """(rows, dim), in their order."""
+        vectors: dict[str, Floats] = {}
+        if self.kept is not None:
+            stored = self.kept.load(self.project.id, space_id)
+            vectors |= zip(stored.sample_ids, stored.matrix, strict=True)
+        missing = [row for row in rows if row.id not in vectors]
+        parts = [missing[start : start + HELD] for start in range(0, len(missing), HELD)]
+        ids = [row.id for row in missing]
+        if parts:
+            fresh = np.concatenate([self._embed(name, part) for part in parts])
+            vectors |= zip(ids, fresh, strict=True)
+            if self.kept is not None:
+                self.kept.save(self.project.id, space_id, ids, fresh)
+        return np.stack([vectors[row.id] for row in rows])
 
     def _embed(self, name: str, rows: Sequence[LabelledSample]) -> Floats:
         return self.embedder.embed(self.project.tenant_id, name, self.samples.contents(self.project, rows))
