@@ -355,3 +355,54 @@ class TestFrames:
 
 def _descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
+
+
+def test_a_call_for_many_reads_with_several_processes_and_answers_in_order() -> None:
+    both = threading.Barrier(2, timeout=PATIENCE_S)  # passed by two at a time only
+    with closing(DecoderPool(2)) as pool:
+        items = list(range(64))
+
+        def met(item: int) -> int:
+            both.wait()
+            return -item
+
+        assert pool.map(met, items) == [-item for item in items]
+        assert pool.map(str, items[:1]) == ["0"] and pool.map(str, ()) == []
+
+
+def test_calls_for_many_keep_no_other_waiting_and_make_no_threads() -> None:
+    held, begun = threading.Event(), threading.Semaphore(0)
+
+    def hold(item: int) -> int:
+        begun.release()
+        assert held.wait(PATIENCE_S)
+        return item
+
+    with closing(DecoderPool(2)) as pool, ThreadPoolExecutor(2) as callers:
+        many = [callers.submit(pool.map, hold, range(50)) for _ in range(2)]
+        for _ in range(4):  # two callers, and the two threads of the pool
+            assert begun.acquire(timeout=PATIENCE_S)
+        threads = threading.active_count()
+        assert pool.map(str, range(20)) == [str(item) for item in range(20)], "by the calling thread"
+        assert threading.active_count() == threads
+        held.set()
+        assert [one.result(PATIENCE_S) for one in many] == [list(range(50))] * 2
+
+
+@pytest.mark.parametrize("bad", [0, 1, 7])
+def test_what_reading_raises_is_raised_and_the_rest_is_left(bad: int) -> None:
+    read: list[int] = []
+
+    def refuse(item: int) -> None:
+        read.append(item)
+        if item == bad:
+            raise ValueError(f"item {item}")
+
+    with closing(DecoderPool(1)) as alone, closing(DecoderPool(2)) as pool:
+        with pytest.raises(ValueError, match=f"item {bad}"):
+            alone.map(refuse, range(8))
+        assert read == list(range(bad + 1))
+        with pytest.raises(ValueError, match=f"item {bad}"):
+            pool.map(refuse, range(8))
+    with pytest.raises(Unavailable):
+        pool.map(refuse, range(8))

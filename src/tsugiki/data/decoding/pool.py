@@ -8,8 +8,9 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -70,6 +71,7 @@ class DecoderPool:
         self._idle: list[_Process] = []
         self._living: set[_Process] = set()
         self._closed = False
+        self._helpers = ThreadPoolExecutor(processes, thread_name_prefix="decoding")
 
     def image(self, data: bytes, view: View) -> NDArray[np.uint8]:
         """As `images.read_image`. Raises Invalid with its codes; Unavailable where no process can be started."""
@@ -88,11 +90,32 @@ class DecoderPool:
         return {name: round(float(value), 4) for name, value in zip(names, found, strict=True)}
 
     def map(self, read: Callable[[T], R], items: Sequence[T]) -> list[R]:
-        """`read` of each, in order, by threads of this call: those of several calls take turns at the processes."""
-        if len(items) < 2 or self._processes < 2:
-            return [read(item) for item in items]
-        with ThreadPoolExecutor(min(self._processes, len(items)), thread_name_prefix="decoding") as threads:
-            return list(threads.map(read, items))
+        """`read` of each, in order, by the calling thread, helped by those of the pool that are idle.
+
+        A call that finds none idle reads alone, so that one with many items keeps no other from its turn. (Threads made
+        for each call took 0.3 ms of a core a sound, more than reading it.)
+        """
+        found: dict[int, R] = {}
+        left = deque(range(len(items)))
+
+        def read_on() -> None:
+            while True:
+                try:
+                    place = left.popleft()
+                except IndexError:
+                    return
+                found[place] = read(items[place])
+
+        helping = self._helped(read_on, min(self._processes, len(items)) - 1)
+        try:
+            read_on()
+        finally:
+            left.clear()  # where this raised, nobody reads the rest
+            wait([helper for helper in helping if not helper.cancel()])
+        for helper in helping:
+            if not helper.cancelled():
+                helper.result()
+        return [found[place] for place in range(len(items))]
 
     def pids(self) -> list[int]:
         """Of the processes that were started and have not been ended."""
@@ -104,10 +127,18 @@ class DecoderPool:
         with self._lock:
             self._closed = True
             idle, self._idle = self._idle, []
+            self._helpers.shutdown(wait=False)
             for process in self._living.difference(idle):
                 process.kill()  # the call that has it sees the end, and clears up
         for process in idle:
             self._end(process)
+
+    def _helped(self, work: Callable[[], None], helpers: int) -> list[Future[None]]:
+        try:
+            return [self._helpers.submit(work) for _ in range(helpers)]
+        except RuntimeError:  # what the library says of an executor that was shut down
+            self._check_open()
+            raise
 
     def _ask(self, kind: Kind, parameters: Header, data: bytes) -> NDArray[Any]:
         header = {"kind": kind, **parameters}
