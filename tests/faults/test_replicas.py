@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 import subprocess
+import threading
 from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from psycopg.errors import ConnectionTimeout
 from starlette.testclient import TestClient
 
 from service.api import create_api, edge_of
+from service.clerks import CLERKS
 from service.core import Core
 from service.guard import App, Guard
 from service.settings import Settings
@@ -27,6 +31,7 @@ from tsugiki.backbones import Loaded
 from tsugiki.domain import Adaptation, Project
 from tsugiki.errors import NotFound, Overloaded
 from tsugiki.runtime.directory import Selector
+from tsugiki.storage.postgres import Impatient
 
 SEEN_S = 1.0  # what is promised of a move
 RESUMED_S = 40.0  # and of a job whose trainer is dead
@@ -152,6 +157,43 @@ def test_a_resident_s_predictions_go_on_while_the_database_says_nothing(
             assert (unknown.status_code, unknown.json()["code"]) == (503, "unavailable")
             assert int(unknown.headers["retry-after"]) > 0
         assert soon(lambda: http.get("/v1/me").status_code == 200, RESUMED_S)
+
+
+def test_nobody_waits_for_a_database_that_is_known_to_say_nothing(
+    replicas: Replicas, postgres: postgres.Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of as many callers as there are threads that check keys, and more; without the guard's own patience."""
+    core = replicas.cores[0]
+    made = project(core, "among-many")
+    core.samples.add(made.id, samples())
+    assert adapt(core, core.fast_lane, made, promote="always").status == "succeeded"
+    assert core.watcher is not None
+    core.watcher.catch_up(core.watcher.last())
+    monkeypatch.setattr("service.auth.REMEMBERED_S", 0.0)
+    monkeypatch.setattr("service.auth.AWAY_S", 0.0)
+    monkeypatch.setattr("service.guard.ASKING_S", 3_600)
+    monkeypatch.setattr("service.guard.ASKING_FIRST_S", 3_600)
+    ask = {"project": made.name, "inputs": ["parcel late arrive"]}
+    with client(core) as http:
+        assert http.post("/predict", json=ask).status_code == 200
+        with postgres.silent(), ThreadPoolExecutor(4 * CLERKS) as callers:
+
+            def refused(number: int) -> bool:
+                reply = http.get("/v1/me", headers={"Authorization": f"Bearer tsk_never-seen-{number}"})
+                return reply.status_code == 503 and int(reply.headers["retry-after"]) > 0
+
+            assert all(callers.map(refused, range(8 * CLERKS)))
+            monkeypatch.setattr(Impatient, "connect", _nobody_connects)
+            assert [http.post("/predict", json=ask).status_code for _ in range(20)] == [200] * 20
+            assert all(refused(number) for number in range(20))
+            monkeypatch.undo()
+        assert soon(lambda: http.get("/v1/me").status_code == 200, RESUMED_S)
+
+
+def _nobody_connects(*given: str, **named: object) -> None:
+    """But for the one thread that asks for all."""
+    assert threading.current_thread().name == "silence", "whoever needs the database asks it by itself"
+    raise ConnectionTimeout
 
 
 @contextmanager

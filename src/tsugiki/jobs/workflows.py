@@ -43,7 +43,7 @@ class Workflows:
         self._presence = presence
         config: DBOSConfig = {
             "name": "tsugiki",
-            "system_database_url": f"sqlite:///{place / FILE}" if isinstance(place, Path) else place,
+            "system_database_url": f"sqlite:///{place / FILE}" if isinstance(place, Path) else _noticing_loss(place),
             "sys_db_pool_size": CONNECTIONS,
             "executor_id": EXECUTOR if presence is None else f"{NUMBERED}{presence.number}",
             "application_version": FORMAT,
@@ -113,6 +113,12 @@ class Workflows:
 
 def _step(name: StepName, do: Callable[[], dict[str, Any]]) -> dict[str, Any]:  # Any: JSON
     return DBOS.run_step({"name": name}, do)
+
+
+def _noticing_loss(url: str) -> str:
+    from tsugiki.storage.postgres import noticing_loss  # of no use, and of some weight, where all is in a file
+
+    return noticing_loss(url)
 
 
 @contextmanager

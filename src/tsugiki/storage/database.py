@@ -139,7 +139,7 @@ class Database:
         event.listen(self._dialect.engine, "handle_error", hear)
 
     def close(self) -> None:
-        self._reader.dispose()
+        self._dialect.close()
 
     @contextmanager
     def _turn_taken(self, turn: Lock) -> Generator[None]:

@@ -43,6 +43,10 @@ class Dialect(Protocol):
         """As `Database.empty_log`."""
         ...
 
+    def close(self) -> None:
+        """Nothing may be asked any more."""
+        ...
+
     def translated(self, error: DBAPIError) -> TsugikiError | None:
         """What a failure of the database means to a caller; None if it is a bug or a broken constraint."""
         ...

@@ -5,17 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 from psycopg import Connection as Driver
 from psycopg import Error, InterfaceError, OperationalError
 from psycopg.conninfo import make_conninfo
+from psycopg.errors import ConnectionTimeout
 from psycopg.rows import TupleRow
+from psycopg.waiting import Ready
 from sqlalchemy import Connection, Dialect, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from tsugiki.errors import StorageFull, TsugikiError, Unavailable
+from tsugiki.storage.silence import Silence
 from tsugiki.storage.tables import to_json
 
 if TYPE_CHECKING:
@@ -30,13 +34,14 @@ POOL_SIZE = 4  # connections kept, of a server that has 100 in all unless told o
 POOL_OVERFLOW = 8  # above them under load; more threads than both wait
 STATEMENT_TIMEOUT_S = 60  # far beyond the slowest, 10,000 samples; a lost one ends
 # The server's own limits end nothing where it says nothing at all: it hangs, or what lies between swallows everything.
+# That is found out for all at once (`Silence`). These are for a connection that is lost while others are answered.
 ANSWER_S = 10.0  # to a statement of a read, or to the one that waits for a writer's turn
 PING_S = 3.0  # to the question whether a connection that was kept still stands
 WAIT_INTERVAL_S = 0.1  # the driver's own: how soon it heeds a signal
 IDLE_TIMEOUT_S = 30  # a process that hangs within a transaction keeps everybody from writing no longer than this
-# A machine that vanished says nothing: both sides find out after 5 + 3 * 5 s.
-KEEPALIVE = {"keepalives_idle": 5, "keepalives_interval": 5, "keepalives_count": 3}
-UNHEARD = {"tcp_user_timeout": 20_000}  # ms; keepalives are silent while something that was sent is not yet received
+# A machine that vanished says nothing: both sides find out after 5 + 3 * 3 s.
+KEEPALIVE = {"keepalives_idle": 5, "keepalives_interval": 3, "keepalives_count": 3}
+UNHEARD = {"tcp_user_timeout": 14_000}  # ms; keepalives are silent while something that was sent is not yet received
 KEEPALIVE_SERVER = {f"tcp_{name}": str(value) for name, value in KEEPALIVE.items()}
 SERVER = {
     "synchronous_commit": "on",
@@ -85,7 +90,8 @@ class PostgreSQL:
                 driver.execute("SELECT set_config(%s, %s, false)", (name, value))
             driver.commit()
 
-        event.listen(self.engine, "do_connect", _connect)
+        self._silence = Silence(lambda: connect_alone(url))
+        event.listen(self.engine, "do_connect", partial(_connect, self._silence))
         event.listen(self.engine, "connect", configure)
         event.listen(self.engine, "checkin", _keep)
         event.listen(self.engine, "begin", _begin)
@@ -121,6 +127,10 @@ class PostgreSQL:
         """Nothing to do: what a server keeps of deleted rows, and how long, is its operator's to say."""
         return True
 
+    def close(self) -> None:
+        self._silence.close()
+        self.engine.dispose()
+
     def translated(self, error: DBAPIError) -> TsugikiError | None:
         orig = error.orig
         if not isinstance(orig, Error):
@@ -142,13 +152,18 @@ class PostgreSQL:
 
 
 class Impatient(Driver[TupleRow]):
-    """A connection that ends once the server has not answered for `patience_s`: OperationalError is raised."""
+    """A connection that ends once the server has not answered for `patience_s`: OperationalError is raised.
+
+    Sooner where it is known that the server answers nobody (`silence`).
+    """
 
     patience_s = ANSWER_S
+    silence: Silence | None = None
 
     def wait(self, gen: PQGen[RV], interval: float = WAIT_INTERVAL_S, timeout: float | None = None) -> RV:
+        heeding = gen if self.silence is None else _heeding(self.silence, gen)
         try:
-            return super().wait(gen, interval, timeout or self.patience_s)
+            return super().wait(heeding, interval, timeout or self.patience_s)
         except OperationalError:
             self.pgconn.finish()  # what it may still say would be taken for an answer to the next statement
             raise
@@ -165,6 +180,13 @@ def connect_alone(url: str, patience_s: float = ANSWER_S) -> Driver[TupleRow]:
     return driver
 
 
+def noticing_loss(url: str) -> str:
+    """The same for whoever connects by itself: such a connection ends soon after the other side vanished."""
+    return (
+        make_url(url).update_query_dict({k: str(v) for k, v in (KEEPALIVE | UNHEARD).items()}).render_as_string(False)
+    )
+
+
 def to_driver(url: str) -> URL:
     """As SQLAlchemy takes it. Raises ValueError for what is no URL of PostgreSQL."""
     try:
@@ -176,9 +198,42 @@ def to_driver(url: str) -> URL:
     return parsed.set(drivername=DRIVER)
 
 
-def _connect(dialect: Dialect, record: ConnectionPoolEntry, given: list[str], named: dict[str, Any]) -> Impatient:
+def _connect(
+    silence: Silence, dialect: Dialect, record: ConnectionPoolEntry, given: list[str], named: dict[str, Any]
+) -> Impatient:
     """Instead of SQLAlchemy. Any: what a driver takes."""
-    return Impatient.connect(*given, **named)
+    if silence.found():
+        raise _unheard()
+    began = time.monotonic()
+    try:
+        driver = Impatient.connect(*given, **named)
+    except ConnectionTimeout:
+        silence.unanswered(began)
+        raise
+    silence.heard()
+    driver.silence = silence
+    return driver
+
+
+def _heeding(silence: Silence, gen: PQGen[RV]) -> PQGen[RV]:
+    """The same, but that it ends once the server is known to be silent; what it waits for is what is suspected."""
+    try:
+        wanted = next(gen)
+        while True:
+            if silence.known:
+                raise _unheard()
+            ready = yield wanted
+            if ready & Ready.R:
+                silence.heard()
+            elif ready == Ready.NONE:  # after each `WAIT_INTERVAL_S`
+                silence.suspect()
+            wanted = gen.send(ready)
+    except StopIteration as ended:
+        return ended.value
+
+
+def _unheard() -> OperationalError:
+    return OperationalError("the server says nothing")
 
 
 def _keep(driver: Impatient | None, record: ConnectionPoolEntry) -> None:

@@ -51,6 +51,9 @@ class SQLite:
                 connection.exec_driver_sql(f"PRAGMA busy_timeout = {patience}")
             return busy == 0
 
+    def close(self) -> None:
+        self.engine.dispose()
+
     def translated(self, error: DBAPIError) -> TsugikiError | None:
         orig = error.orig
         if not isinstance(orig, sqlite3.OperationalError | sqlite3.DatabaseError):
