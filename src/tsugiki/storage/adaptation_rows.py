@@ -16,6 +16,7 @@ from tsugiki.storage.tables import AdaptationRow, EventRow, ProjectRow
 EventType = Literal["phase", "metric", "message"]
 UNFINISHED = ("queued", "running")
 FENCED = "fenced"
+LOCKED = {"key_share": True}  # a row that is to be changed; those that refer to it are no business of the lock
 FIRST_PHASE = "validate"
 
 
@@ -40,13 +41,14 @@ def queued(database: Database, project: ProjectRow, request: Json, owner: int) -
 
 def fenced(session: Session, adaptation_id: str, attempt: int) -> AdaptationRow:
     """The row, if this attempt at it may still write. Raises Conflict `fenced`."""
-    row = session.get(AdaptationRow, adaptation_id)
+    row = session.get(AdaptationRow, adaptation_id, with_for_update=LOCKED)
     if row is None or (row.status, row.attempts) != ("running", attempt):
         raise Conflict(f"Attempt {attempt} of {adaptation_id} may no longer write.", code=FENCED)
     return row
 
 
 def append(session: Session, database: Database, adaptation_id: str, type: EventType, data: Json) -> EventRow:
+    """By whoever has locked the adaptation's row."""
     last = select(func.max(EventRow.seq)).where(EventRow.adaptation_id == adaptation_id)
     seq = (session.scalar(last) or 0) + 1
     row = EventRow(adaptation_id=adaptation_id, seq=seq, at=database.now(), type=type, data=data)

@@ -14,6 +14,7 @@ from tsugiki.errors import Conflict, NotFound
 from tsugiki.storage.adaptation_rows import (
     FENCED,
     FIRST_PHASE,
+    LOCKED,
     UNFINISHED,
     EventType,
     append,
@@ -58,7 +59,8 @@ class Adaptations:
         A key is good for 24 h, as the replies that are kept under it. Raises NotFound, and Invalid
         `idempotency_key_reused` when the key was sent with another request or for another project.
         """
-        with self._database.write() as session:
+        # A key's jobs may be of any project of its tenant, and no two are made by one.
+        with self._database.write(of=project_id if once is None else once.key) as session:
             project = session.get(ProjectRow, project_id)
             if project is None:
                 raise NotFound(f"There is no project {project_id!r}.")
@@ -72,6 +74,8 @@ class Adaptations:
             if once is not None:
                 row.idempotency_key, row.fingerprint = once.key, once.fingerprint
             session.add(row)
+            if for_trainer:
+                self._database.tell(session)
         return read_adaptation(row)
 
     def get(self, tenant_id: str, adaptation_id: str) -> Adaptation:
@@ -145,8 +149,8 @@ class Adaptations:
 
         Raises Conflict `fenced` if it has ended already or is another process's, NotFound if its project was erased.
         """
-        with self._database.write() as session:
-            row = session.get(AdaptationRow, adaptation_id)
+        with self._database.write(of=adaptation_id) as session:
+            row = session.get(AdaptationRow, adaptation_id, with_for_update=LOCKED)
             if row is None:
                 raise NotFound(f"There is no adaptation {adaptation_id!r}.")
             if row.status not in UNFINISHED:
@@ -174,16 +178,18 @@ class Adaptations:
         It stays its owner's, unless it is for the trainer from now on.
         Nothing of the attempt may write afterwards. Raises Conflict `fenced`.
         """
-        with self._database.write() as session:
+        with self._database.write(of=adaptation_id) as session:
             row = fenced(session, adaptation_id, attempt)
             row.status, row.phase, row.fraction = "queued", FIRST_PHASE, 0.0
             row.attempts = attempt if counted else attempt - 1
             row.owner = TRAINER if for_trainer else row.owner
             append(session, self._database, adaptation_id, "message", {"text": why})
+            if row.owner == TRAINER:
+                self._database.tell(session)
 
     def fail(self, adaptation_id: str, attempt: int, error: Json, timings: Json) -> None:
         """Raises Conflict `fenced`."""
-        with self._database.write() as session:
+        with self._database.write(of=adaptation_id) as session:
             row = fenced(session, adaptation_id, attempt)
             row.status, row.error, row.timings, row.finished_at = "failed", error, timings, self._database.now()
             row.staged = None
@@ -197,8 +203,8 @@ class Adaptations:
 
     def cancel(self, tenant_id: str, adaptation_id: str) -> Adaptation:
         """From now on nothing of it is published; the worker learns by `is_cancelled`. An ended one stays as it is."""
-        with self._database.write() as session:
-            row = _owned(session, tenant_id, adaptation_id)
+        with self._database.write(of=adaptation_id) as session:
+            row = _owned(session, tenant_id, adaptation_id, lock=True)
             if row.status in UNFINISHED:
                 row.status, row.finished_at, row.staged = "cancelled", self._database.now(), None
             return read_adaptation(row)
@@ -212,7 +218,7 @@ class Adaptations:
     def add_event(self, adaptation_id: str, type: EventType, data: Json) -> Event:
         """Raises NotFound when the adaptation is gone."""
         with self._database.write(of=adaptation_id) as session:
-            if session.get(AdaptationRow, adaptation_id) is None:
+            if session.get(AdaptationRow, adaptation_id, with_for_update=LOCKED) is None:
                 raise NotFound(f"There is no adaptation {adaptation_id!r}.")
             row = append(session, self._database, adaptation_id, type, data)
         return read_event(row)
@@ -256,8 +262,8 @@ def _keyed(session: Session, tenant_id: str, key: str, forgotten: datetime) -> A
     return None
 
 
-def _owned(session: Session, tenant_id: str, adaptation_id: str) -> AdaptationRow:
-    row = session.get(AdaptationRow, adaptation_id)
+def _owned(session: Session, tenant_id: str, adaptation_id: str, *, lock: bool = False) -> AdaptationRow:
+    row = session.get(AdaptationRow, adaptation_id, with_for_update=LOCKED if lock else None)
     if row is None or row.tenant_id != tenant_id:
         raise NotFound(f"There is no adaptation {adaptation_id!r}.")
     return row

@@ -15,7 +15,7 @@ from datetime import timedelta
 from sqlalchemy import CursorResult, delete, func, select
 from sqlalchemy.orm import Session
 
-from tsugiki.storage.database import OF, Database
+from tsugiki.storage.database import Database
 from tsugiki.storage.looking import Looking
 from tsugiki.storage.tables import ChangeRow
 
@@ -33,16 +33,17 @@ class Change:
 
 
 def note(database: Database, session: Session, project_id: str, *, erased: bool = False) -> None:
-    """Tell the others, by the transaction that makes the change: they learn of it if it happens, and only then.
+    """Tell the others, last in the transaction that makes the change: they learn of it if it happens, and only then.
 
     Nothing is written where there are no others. Of an erased project the note holds the id, and nothing else does.
     """
-    assert session.info[OF] is None, "who looks at numbers in order would miss one that is committed late: a bug"
     if not database.shared:
         return
+    database.tell(session)  # first: who looks at numbers in order would miss one that is committed late
     if erased:
         session.execute(delete(ChangeRow).where(ChangeRow.project_id == project_id))
     session.add(ChangeRow(project_id=project_id, erased=erased, at=database.now()))
+    session.flush()
 
 
 class Changes:

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 ABREAST = 6  # owners' writes of one process at a time: each has a connection, and readers need some
-OF = "of"  # what a session's `info` says of whom it is
 BUSY_TIMEOUT_S = 5.0  # reliability: a writer waits so long for another one before it is told "unavailable"
 
 
@@ -40,9 +39,11 @@ class Database:
     everything when it raises. They raise StorageFull and Unavailable besides what the block raises.
 
     Writes are one at a time, of all processes, but for those that say `of` whom they are: what is read to decide, and
-    what is changed, must be one owner's then, and nobody may have to be told (`note`). They take turns with those of
-    the same owner and with all that do not say it. An owner is a project, for its samples; a tenant, for its kept
-    replies; an adaptation, for how far it is. What of these rows another write changes is changed by one without `of`.
+    what is changed, must be one owner's then. They take turns with those of the same owner and with all that do not
+    say it. An owner is a project, for its samples, versions, aliases and which exports it has; a tenant, for its kept
+    replies; an idempotency key; an adaptation, or an export, for how far it is. What of these rows another write
+    changes is changed by one without `of`, but for an adaptation's: publishing ends it, and is its project's. So who
+    changes one locks its row.
     `shared` says that other processes remember what they read, and have to be told what changes.
     """
 
@@ -77,10 +78,17 @@ class Database:
         with (
             self._turn_taken(turn),
             self._told_as_ours(),
-            Session(owned or self._writer, expire_on_commit=False, info={OF: of}) as session,
+            Session(owned or self._writer, expire_on_commit=False) as session,
             session.begin(),
         ):
             yield session
+
+    def tell(self, session: Session) -> None:
+        """Last in a transaction: those who listen (`commits`) are told of it, once it is committed, as soon as may be.
+
+        Rows that are numbered after this are committed in the order of their numbers.
+        """
+        self._dialect.tell(session)
 
     def migrate(self) -> None:
         """Bring the tables to this code's revision. Raises Unavailable if the database is of a newer one."""
@@ -116,7 +124,8 @@ class Database:
     def commits(self) -> Generator[Callable[[], int]]:
         """A number that is another one after each commit of anybody's, to be asked for by one thread.
 
-        Asking costs next to nothing. Raises Unavailable.
+        It is so at once after one that was told of (`tell`), else perhaps later. Asking costs next to nothing. Raises
+        Unavailable.
         """
         with self._told_as_ours(), self._dialect.commits() as number:
             yield number

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
 
 from tsugiki.errors import TsugikiError
 
@@ -31,8 +32,12 @@ class Dialect(Protocol):
     def writer_of(self, owner: str) -> Engine | None:
         """Of what is only `owner`'s: one transaction at a time of those and of `writer`'s, beside those of others.
 
-        Whoever listens is not told of it. None where transactions that write are one at a time anyway.
+        None where transactions that write are one at a time anyway.
         """
+        ...
+
+    def tell(self, session: Session) -> None:
+        """As `Database.tell`."""
         ...
 
     def commits(self) -> AbstractContextManager[Callable[[], int]]:

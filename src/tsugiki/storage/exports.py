@@ -33,7 +33,7 @@ class Exports:
         """
         lost: list[str] = []
         while True:
-            with self._database.write() as session:
+            with self._database.write(of=project_id) as session:
                 row = _newest(session, project_id, version, precision, lost)
                 export = _export(row or self._queued(session, project_id, version, precision))
             # Read outside the transaction: a large file far away must not keep everybody from writing.
@@ -43,7 +43,7 @@ class Exports:
 
     def create(self, project_id: str, version: int, precision: Precision) -> Export:
         """A queued one, whatever there is. Raises NotFound for the version."""
-        with self._database.write() as session:
+        with self._database.write(of=project_id) as session:
             return _export(self._queued(session, project_id, version, precision))
 
     def get(self, tenant_id: str, export_id: str) -> Export:
@@ -72,21 +72,21 @@ class Exports:
 
     def start(self, export_id: str) -> Export:
         """Raises Conflict `fenced` once it has ended or is another process's, NotFound when its project was erased."""
-        with self._database.write() as session:
+        with self._database.write(of=export_id) as session:
             row = self._unfinished(session, export_id)
             row.status = "running"
             return _export(row)
 
     def put_back(self, export_id: str) -> Export:
         """Queued again. Raises as `start`."""
-        with self._database.write() as session:
+        with self._database.write(of=export_id) as session:
             row = self._unfinished(session, export_id)
             row.status = "queued"
             return _export(row)
 
     def finish(self, export_id: str, bytes: int, sha256: str, parity: Json, latency: Json) -> Export:
         """The file must be a blob of the project already. Raises as `start`."""
-        with self._database.write() as session:
+        with self._database.write(of=export_id) as session:
             row = self._unfinished(session, export_id)
             row.status, row.bytes, row.sha256 = "succeeded", bytes, sha256
             row.parity, row.latency = parity, latency
@@ -94,7 +94,7 @@ class Exports:
 
     def fail(self, export_id: str, error: Json) -> Export:
         """Raises as `start`."""
-        with self._database.write() as session:
+        with self._database.write(of=export_id) as session:
             row = self._unfinished(session, export_id)
             row.status, row.error = "failed", error
             return _export(row)

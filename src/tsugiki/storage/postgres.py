@@ -15,7 +15,7 @@ from psycopg.conninfo import make_conninfo
 from psycopg.errors import ConnectionTimeout
 from psycopg.rows import TupleRow
 from psycopg.waiting import Ready
-from sqlalchemy import Connection, Dialect, Engine, create_engine, event, make_url
+from sqlalchemy import Connection, Dialect, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from tsugiki.errors import StorageFull, TsugikiError, Unavailable
@@ -25,6 +25,7 @@ from tsugiki.storage.tables import to_json
 if TYPE_CHECKING:
     from psycopg.abc import RV, PQGen
     from sqlalchemy.engine import URL
+    from sqlalchemy.orm import Session
     from sqlalchemy.pool import ConnectionPoolEntry
 
 SCHEMES = ("postgresql", "postgres")
@@ -51,16 +52,17 @@ SERVER = {
 }
 SPACE = 0x7567  # the first half of our advisory locks' keys: others may use the same database
 WRITING = 0  # the second half: who writes holds it, alone or, where only something of one owner's is written, shared
+TELLING = 1  # who writes what others are told of holds it from then on: they are told in the order of commits
 OWNED = 0x756A  # the first half of the keys that are owners'
 CHANNEL = "tsugiki"
 POLL_S = 0.5  # a move must be seen within 1 s, also where no notification comes through
 BEGIN = "tsugiki_begin"  # execution option: the statement a transaction begins with, nothing unless it is given
 # Whoever waits has begun already, but sees what was committed until it has the lock: at this level each statement
-# sees the newest state. One round trip takes the lock and tells, once it is committed, those who listen.
-WRITE = f"SELECT pg_advisory_xact_lock({SPACE}, {WRITING}), pg_notify('{CHANNEL}', '')"
-# In this order: who waits for the second holds the first only with those who have both already, so nobody waits in a
-# circle. No notification, as those make commits wait for one another.
+# sees the newest state.
+WRITE = f"SELECT pg_advisory_xact_lock({SPACE}, {WRITING})"
+# In this order, and what tells comes last: nobody who holds a later one waits for an earlier one.
 WRITE_OWNED = f"SELECT pg_advisory_xact_lock_shared({SPACE}, {WRITING}), pg_advisory_xact_lock({OWNED}, %d)"
+TELL = f"SELECT pg_advisory_xact_lock({SPACE}, {TELLING}), pg_notify('{CHANNEL}', '')"
 FULL = ("53100",)  # https://www.postgresql.org/docs/current/errcodes-appendix.html
 BUSY = ("55P03", "40001", "40P01", "57014")
 DAMAGED = ("XX001", "XX002")
@@ -103,6 +105,11 @@ class PostgreSQL:
         """Two owners of one number wait for each other, which is all."""
         number = crc32(owner.encode()) - (1 << 31)  # a key is signed
         return self._plain.execution_options(**{BEGIN: WRITE_OWNED % number})
+
+    def tell(self, session: Session) -> None:
+        """Those who tell commit one after another, which notifications would make them do anyway."""
+        session.flush()
+        session.execute(text(TELL))
 
     @contextmanager
     def commits(self) -> Generator[Callable[[], int]]:

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from tsugiki.domain import Alias, AliasMove, Graft, Json, NewVersion, Project, Snapshot, Version
 from tsugiki.errors import ArtifactCorrupt, Conflict, NotFound
 from tsugiki.storage import grafts
-from tsugiki.storage.adaptation_rows import FENCED, queued
+from tsugiki.storage.adaptation_rows import FENCED, LOCKED, queued
 from tsugiki.storage.aliases import UNSET, Expected, history, move, previous, read_alias, read_move
 from tsugiki.storage.blobs import Blobs
 from tsugiki.storage.changes import note
@@ -73,7 +73,7 @@ class Registry:
         graft_sha, evaluation_sha = self._blobs.put(project_id, graft), self._blobs.put(project_id, evaluation)
         now = self._database.now()
         try:
-            with self._database.write() as session:
+            with self._database.write(of=project_id) as session:
                 adaptation = _fence(session, project_id, adaptation_id, attempt)
                 last = select(func.max(VersionRow.number)).where(VersionRow.project_id == project_id)
                 number = (session.scalar(last) or 0) + 1
@@ -88,7 +88,6 @@ class Registry:
                 if promote_to is not None:
                     reason = str(gate.get("reason", "promoted"))
                     move(session, project_id, promote_to, number, expected, "move", reason, actor, now)
-                    note(self._database, session, project_id)
                 adaptation.status, adaptation.phase, adaptation.fraction = "succeeded", "promote", 1.0
                 adaptation.version, adaptation.gate, adaptation.timings = number, gate, timings
                 adaptation.finished_at, adaptation.staged = now, None
@@ -96,6 +95,9 @@ class Registry:
                     quarantine(session, project_id, aside)
                 if follow_up is not None:
                     _follow(self._database, session, project_id, {**follow_up, FOLLOWS: adaptation_id})
+                    self._database.tell(session)
+                if promote_to is not None:
+                    note(self._database, session, project_id)
         except Conflict:
             self._erase_if_orphaned(project_id)
             raise
@@ -169,7 +171,7 @@ class Registry:
 
         Raises Conflict `alias_moved` unless it is at `expected` (None: does not exist), NotFound for the version.
         """
-        with self._database.write() as session:
+        with self._database.write(of=project_id) as session:
             _found(session, project_id, version)
             row = move(session, project_id, name, version, expected, "move", reason, actor, self._database.now())
             note(self._database, session, project_id)
@@ -183,7 +185,7 @@ class Registry:
 
     def rollback(self, project_id: str, name: str, actor: str) -> Alias:
         """Undo the alias's last move that is not undone yet. Raises Conflict `nothing_to_roll_back`, NotFound."""
-        with self._database.write() as session:
+        with self._database.write(of=project_id) as session:
             if session.get(AliasRow, (project_id, name)) is None:
                 raise NotFound(f"There is no alias {name!r}.")
             version = previous(history(session, project_id, name))
@@ -207,7 +209,7 @@ def _follow(database: Database, session: Session, project_id: str, request: Json
     waiting = select(AdaptationRow).where(
         AdaptationRow.project_id == project_id, AdaptationRow.status == "queued", AdaptationRow.owner == TRAINER
     )
-    for row in session.scalars(waiting):
+    for row in session.scalars(waiting.with_for_update(key_share=True)):
         if FOLLOWS in row.request:
             row.status, row.finished_at, row.staged = "cancelled", database.now(), None
     project = session.get(ProjectRow, project_id)
@@ -216,7 +218,7 @@ def _follow(database: Database, session: Session, project_id: str, request: Json
 
 
 def _fence(session: Session, project_id: str, adaptation_id: str, attempt: int) -> AdaptationRow:
-    row = session.get(AdaptationRow, adaptation_id)
+    row = session.get(AdaptationRow, adaptation_id, with_for_update=LOCKED)
     if row is None or row.project_id != project_id or (row.status, row.attempts) != ("running", attempt):
         raise Conflict(f"Attempt {attempt} of {adaptation_id} may no longer publish.", code=FENCED)
     return row

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
 
 from tsugiki.errors import StorageFull, TsugikiError, Unavailable
 from tsugiki.storage.tables import to_json
@@ -32,6 +33,9 @@ class SQLite:
 
     def writer_of(self, owner: str) -> None:
         """The file has one writer."""
+
+    def tell(self, session: Session) -> None:
+        """The file's number tells of every commit, and commits are one after another."""
 
     @contextmanager
     def commits(self) -> Generator[Callable[[], int]]:
