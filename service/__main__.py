@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from service.command import ENVIRONMENT, arguments
-from service.reaching import reach
+from service.reaching import reach, refuse_half_restored
 from service.scratch import make_scratch
 from service.settings import Settings, read_settings
 
@@ -40,6 +40,7 @@ def _serve(settings: Settings) -> None:
     _own(settings.root)
     make_scratch(settings.root, alone=True)
     reach(settings)
+    refuse_half_restored(settings)
     # BentoML keeps files of its own while it runs: they belong where everything else is.
     own = {**ENVIRONMENT, "BENTOML_HOME": str(settings.root / "bentoml")}
     os.environ.update({**own, **os.environ})

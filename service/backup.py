@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from service.parts import blobs_of
+from service.blobs import blobs_of
 from service.settings import Settings
 from tsugiki.errors import TsugikiError
 from tsugiki.storage.backup import Backup, back_up, restore

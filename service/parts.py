@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adapters.head import HeadMethod
+from service.blobs import blobs_of
 from service.supervision import end
 from tsugiki.backbones.catalog import find, missing, names
 from tsugiki.backbones.loaded import Loaded, load
@@ -20,13 +20,10 @@ from tsugiki.runtime.batcher import Limits
 from tsugiki.runtime.engines.making import choose_engine, make
 from tsugiki.runtime.served import Engines, ServedBackbones
 from tsugiki.storage.adaptations import Adaptations
-from tsugiki.storage.blobs import Blobs
 from tsugiki.storage.features import Features
-from tsugiki.storage.local_files import LocalFiles
 from tsugiki.storage.presence import Presence, Present, one_at_a_time
 from tsugiki.storage.projects import Projects
 from tsugiki.storage.registry import Registry
-from tsugiki.storage.remote_files import RemoteFiles
 from tsugiki.storage.samples import Samples
 
 if TYPE_CHECKING:
@@ -37,9 +34,9 @@ if TYPE_CHECKING:
     from tsugiki.observed import Pass
     from tsugiki.ports import Embedder, Engine
     from tsugiki.runtime.engines.making import Cores
+    from tsugiki.storage.blobs import Blobs
     from tsugiki.storage.database import Database
 
-FOLDER = "file://"
 WORKERS = "workers"  # which processes there are, and what they tell one another
 
 
@@ -68,14 +65,6 @@ def open_parts(settings: Settings, database: Database, owner: int, on_move: Call
         adaptations=Adaptations(database, owner),
         registry=Registry(database, blobs, on_move),
     )
-
-
-def blobs_of(settings: Settings) -> Blobs:
-    """Files in a folder are written by hand, because no library syncs it; what is elsewhere goes through fsspec."""
-    url = settings.blobs_url
-    if url is None:
-        return Blobs(LocalFiles(settings.root / "blobs"))
-    return Blobs(LocalFiles(Path(url.removeprefix(FOLDER))) if url.startswith(FOLDER) else RemoteFiles(url))
 
 
 def chooser(settings: Settings, parts: Parts, embedder: Embedder, loaded: Callable[[str], bool]) -> Choosing:

@@ -32,6 +32,18 @@ def reach(settings: Settings) -> None:
             raise _refused(BLOBS, shown(settings.blobs_url), f"{error.detail} {error.fix}") from None
 
 
+def refuse_half_restored(settings: Settings) -> None:
+    """Raises SystemExit where a restore was killed: some of its files may be there, and no rows."""
+    from service.blobs import blobs_of
+    from tsugiki.storage.restoring import marked
+
+    if marked(blobs_of(settings)):
+        raise SystemExit(
+            "tsugiki: a restore has not ended here: run it again (python -m service restore FOLDER), "
+            "it clears away by itself what it had begun"
+        )
+
+
 def shown(url: str) -> str:
     """`postgresql://me:secret@host/db` -> `postgresql://me:***@host/db`"""
     if "://" not in url:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Generator
@@ -12,10 +14,14 @@ from pathlib import Path
 import pytest
 
 from service.__main__ import main
+from service.blobs import blobs_of
+from service.reaching import refuse_half_restored
+from service.settings import read_settings
 from tests.postgres import Server
 from tests.s3 import Server as S3Server
 from tests.service.asking import SAMPLES, Object
 from tests.service.in_process import InProcess, in_process
+from tsugiki.storage import restoring
 
 QUESTIONS = ["refund the bill please", "where is my parcel", "rain"]
 
@@ -124,6 +130,20 @@ def test_what_was_saved_while_it_learnt_answers_the_same_elsewhere(
     (folder / "tsugiki.db").write_bytes((folder / "tsugiki.db").read_bytes()[:-1] + b"?")
     with pytest.raises(SystemExit, match=r"nothing restored: .*tsugiki\.db is missing or damaged"):
         run(make_store(other), "restore", folder)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_no_service_starts_where_a_restore_has_not_ended(kind: str, make_store: Callable[[str], Store]) -> None:
+    store = make_store(kind)
+    with used(store):
+        settings = read_settings()
+        restoring.mark(blobs_of(settings))
+    environment = {**os.environ, **store, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-m", "service"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1 and "a restore has not ended here: run it again" in done.stderr, done.stderr
+    restoring.unmark(blobs_of(settings))
+    refuse_half_restored(settings)
 
 
 @pytest.mark.parametrize("verb", ["backup", "restore"])

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from service.parts import blobs_of
+from service.blobs import blobs_of
 from service.reaching import reach
 from service.settings import read_settings
 from tests.postgres import Server

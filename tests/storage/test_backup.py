@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
@@ -252,6 +256,43 @@ def test_a_flipped_byte_is_refused_by_name_and_nothing_restored(
         (taken / name).write_bytes(whole)
     restore(taken, again.place, again.home, Blobs(again.files))
     assert files_of(again.home / "blobs") == files_of(taken / BLOBS)
+
+
+@pytest.mark.parametrize("kept", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(("kind", "broken"), [("sqlite", False), ("sqlite", True), ("postgres", False)])
+def test_a_restore_that_was_killed_at_any_step_is_marked_and_goes_on_by_itself(
+    kind: str,
+    broken: bool,
+    kept: Kept,
+    stores: Stores,
+    make: Make,
+    tmp_path: Path,
+    published: tuple[Project, Version],
+    request: pytest.FixtureRequest,
+) -> None:
+    """Without the mark a kill leaves files that nobody tells from somebody's, and no restore begins any more."""
+    fill(stores, published[0])
+    stores.publish(stores.project("other"), fill=3)
+    taken, other = tmp_path / "taken", make(kind)
+    saved = back_up(kept.place, kept.home, stores.blobs, taken)
+    url = str(other.home / "blobs")
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    if kind == "postgres":
+        server: S3Server = request.getfixturevalue("s3")
+        url = f"s3://{server.bucket()}/folder"
+    given = [str(taken), str(other.home), str(other.place), url, *(["broken"] if broken else [])]
+    command = [sys.executable, "-m", "tests.storage.killing_restores", *given]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    left = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(left) > (1 if broken else 4), done.stderr
+    half = [told for told in left if told["files"] and not told["rows"] and not told["marked"]]
+    assert all(told["whole"] for told in left if told["rows"])
+    if broken:
+        assert half and left[-1]["status"] == 1 and "already" in done.stderr
+        return
+    assert half == [], "a service would start on it"
+    assert left[-1] == {"status": 0, "marked": False, "rows": True, "files": saved.blobs, "whole": True}
+    assert not (other.home / "restoring").exists()
 
 
 @pytest.mark.parametrize("kept", ["sqlite"], indirect=True)

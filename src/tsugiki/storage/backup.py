@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from tsugiki.errors import ArtifactCorrupt, Conflict, Invalid, Unavailable
-from tsugiki.storage import FILE_NAME
+from tsugiki.storage import FILE_NAME, restoring
 from tsugiki.storage.blobs import CHUNK_BYTES, BlobName, Blobs
 from tsugiki.storage.database import Database
 from tsugiki.storage.local_files import sync
-from tsugiki.storage.references import referenced_blobs
+from tsugiki.storage.references import PROJECT, referenced_blobs
 from tsugiki.storage.rows import has_rows, restore_rows, save_rows
 
 log = logging.getLogger(__name__)
@@ -88,11 +88,22 @@ def check(source: Path) -> Backup:
 
 
 def restore(source: Path, place: Path | str, home: Path, blobs: Blobs) -> Backup:
-    """To where nothing is yet, after `check`: files first, rows last. Raises also Conflict, StorageFull."""
-    if has_rows(place) or blobs.owners():
-        raise Conflict("There are rows or files already.", fix="Restore to where nothing is: an empty home, or bucket.")
+    """To where nothing is yet, or only what a restore left that was killed: a mark, files, rows, and the mark goes.
+
+    After `check`. One whose rows are there already has but to be looked through. Raises also Conflict, StorageFull.
+    """
+    begun = restoring.marked(blobs)
+    if not begun and (has_rows(place) or blobs.owners() - {restoring.OWNER}):
+        raise _used()
     found = check(source)
     names = [BlobName(*name) for name in _holds(source)["blobs"]]
+    if begun and has_rows(place):
+        if not all(blobs.has(*name) for name in names):
+            raise _used()
+        restoring.unmark(blobs)
+        return found
+    restoring.mark(blobs)
+    _clear(blobs, [owner for owner in blobs.owners() if owner.startswith(PROJECT)] if begun else [])
     try:
         for name in names:
             if blobs.put_file(name.owner, _path(source / BLOBS, name)) != name.sha256:
@@ -102,11 +113,22 @@ def restore(source: Path, place: Path | str, home: Path, blobs: Blobs) -> Backup
             shutil.copyfile(choice, home / GRAPHS / choice.name)
         restore_rows(source, home, place)
     except BaseException:
-        if not has_rows(place):  # else they were committed, and only the news of it was lost
-            for owner in {name.owner for name in names}:
-                blobs.delete_owner(owner)
+        # Else they were committed, and only the news of it was lost; or they are somebody's who came in between.
+        _clear(blobs, [] if has_rows(place) else {name.owner for name in names})
+        restoring.unmark(blobs)
         raise
+    restoring.unmark(blobs)
     return found
+
+
+def _used() -> Conflict:
+    fix = "Restore to where nothing is: an empty home, or bucket."
+    return Conflict("There are rows or files already.", fix=fix)
+
+
+def _clear(blobs: Blobs, owners: Collection[str]) -> None:
+    for owner in owners:
+        blobs.delete_owner(owner)
 
 
 def _finish(home: Path, unfinished: Path, named: Collection[BlobName], lost: Collection[BlobName]) -> None:

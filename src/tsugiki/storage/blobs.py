@@ -106,6 +106,15 @@ class Blobs:
             return False
         return True
 
+    def kept(self, owner: str, sha256: str) -> bool:
+        """Whether there is a file of that name, whatever is in it. Raises Unavailable."""
+        try:
+            with self._files.read(_path(owner, sha256)) as file:
+                file.read(1)
+        except FileNotFoundError:
+            return False
+        return True
+
     def owners(self) -> frozenset[str]:
         return frozenset(found.path.partition("/")[0] for found in self._files.listing())
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from contextlib import closing
+from collections.abc import Generator
+from contextlib import closing, contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
@@ -45,9 +45,9 @@ def restore_rows(folder: Path, home: Path, place: Path | str) -> None:
         part.replace(place / FILE_NAME)
         sync(place)
         return
-    with TemporaryDirectory(dir=home, prefix="restoring-") as made:  # what is restored from is not to be changed
-        shutil.copyfile(folder / FILE_NAME, Path(made) / FILE_NAME)
-        with closing(Database(Path(made))) as copy, closing(Database(place)) as live:
+    with _fresh(home / "restoring") as made:  # what is restored from is not to be changed
+        shutil.copyfile(folder / FILE_NAME, made / FILE_NAME)
+        with closing(Database(made)) as copy, closing(Database(place)) as live:
             copy.migrate()
             live.migrate()
             with copy.read() as source, live.write() as target:
@@ -55,6 +55,17 @@ def restore_rows(folder: Path, home: Path, place: Path | str) -> None:
                     raise Conflict("Somebody has begun to use the database.", fix="Stop all services; begin again.")
                 _copy(source, target)
                 _count_on(target)
+
+
+@contextmanager
+def _fresh(folder: Path) -> Generator[Path]:
+    """An empty folder, also where one was left by a process that was killed; gone when the block ends."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
 
 
 def has_rows(place: Path | str) -> bool:
