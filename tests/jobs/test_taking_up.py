@@ -101,7 +101,34 @@ def test_a_job_of_an_erased_project_goes_with_it(core: Core) -> None:
 def test_this_process_s_own_jobs_are_not_taken_twice(core: Core) -> None:
     made = project(core, "own")
     core.samples.add(made.id, samples())
-    waiting = ask(core, made)
-    assert not soon(lambda: has_ended(core, made, waiting), 3 * LOOK_EVERY_S)
-    core.fast_lane.submit(made, waiting).result(SOON_S)
-    assert has_ended(core, made, waiting)
+    jobs = [ask(core, made) for _ in range(5)]
+    for job in [core.fast_lane.submit(made, job) for job in jobs]:
+        job.result(SOON_S)
+    found = [core.adaptations.get(made.tenant_id, job.id) for job in jobs]
+    assert [(job.status, job.attempts) for job in found] == [("succeeded", 1)] * 5
+    assert not any(core.fast_lane.holds(job.id) for job in jobs)
+
+
+def _nothing(taking_up: TakingUp) -> None: ...
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_a_job_of_this_process_that_is_in_no_lane_goes_on(
+    broken: bool, core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the answer to whoever queued it was lost: its row was committed, and nobody hands it to a lane."""
+    if broken:
+        monkeypatch.setattr(TakingUp, "_take_strays", _nothing)
+    made = project(core, f"stray-{broken}")
+    core.samples.add(made.id, samples())
+    assert adapt(core, core.fast_lane, made).status == "succeeded"
+    jobs, export = [ask(core, made) for _ in range(2)], core.exports.begin(made.id, 1, "fp32")
+    core.adaptations.start(jobs[1].id)
+
+    def ended() -> bool:
+        exported = core.exports.get(made.tenant_id, export.id).status == "succeeded"
+        return exported and all(has_ended(core, made, job) for job in jobs)
+
+    assert soon(ended, 5 * LOOK_EVERY_S if broken else SOON_S) != broken
+    if not broken:
+        assert [core.adaptations.get(made.tenant_id, job.id).attempts for job in jobs] == [1, 2]

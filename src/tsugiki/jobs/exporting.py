@@ -117,7 +117,11 @@ class Exporting:
 
     def submit(self, project: Project, export: Export) -> Future[None]:
         """Done when the export has ended or, at shutdown, has been left for the next start."""
-        return self._lane.submit(project.tenant_id, lambda: self._run(project, export))
+        return self._lane.submit(project.tenant_id, lambda: self._run(project, export), export.id)
+
+    def holds(self, export_id: str) -> bool:
+        """Whether it waits or runs here."""
+        return self._lane.holds(export_id)
 
     def close(self) -> None:
         self._recorder.close()

@@ -81,7 +81,11 @@ class FastLane:
             with self._tools.tracing.job("adaptation", adaptation.id, adaptation.asked):
                 return self._run(project, adaptation)
 
-        return self._lane.submit(project.tenant_id, run)
+        return self._lane.submit(project.tenant_id, run, adaptation.id)
+
+    def holds(self, adaptation_id: str) -> bool:
+        """Whether it waits or runs here."""
+        return self._lane.holds(adaptation_id)
 
     def close(self) -> None:
         self._ledger.close()

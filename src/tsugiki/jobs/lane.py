@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
@@ -32,6 +32,7 @@ class Lane:
     def __init__(self, name: str, workers: int) -> None:
         self._waiting: OrderedDict[str, deque[_Job]] = OrderedDict()  # the tenant served longest ago first
         self._busy: set[str] = set()
+        self._held: Counter[str] = Counter()  # ids of jobs that wait or run, as often as they were submitted
         self._closed = False
         self._ready = threading.Condition()
         self._threads = [threading.Thread(target=self._work, name=f"{name}-{n}", daemon=True) for n in range(workers)]
@@ -63,15 +64,24 @@ class Lane:
                     fix="try again later",
                 )
 
-    def submit(self, tenant_id: str, run: Run) -> Future[None]:
-        """A future that is done once the job has ended, whatever became of it, or once the lane has closed without."""
-        job = _Job(run)
+    def holds(self, job_id: str) -> bool:
+        """Whether it waits or runs here."""
+        with self._ready:
+            return job_id in self._held
+
+    def submit(self, tenant_id: str, run: Run, job_id: str = "") -> Future[None]:
+        """A future that is done once the job has ended, whatever became of it, or once the lane has closed without.
+
+        `job_id` is what `holds` knows it by.
+        """
+        job = _Job(job_id, run)
         job.done.set_running_or_notify_cancel()  # a caller that stops waiting does not stop the job
         with self._ready:
             if self._closed:
                 job.done.set_result(None)
                 return job.done
             self._waiting.setdefault(tenant_id, deque()).append(job)
+            self._held[job_id] += 1
             self._ready.notify()
         return job.done
 
@@ -99,6 +109,8 @@ class Lane:
                 again = pause_s is not None and not self._closed
                 if again:
                     self._put_back(taken, time.monotonic() + (pause_s or 0.0))
+                else:
+                    self._held -= Counter([taken.job.id])  # which drops what has come to nothing
                 self._ready.notify_all()
             if not again:
                 taken.job.done.set_result(None)
@@ -130,6 +142,7 @@ class Lane:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Job:
+    id: str
     run: Run
     done: Future[None] = field(default_factory=Future[None])
     not_before: float = 0.0  # of the monotonic clock

@@ -22,11 +22,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-LOOK_EVERY_S = 2.0  # three reads of small indexes; a job whose process was killed stands still no longer than this
+LOOK_EVERY_S = 2.0  # five reads of small indexes; a job whose process was killed stands still no longer than this
 
 
 class TakingUp:
     """A look at the start, and a thread that looks again. A job has one owner at any time, so no two run it.
+
+    So goes on what is this process's own, and in no lane by the second look at it: its row was committed, and the news
+    of that was lost, or its lane let it go without writing how it ended.
 
     An owner whose process lives is left alone; that of this process's number is a former one at the first look only.
     """
@@ -50,6 +53,7 @@ class TakingUp:
         self._fast_lane = fast_lane
         self._exporting = exporting
         self._look_every_s = look_every_s
+        self._strays: frozenset[str] = frozenset()  # that were in no lane by the last look
         self._taken: deque[Adaptation | Export] = deque()  # this process's, and in no lane yet
         self._closed = threading.Event()
         self._look(frozenset())
@@ -79,6 +83,19 @@ class TakingUp:
         while self._taken:
             self._submit(self._taken[0])
             self._taken.popleft()
+        self._take_strays()
+
+    def _take_strays(self) -> None:
+        jobs = [job for job in self._adaptations.unfinished() if not self._fast_lane.holds(job.id)]
+        exports = [export for export in self._exports.unfinished() if not self._exporting.holds(export.id)]
+        strays = frozenset(job.id for job in (*jobs, *exports))
+        for job in jobs:
+            if job.id in self._strays:
+                self._submit(self._adaptations.get(job.tenant_id, job.id))
+        for export in exports:
+            if export.id in self._strays:
+                self._submit(export)
+        self._strays = strays
 
     def _take(self, gone: frozenset[int]) -> None:
         if gone:

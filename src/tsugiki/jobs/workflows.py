@@ -41,25 +41,27 @@ class Workflows:
 
     def __init__(self, place: Path | str, run: Run, *, jobs: int, presence: Present | None = None) -> None:
         self._presence = presence
+        self._executor = EXECUTOR if presence is None else f"{NUMBERED}{presence.number}"
         config: DBOSConfig = {
             "name": "tsugiki",
             "system_database_url": f"sqlite:///{place / FILE}" if isinstance(place, Path) else _noticing_loss(place),
             "sys_db_pool_size": CONNECTIONS,
-            "executor_id": EXECUTOR if presence is None else f"{NUMBERED}{presence.number}",
+            "executor_id": self._executor,
             "application_version": FORMAT,
             "serializer": DBOSPortableJSONSerializer(),  # the default one is pickle (I9)
             "log_level": "WARNING",
         }
         DBOS(config=config)
 
-        self._left: set[str] = set()  # jobs whose threads have left them: their end is about to be written, or was not
-        self._lost: set[str] = set()  # those that had been left by the last look
+        self._running: set[str] = set()  # jobs that have a thread
+        self._idle: frozenset[str] = frozenset()  # those that were this process's by the last look, and had none
 
         def adapt(project_id: str, adaptation_id: str) -> None:
+            self._running.add(adaptation_id)
             try:
                 run(project_id, adaptation_id, _step)
             finally:
-                self._left.add(adaptation_id)
+                self._running.discard(adaptation_id)
 
         self._adapt = DBOS.workflow(name="adapt", max_recovery_attempts=None)(adapt)
         DBOS.launch()
@@ -74,16 +76,17 @@ class Workflows:
     def waiting(self) -> set[str]:
         """Jobs that run or will. Others are forgotten by the call: those that ended, or are of another format.
 
-        So are those whose end could not be written, for the disk was full say: nobody would run them any more. That is
-        found out by the second call after it. Raises Unavailable.
+        So are those that this process has taken and no thread of it runs: their end could not be written, for the disk
+        was full say, or the database took note of who takes them and its answer was lost. Nobody would run them any
+        more. That is found out by the second call after it. Raises Unavailable.
         """
         with _told_as_ours():
             found = DBOS.list_workflows(load_input=False, load_output=False)
-            kept = {flow.workflow_id for flow in found if not _over(flow)} - self._lost
+            idle = frozenset(flow.workflow_id for flow in found if self._taken(flow)) - self._running
+            kept = {flow.workflow_id for flow in found if not _over(flow)} - (idle & self._idle)
             if gone := [flow.workflow_id for flow in found if flow.workflow_id not in kept]:
                 DBOS.delete_workflows(gone)
-        self._left.intersection_update(kept)
-        self._lost = set(self._left)
+        self._idle = idle
         return kept
 
     def recover(self) -> None:
@@ -101,9 +104,12 @@ class Workflows:
     def close(self) -> None:
         DBOS.destroy()
 
+    def _taken(self, flow: WorkflowStatus) -> bool:
+        return flow.status == "PENDING" and flow.executor_id == self._executor
+
     def _recover(self, presence: Present) -> None:
         running = DBOS.list_workflows(status="PENDING", load_input=False, load_output=False)
-        executors = {flow.executor_id or "" for flow in running} - {f"{NUMBERED}{presence.number}"}
+        executors = {flow.executor_id or "" for flow in running} - {self._executor}
         numbers = {int(name.removeprefix(NUMBERED)) for name in executors if name.startswith(NUMBERED)}
         with presence.turn():
             if gone := sorted(f"{NUMBERED}{number}" for number in presence.gone(numbers)):

@@ -61,6 +61,12 @@ class Exports:
             query = select(ExportRow.owner).where(ExportRow.status.in_(UNFINISHED)).distinct()
             return frozenset(session.scalars(query))
 
+    def unfinished(self) -> list[Export]:
+        """Those that are this process's to run, oldest first."""
+        mine = select(ExportRow).where(ExportRow.status.in_(UNFINISHED), ExportRow.owner == self._owner)
+        with self._database.read() as session:
+            return [_export(row) for row in session.scalars(mine.order_by(ExportRow.id))]
+
     def take_over(self, gone: Collection[int]) -> list[Export]:
         """All unfinished ones of the owners that are gone are this process's from now on. Oldest first."""
         mine = select(ExportRow).where(ExportRow.status.in_(UNFINISHED), ExportRow.owner.in_(gone))
