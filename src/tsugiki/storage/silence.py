@@ -47,10 +47,10 @@ class Silence:
             self._ask()
 
     def found(self) -> bool:
-        """Whether it is; where that is being asked, once it is settled."""
+        """Whether it is; where it may be and that is being asked, once it is settled."""
         with self._lock:
-            asking = self._asking
-        if asking is not None:
+            asking = self._asking is not None
+        if asking and not self.known:
             self._settled.wait()
         return self.known
 
