@@ -66,15 +66,17 @@ class Silence:
                 self._asking.start()
 
     def _run(self) -> None:
-        asked_at = time.monotonic()
-        while not (answered := self._answered()) and self._told_nothing(asked_at) and not self._closed:
-            self._settled.set()
+        try:
             asked_at = time.monotonic()
-        if answered and self.known:
-            log.warning("the database answers again")
-        with self._lock:
-            self.known, self._asking = False, None
-            self._settled.set()
+            while not self._answered() and self._told_nothing(asked_at) and not self._closed:
+                self._settled.set()
+                asked_at = time.monotonic()
+        finally:  # whatever ended it: nobody may be refused for ever
+            with self._lock:
+                if self.known:
+                    log.warning("the database is asked again")
+                self.known, self._asking = False, None
+                self._settled.set()
 
     def _told_nothing(self, since: float) -> bool:
         if not self.known and self._heard_at < since:
