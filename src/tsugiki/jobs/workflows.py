@@ -53,15 +53,15 @@ class Workflows:
         }
         DBOS(config=config)
 
-        self._running: set[str] = set()  # jobs that have a thread
+        self._running: list[str] = []  # jobs that have a thread; twice, where one was lost to the queue and taken again
         self._idle: frozenset[str] = frozenset()  # those that were this process's by the last look, and had none
 
         def adapt(project_id: str, adaptation_id: str) -> None:
-            self._running.add(adaptation_id)
+            self._running.append(adaptation_id)
             try:
                 run(project_id, adaptation_id, _step)
             finally:
-                self._running.discard(adaptation_id)
+                self._running.remove(adaptation_id)
 
         self._adapt = DBOS.workflow(name="adapt", max_recovery_attempts=None)(adapt)
         DBOS.launch()
@@ -82,7 +82,7 @@ class Workflows:
         """
         with _told_as_ours():
             found = DBOS.list_workflows(load_input=False, load_output=False)
-            idle = frozenset(flow.workflow_id for flow in found if self._taken(flow)) - self._running
+            idle = frozenset(flow.workflow_id for flow in found if self._taken(flow)).difference(self._running)
             kept = {flow.workflow_id for flow in found if not _over(flow)} - (idle & self._idle)
             if gone := [flow.workflow_id for flow in found if flow.workflow_id not in kept]:
                 DBOS.delete_workflows(gone)
