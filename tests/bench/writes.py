@@ -75,7 +75,7 @@ def _writes(what: What, name: str, home: Path, place: Place, services: int) -> F
 
 def _serve(home: Path, place: Place, name: str, what: What) -> None:
     """Says when it is ready, waits for a line, and tells the milliseconds of each write."""
-    stores = open_stores(home, place)
+    stores = open_stores(home, place, shared=isinstance(place, str))  # others are told of what moves
     projects = [stores.project(tenant=f"{name} {number}") for number in range(THREADS)]
     took_ms: list[float] = []
     act: Callable[[Stores, Project, int], None] = _add if what == "samples added" else _publish
