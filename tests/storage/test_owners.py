@@ -1,7 +1,7 @@
 """Whose writes wait for whose on PostgreSQL, and what would go wrong if some did not."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import count
 
@@ -146,12 +146,7 @@ def test_versions_of_one_project_by_several_processes_are_numbered_without_a_gap
     broken: bool, stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if broken:
-        numbers = count(1 << 31)
-
-        def another_each_time(owner: bytes) -> int:
-            return next(numbers)
-
-        monkeypatch.setattr("tsugiki.storage.postgres.crc32", another_each_time)
+        _lock_each_time_another(monkeypatch)
     project = stores.project()
     databases, wrong = [stores.again() for _ in range(3)], list[str]()
     together = threading.Barrier(len(databases))
@@ -167,13 +162,7 @@ def test_versions_of_one_project_by_several_processes_are_numbered_without_a_gap
             except IntegrityError as error:
                 wrong.append(type(error).__name__)
 
-    threads = [threading.Thread(target=publish, args=(database,)) for database in databases]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    for database in databases:
-        database.close()
+    _at_once(publish, databases)
     given = [version.number for version in stores.registry.list(project.id).data]
     assert ((wrong, given) == ([], list(range(1, 31)))) != broken
 
@@ -184,12 +173,7 @@ def test_writes_of_one_owner_by_several_processes_see_each_other(
 ) -> None:
     """Events are numbered by the highest there is, equal samples are one, and a key is fresh once."""
     if broken:
-        numbers = count(1 << 31)
-
-        def another_each_time(owner: bytes) -> int:
-            return next(numbers)
-
-        monkeypatch.setattr("tsugiki.storage.postgres.crc32", another_each_time)
+        _lock_each_time_another(monkeypatch)
     project = stores.project()
     job = stores.adaptations.create(project.id, {})
     databases, wrong = [stores.again() for _ in range(3)], list[str]()
@@ -209,17 +193,32 @@ def test_writes_of_one_owner_by_several_processes_see_each_other(
                 wrong.append(type(error).__name__)
 
     begun = list[type]()
-    threads = [threading.Thread(target=write, args=(database,)) for database in databases]
+    _at_once(write, databases)
+    seqs = [event.seq for event in stores.adaptations.events(job.id)]
+    kept = len(stores.samples.list(project.id).data)
+    whole = (wrong, begun, seqs, kept) == ([], [Fresh] * 20, list(range(1, 61)), 20)
+    assert whole != broken
+
+
+def _lock_each_time_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fault that must be found: no two writes are taken for one owner's."""
+    numbers = count(1 << 31)
+
+    def another_each_time(owner: bytes) -> int:
+        return next(numbers)
+
+    monkeypatch.setattr("tsugiki.storage.postgres.crc32", another_each_time)
+
+
+def _at_once(work: Callable[[Database], None], databases: Sequence[Database]) -> None:
+    """Of each in a thread of its own; they are closed then."""
+    threads = [threading.Thread(target=work, args=(database,)) for database in databases]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     for database in databases:
         database.close()
-    seqs = [event.seq for event in stores.adaptations.events(job.id)]
-    kept = len(stores.samples.list(project.id).data)
-    whole = (wrong, begun, seqs, kept) == ([], [Fresh] * 20, list(range(1, 61)), 20)
-    assert whole != broken
 
 
 def _may(act: Callable[[], object]) -> bool:
