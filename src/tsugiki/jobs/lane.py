@@ -110,7 +110,7 @@ class Lane:
                 if again:
                     self._put_back(taken, time.monotonic() + (pause_s or 0.0))
                 else:
-                    self._held -= Counter([taken.job.id])  # which drops what has come to nothing
+                    self._let_go(taken.job.id)
                 self._ready.notify_all()
             if not again:
                 taken.job.done.set_result(None)
@@ -126,6 +126,11 @@ class Lane:
                     return _Taken(tenant_id, self._pop(tenant_id))
                 self._ready.wait(min(free.values()) - now if free else None)
             return None
+
+    def _let_go(self, job_id: str) -> None:
+        self._held[job_id] -= 1
+        if not self._held[job_id]:
+            del self._held[job_id]
 
     def _put_back(self, taken: _Taken, not_before: float) -> None:
         self._waiting.setdefault(taken.tenant_id, deque()).appendleft(replace(taken.job, not_before=not_before))

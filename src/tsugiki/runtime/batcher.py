@@ -17,7 +17,7 @@ from tsugiki.errors import Overloaded, TsugikiError, Unavailable
 from tsugiki.observed import Pass, working_for
 from tsugiki.runtime.mending import EngineLost
 from tsugiki.runtime.priority import stand_back
-from tsugiki.runtime.queueing import FairQueue, Replies, Row, Ticket, owner_of, padded, settle, waiters_of
+from tsugiki.runtime.queueing import FairQueue, Replies, Row, Ticket, deliver, owner_of, padded, waiters_of
 
 if TYPE_CHECKING:
     from tsugiki.domain import Floats, InputRow, Prepared
@@ -263,7 +263,7 @@ class Batcher:
         try:
             replies, engine_s = self._work_on([row.prepared.row for row in batch], [row.ticket.route for row in batch])
         except EngineLost as lost:
-            _deliver(batch, [lost] * len(batch), 0.0)
+            deliver(batch, [lost] * len(batch), 0.0)
             self._tell(lane, batch, began, failed=True)
             return False
         except Exception:
@@ -272,10 +272,10 @@ class Batcher:
             if len(batch) == 1:
                 with working_for(batch[0].ticket.origin):
                     log.exception("a pass failed on a single row")
-                _deliver(batch, [Unavailable("the engine failed on this row")], 0.0)
+                deliver(batch, [Unavailable("the engine failed on this row")], 0.0)
                 return False
         else:
-            _deliver(batch, replies, engine_s)
+            deliver(batch, replies, engine_s)
             self._tell(lane, batch, began, failed=False)
             return True
         log.warning("a pass of %d rows failed and is halved", len(batch))
@@ -290,14 +290,6 @@ class Batcher:
         told = "interactive" if lane is Lane.INTERACTIVE else "bulk"
         ended = time.perf_counter()
         self._on_pass(Pass(self._name, told, waiters_of(batch), padded(batch), began, ended, failed))
-
-
-def _deliver(batch: Sequence[Row], replies: Sequence[Floats | TsugikiError], engine_s: float) -> None:
-    """A reply a row, of a pass of so many seconds."""
-    share = engine_s / len(batch)
-    settle(
-        [row.ticket for row, reply in zip(batch, replies, strict=True) if row.ticket.deliver(row.index, reply, share)]
-    )
 
 
 @dataclass(frozen=True, slots=True)

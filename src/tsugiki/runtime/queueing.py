@@ -62,7 +62,7 @@ class Ticket:
         return Replies([reply for reply in self.replies if reply is not None], self.engine_s)
 
 
-def settle(tickets: Sequence[Ticket]) -> None:
+def _settle(tickets: Sequence[Ticket]) -> None:
     """Tell those who wait for tickets of which nothing is missing: an event loop is woken once for all of its own."""
     looped: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Replies], Ticket]]] = {}
     for ticket in tickets:
@@ -93,6 +93,14 @@ class Row:
     def size(self) -> int:
         """In tokens."""
         return self.prepared.size
+
+
+def deliver(rows: Sequence[Row], replies: Sequence[Floats | TsugikiError], engine_s: float) -> None:
+    """A reply a row, of a pass of so many seconds."""
+    share = engine_s / len(rows)
+    _settle(
+        [row.ticket for row, reply in zip(rows, replies, strict=True) if row.ticket.deliver(row.index, reply, share)]
+    )
 
 
 def padded(rows: Sequence[Row]) -> int:
