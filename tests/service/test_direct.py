@@ -114,11 +114,15 @@ def test_a_prediction_tells_what_it_took_and_so_does_its_refusal(ways: Ways) -> 
     assert "server-timing" not in ways.direct.get("/v1/me", headers=_headers(ways, "predict")).headers
 
 
-def test_the_first_prediction_of_a_version_tells_what_its_loading_took(ways: Ways, service: InProcess) -> None:
+@pytest.mark.parametrize("known", [False, True], ids=["first", "head gone"])
+def test_the_first_prediction_of_a_version_tells_what_its_loading_took(
+    ways: Ways, service: InProcess, known: bool
+) -> None:
     core = service.core
     principal = core.door.identify(ways.keys["predict"])
     project = core.projects.get(principal.tenant.id, "support")
-    core.directory.forget(project.id)
+    if not known:
+        core.directory.forget(project.id)
     core.residency.forget(project.id)
     told = [
         ways.direct.post(VERB, json=ASKED, headers=_headers(ways, "predict")).headers["server-timing"] for _ in range(2)

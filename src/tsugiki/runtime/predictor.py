@@ -48,7 +48,7 @@ class Answered:
     target: Target
     rows: tuple[Prediction | TsugikiError, ...]
     engine_s: float = 0.0  # the rows' share of the engine's passes
-    load_s: float = 0.0  # finding the version and reading its graft, where neither was in memory
+    load_s: float = 0.0  # finding the version and reading its graft, what of it was not in memory
 
     @property
     def tokens(self) -> int:
@@ -123,13 +123,13 @@ class Predictor:
         with self._tracing.span("prepare", inputs=len(inputs)):
             rows = await self._prepared(served, inputs, truncate)
         good = [row for row in rows if not isinstance(row, TsugikiError)]
-        answered = await self._replies(served, target, good)
+        answered, read_s = await self._replies(served, target, good)
         classes = len(target.version.labels)
         if len(good) * min(top_k or classes, classes) <= INLINE_SCORES:
             found = _finish(target, rows, answered, top_k)
         else:
             found = await asyncio.to_thread(_finish, target, rows, answered, top_k)
-        return Answered(target, found, answered.engine_s, load_s)
+        return Answered(target, found, answered.engine_s, load_s + read_s)
 
     async def _prepared(
         self, served: Served, inputs: Sequence[object], truncate: Truncate
@@ -146,28 +146,33 @@ class Predictor:
         self._residency.lease(target.version).release()
         return target
 
-    async def _replies(self, served: Served, target: Target, rows: Sequence[Prepared]) -> Replies:
-        """Rows whose slot turned out to be another graft's are asked once more, at a new slot of the same version."""
-        answered = await self._ask(served, target, rows)
+    async def _replies(self, served: Served, target: Target, rows: Sequence[Prepared]) -> tuple[Replies, float]:
+        """And the seconds it took to read the graft, had it gone from memory.
+
+        Rows whose slot turned out to be another graft's are asked once more, at a new slot of the same version.
+        """
+        answered, read_s = await self._ask(served, target, rows)
         if StaleSlot not in map(type, answered.replies):
-            return answered
+            return answered, read_s
         stale = [place for place, reply in enumerate(answered.replies) if isinstance(reply, StaleSlot)]
         log.error("%d rows met a slot that is not their version's; this is a bug", len(stale))
-        again = await self._ask(served, target, [rows[place] for place in stale])
+        again, read_again_s = await self._ask(served, target, [rows[place] for place in stale])
         for place, reply in zip(stale, again.replies, strict=True):
             answered.replies[place] = _lost() if isinstance(reply, StaleSlot) else reply
-        return answered
+        return answered, read_s + read_again_s
 
-    async def _ask(self, served: Served, target: Target, rows: Sequence[Prepared]) -> Replies:
-        lease = self._residency.lease_resident(target.version)
+    async def _ask(self, served: Served, target: Target, rows: Sequence[Prepared]) -> tuple[Replies, float]:
+        lease, read_s = self._residency.lease_resident(target.version), 0.0
         if lease is None:
+            started = time.perf_counter()
             lease = await self._lease(target.version)
+            read_s = time.perf_counter() - started
         with lease:
             route = _route(target.project, target.version, lease)
             answered = await served.batcher.ask(route.tenant_id, rows, route, Lane.INTERACTIVE)
         if StaleSlot in map(type, answered.replies):
             self._residency.disown(target.version, lease.placed)
-        return answered
+        return answered, read_s
 
     async def _lease(self, version: Version) -> Lease:
         """A thread cannot be cancelled: a lease that it takes for nobody is released when it has it."""

@@ -92,7 +92,7 @@ class PostgreSQL:
                 driver.execute("SELECT set_config(%s, %s, false)", (name, value))
             driver.commit()
 
-        self._silence = Silence(lambda: connect_alone(url))
+        self._silence = Silence("the database", partial(_answers, url))
         event.listen(self.engine, "do_connect", partial(_connect, self._silence))
         event.listen(self.engine, "connect", configure)
         event.listen(self.engine, "checkin", _keep)
@@ -185,6 +185,16 @@ def connect_alone(url: str, patience_s: float = ANSWER_S) -> Driver[TupleRow]:
     for name, value in KEEPALIVE_SERVER.items():
         driver.execute("SELECT set_config(%s, %s, false)", (name, value))
     return driver
+
+
+def _answers(url: str) -> bool:
+    try:
+        connect_alone(url).close()
+    except ConnectionTimeout:
+        return False
+    except Error:
+        pass  # it is away, restarted or full: then everybody is told so at once
+    return True
 
 
 def noticing_loss(url: str) -> str:

@@ -7,25 +7,23 @@ import threading
 import time
 from collections.abc import Callable
 
-from psycopg import Connection, Error
-from psycopg.errors import ConnectionTimeout
-
 log = logging.getLogger(__name__)
 
 SUSPECT_S = 1.0  # nothing was heard for so long, and somebody waits: time to ask
 
 
 class Silence:
-    """`connect` raises ConnectionTimeout where nobody answers. Thread-safe.
+    """`answers` asks `server`, and is false where it says nothing in time; what it says does not matter. Thread-safe.
 
-    Who waits for an answer says so (`suspect`), and looks at `known`. It is true from when a connection was asked for
-    in vain, and nobody else was answered meanwhile either, until one is made: a statement that takes long is none, and
-    neither is a server that refuses.
+    Who waits for an answer says so (`suspect`), and looks at `known`. It is true from when somebody asked in vain, and
+    nobody else was answered meanwhile either, until one is: an answer that takes long is none, and neither is a server
+    that refuses.
     """
 
-    def __init__(self, connect: Callable[[], Connection]) -> None:
+    def __init__(self, server: str, answers: Callable[[], bool]) -> None:
         self.known = False
-        self._connect = connect
+        self._server = server
+        self._answers = answers
         self._heard_at = time.monotonic()
         self._lock = threading.Lock()
         self._asking: threading.Thread | None = None
@@ -42,7 +40,7 @@ class Silence:
             self._ask()
 
     def unanswered(self, since: float) -> None:
-        """Somebody was told nothing by a connection asked for at `since`, a monotonic time."""
+        """Somebody was told nothing, who has asked since `since`, a monotonic time."""
         if self._told_nothing(since):
             self._ask()
 
@@ -68,28 +66,23 @@ class Silence:
     def _run(self) -> None:
         try:
             asked_at = time.monotonic()
-            while not self._answered() and self._told_nothing(asked_at) and not self._closed:
+            while not self._hear() and self._told_nothing(asked_at) and not self._closed:
                 self._settled.set()
                 asked_at = time.monotonic()
         finally:  # whatever ended it: nobody may be refused for ever
             with self._lock:
                 if self.known:
-                    log.warning("the database is asked again")
+                    log.warning("%s is asked again", self._server)
                 self.known, self._asking = False, None
                 self._settled.set()
 
     def _told_nothing(self, since: float) -> bool:
         if not self.known and self._heard_at < since:
-            log.warning("the database says nothing: what needs it is refused until it does")
+            log.warning("%s says nothing: what needs it is refused until it does", self._server)
             self.known = True
         return self.known
 
-    def _answered(self) -> bool:
-        try:
-            self._connect().close()
-        except ConnectionTimeout:
-            return False
-        except Error:
-            pass  # it is away, restarted or full: then everybody is told so at once
-        self.heard()
-        return True
+    def _hear(self) -> bool:
+        if answered := self._answers():
+            self.heard()
+        return answered

@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.bench.figures import Figure, report
 from tests.bench.process import become_served
 
-PARTS = ("kills", "restarts", "store", "hole")
+PARTS = ("kills", "restarts", "store", "mute", "hole")
 
 
 def main() -> None:

@@ -13,8 +13,8 @@ import httpx
 
 from service.launch import free_port
 from tests import postgres, s3
-from tests.faults.cluster.gate import Gate
 from tests.faults.cluster.members import Member, until_ready
+from tests.gate import Gate
 from tests.tiny import tiny_backbone
 from tsugiki.backbones import Loaded
 from tsugiki.runtime.engines.rates import FORMAT, rates_file

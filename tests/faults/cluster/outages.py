@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Generator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 
 import httpx
 
 from tests.bench.figures import Figure
 from tests.faults.cluster.bed import REPLICAS, Cluster
-from tests.faults.cluster.gate import Gate
 from tests.faults.cluster.tenants import PATH, Tenant, settle
 
 RESTARTS = 5
@@ -101,7 +100,8 @@ class Callers:
 def run(cluster: Cluster, parts: Sequence[str], away_s: float) -> list[Figure]:
     outages: dict[str, tuple[str, Callable[[], None]]] = {
         "restarts": (f"PostgreSQL restarted {RESTARTS} times", lambda: _restart(cluster)),
-        "store": (f"blobs away for {away_s:g} s", lambda: _away(_closed(cluster.store), away_s)),
+        "store": (f"blobs away for {away_s:g} s", lambda: _away(cluster.store.closed(), away_s)),
+        "mute": (f"blobs silent for {away_s:g} s", lambda: _away(cluster.store.mute(), away_s)),
         "hole": (f"PostgreSQL silent for {away_s:g} s", lambda: _away(cluster.database.silent(), away_s)),
     }
     figures: list[Figure] = []
@@ -185,15 +185,6 @@ def _restart(cluster: Cluster) -> None:
 def _away(outage: AbstractContextManager[None], seconds: float) -> None:
     with outage:
         time.sleep(seconds)
-
-
-@contextmanager
-def _closed(store: Gate) -> Generator[None]:
-    store.close()
-    try:
-        yield
-    finally:
-        store.open()
 
 
 def _predict(http: httpx.Client, tenant: Tenant) -> httpx.Response:
