@@ -1,15 +1,16 @@
 """What a fleet of replicas needs, reckoned and simulated: waits, heads in memory, reads of the database.
 
-A replica is some servers (cores that run passes) behind one queue; each request takes one of them for its service,
-and first loads its tenant's head where that is not in memory. What passes gain by being shared is left out, so the
-reckoning is of a fleet that is never fuller than it says.
+A replica is some servers (cores that run passes), each with a queue and heads of its own, and each gets as much of the
+traffic as another. A pass takes all that waits, so that the busier a server is, the more rows share what it costs by
+itself; what each row costs, the work around it too, they do not share. A request whose tenant's head is not in memory
+reads it before it waits.
 """
 
 from __future__ import annotations
 
-import heapq
 import math
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,16 +24,20 @@ HALVINGS = 60  # of an interval in search of a root: to the last bit
 
 @dataclass(frozen=True, slots=True)
 class Replica:
-    """`service_s` is one request's of one server; `heads` how many tenants' fit in memory; `load_s` one head's."""
+    """`servers`, of each of which a pass of n rows takes `pass_s + n * row_s`.
+
+    `heads` is how many tenants' fit in a server's memory, `load_s` what reading one takes.
+    """
 
     servers: int
-    service_s: float
+    pass_s: float
+    row_s: float
     heads: int
     load_s: float
 
     @property
     def most_per_s(self) -> float:
-        return self.servers / self.service_s
+        return self.servers / self.row_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,74 +72,82 @@ def missed(of: NDArray[np.float64], heads: int) -> float:
     return float((of * np.exp(-of * high)).sum())
 
 
-def waiting(per_s: float, servers: int, service_s: float) -> float:
-    """The chance that a request finds all servers busy (Erlang 1917), arrivals and services being of no memory."""
-    load = per_s * service_s
-    if load >= servers:
-        return 1.0
-    blocked = 1.0
-    for server in range(1, servers + 1):
-        blocked = load * blocked / (server + load * blocked)
-    return blocked / (1 - load / servers * (1 - blocked))
+class Shared:
+    """Rows that come to one server without memory of each other, `per_s` of them, and share its passes.
 
+    Bailey 1954, "On queueing processes with bulk service": how many rows a pass has depends on how long the one before
+    took, and on nothing else. Passes have no
+    largest size here, for a server with so many rows waiting is too full anyway.
+    """
 
-def late(per_s: float, servers: int, service_s: float, share: float = 0.01) -> float:
-    """The time (s) that `share` of the requests take longer than; infinite where more come than can be served."""
-    spare = servers / service_s - per_s
-    if spare <= 0:
-        return math.inf
-    rate, queued = 1 / service_s, waiting(per_s, servers, service_s)
+    def __init__(self, per_s: float, pass_s: float, row_s: float) -> None:
+        if per_s * row_s >= 1:
+            raise ValueError("more rows come than can be served, however they share passes")
+        mean = max(1.0, per_s * pass_s / (1 - per_s * row_s))
+        most = math.ceil(mean + 12 * math.sqrt(mean / (1 - per_s * row_s)) + 12)  # more come in hardly any pass
+        self._took = pass_s + row_s * np.arange(1.0, most + 1, dtype=np.float64)
+        self._come = _poisson(per_s * self._took, most)  # (a pass's rows, how many came meanwhile, from 0)
+        after = self._come[:, 1:].copy()
+        after[:, 0] += self._come[:, 0]  # where nobody came the next one has a pass of its own
+        passes = np.full(most, 1 / most)
+        for _ in range(HALVINGS * 4):
+            passes = passes @ after
+            passes /= passes.sum()
+        idle = float(passes @ self._come[:, 0]) / per_s
+        busy = passes * self._took
+        self._idle = idle / (idle + float(busy.sum()))
+        self._busy = busy / (idle + float(busy.sum()))  # what share of the time such a pass runs
 
-    def longer(than: float) -> float:
-        """Of M/M/c: served at once, or after an exponential wait."""
-        if abs(spare - rate) < 1e-9 * rate:
-            return math.exp(-rate * than) * (1 + queued * rate * than)
-        waited = queued * rate / (rate - spare) * (math.exp(-spare * than) - math.exp(-rate * than))
-        return math.exp(-rate * than) + waited
-
-    low, high = 0.0, service_s
-    while longer(high) > share:
-        high *= 2
-    for _ in range(HALVINGS):
-        middle = (low + high) / 2
-        low, high = (middle, high) if longer(middle) > share else (low, middle)
-    return high
+    def longer(self, than: float) -> float:
+        """The share of rows that take longer, in seconds: what is left of the running pass, and their own."""
+        left = than - self._took  # after one's own pass, of each size
+        over = np.clip(1 - left[None, :] / self._took[:, None], 0, 1)  # (the running one, one's own)
+        late = float(self._busy @ (self._come[:, :-1] * over).sum(axis=1))
+        return late + (self._idle if self._took[0] > than else 0.0)
 
 
 def reckoned(replica: Replica, per_s: float, of: NDArray[np.float64]) -> Outcome:
-    gone = missed(of, replica.heads)
-    service = replica.service_s + gone * replica.load_s
-    return Outcome(late(per_s, replica.servers, service, 0.5), late(per_s, replica.servers, service), gone)
+    """Infinite times where more come than can be served."""
+    gone, each = missed(of, replica.heads), per_s / replica.servers
+    if each * replica.row_s >= 1:
+        return Outcome(math.inf, math.inf, gone)
+    shared = Shared(each, replica.pass_s, replica.row_s)
+
+    def longer(than: float) -> float:
+        return (1 - gone) * shared.longer(than) + gone * shared.longer(than - replica.load_s)
+
+    return Outcome(_least(longer, 0.5), _least(longer, 0.01), gone)
 
 
 def simulated(
     replica: Replica, per_s: float, of: NDArray[np.float64], requests: int, random: np.random.Generator
 ) -> Outcome:
-    """The same, played through: Poisson arrivals, exponential services, first come first served, a real LRU.
+    """The same of one server, played through: rows that come at random, a real LRU.
 
     The first half warms the memory and is not counted.
     """
-    arrivals = np.cumsum(random.exponential(1 / per_s, requests)).tolist()
+    arrivals = np.cumsum(random.exponential(replica.servers / per_s, requests))
     tenants = random.choice(len(of), requests, p=of).tolist()
-    services = random.exponential(replica.service_s, requests).tolist()
-    free = [0.0] * replica.servers
     resident: OrderedDict[int, None] = OrderedDict()
-    taken: list[float] = []
-    loads = 0
-    for number, (arrival, tenant, service) in enumerate(zip(arrivals, tenants, services, strict=True)):
-        cold = tenant not in resident
+    cold = np.zeros(requests, bool)
+    for number, tenant in enumerate(tenants):
+        cold[number] = tenant not in resident
         resident[tenant] = None
         resident.move_to_end(tenant)
         if len(resident) > replica.heads:
             resident.popitem(last=False)
-        start = max(arrival, heapq.heappop(free))
-        end = start + service + (replica.load_s if cold else 0.0)
-        heapq.heappush(free, end)
-        if number >= requests // 2:
-            taken.append(end - arrival)
-            loads += cold
-    p50, p99 = np.quantile(taken, [0.5, 0.99]).tolist()
-    return Outcome(p50, p99, loads / len(taken))
+    ready = arrivals + replica.load_s * cold
+    order = np.argsort(ready)
+    ends, free, first = np.empty(requests), 0.0, 0
+    while first < requests:
+        start = max(free, float(ready[order[first]]))
+        last = int(np.searchsorted(ready, start, side="right", sorter=order))
+        free = start + replica.pass_s + replica.row_s * (last - first)
+        ends[order[first:last]] = free
+        first = last
+    counted = slice(requests // 2, None)
+    p50, p99 = np.quantile((ends - arrivals)[counted], [0.5, 0.99]).tolist()
+    return Outcome(p50, p99, float(cold[counted].mean()))
 
 
 def replicas_for(replica: Replica, per_s: float, of: NDArray[np.float64], p99_s: float, busy: float) -> int:
@@ -143,3 +156,21 @@ def replicas_for(replica: Replica, per_s: float, of: NDArray[np.float64], p99_s:
     while reckoned(replica, per_s / count, of).p99_s > p99_s:
         count += 1
     return count
+
+
+def _least(longer: Callable[[float], float], share: float) -> float:
+    """The time that no more than `share` of the rows take longer than."""
+    low, high = 0.0, 1e-3
+    while longer(high) > share:
+        high *= 2
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if longer(middle) > share else (low, middle)
+    return high
+
+
+def _poisson(means: NDArray[np.float64], most: int) -> NDArray[np.float64]:
+    """The chances of 0 to `most` where so many are expected, (means, most + 1)."""
+    counts = np.arange(most + 1)
+    log_factorials = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, most + 1)))])
+    return np.exp(counts * np.log(means)[:, None] - means[:, None] - log_factorials)
