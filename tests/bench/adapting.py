@@ -17,6 +17,7 @@ from tsugiki.client import Client
 
 RUNS = 15
 IDLE_S = 20.0
+TRAINED_S = 60.0
 PROBE_EVERY_S = 0.05  # twenty predictions a second, one at a time: a light, steady caller
 
 
@@ -59,19 +60,37 @@ def _many(client: Client, running: Running) -> list[Figure]:
     idle = _Probe(running, "probe")
     time.sleep(IDLE_S)
     before = idle.stop()
+    trained = _trained(client, running, before)
     busy = _Probe(running, "probe")
     done = client.adaptations.wait(client.adaptations.start("many"))
     during = busy.stop()
     assert done.status == "succeeded", done.problem
     timings = done.timings
     rest = (timings["total_ms"] - timings["embed_ms"]) / 1000
-    p99 = {name: float(np.percentile(rows, 99)) for name, rows in (("idle", before), ("busy", during))}
-    medians = f"p50 {np.median(during):.0f} beside {np.median(before):.0f}"
-    note = f"{p99['busy']:.0f} ms beside {p99['idle']:.0f} ms idle; {medians}"
     return [
         Figure("10,003 × 77: all but embedding", rest, "s", 15, note=f"embedding {timings['embed_ms'] / 1000:.1f} s"),
-        Figure("predictions' p99 meanwhile ÷ idle", p99["busy"] / p99["idle"], "", 3, note=note),
+        _slower("predictions' p99 meanwhile ÷ idle", during, before, 3),
+        *trained,
     ]
+
+
+def _trained(client: Client, running: Running, idle: Sequence[float]) -> list[Figure]:
+    """Beside the other process, which trains the network on what `_few` has sent, and is told to end in time."""
+    beside = _Probe(running, "probe")
+    done = client.adaptations.wait(client.adaptations.start("few", method="lora", budget_s=TRAINED_S))
+    during = beside.stop()
+    assert done.status == "succeeded", done.problem
+    took_s = done.timings["total_ms"] / 1000
+    return [
+        _slower("predictions' p99 while the trainer trains ÷ idle", during, idle, 2),
+        Figure("the training's time ÷ its budget", took_s / TRAINED_S, "", 1.1, note=f"{took_s:.0f} s"),
+    ]
+
+
+def _slower(name: str, during: Sequence[float], idle: Sequence[float], limit: float) -> Figure:
+    busy_ms, idle_ms = (float(np.percentile(rows, 99)) for rows in (during, idle))
+    medians = f"p50 {np.median(during):.0f} beside {np.median(idle):.0f}"
+    return Figure(name, busy_ms / idle_ms, "", limit, note=f"{busy_ms:.0f} ms beside {idle_ms:.0f} ms idle; {medians}")
 
 
 class _Probe:
