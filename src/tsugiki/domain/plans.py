@@ -101,7 +101,7 @@ class Closeness:
 class Rates:
     """Tokens a second through the whole backbone: `forward` as served, `backward` as trained (both ways).
 
-    `measured` on this machine, else they are another's.
+    Padding counts. `measured` on this machine, else they are another's.
     """
 
     forward: float

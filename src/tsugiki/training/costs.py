@@ -53,9 +53,9 @@ class Typical:
 # AVX-512 BF16. Activations of transformers: 40 numbers a token, block and dimension (34 by Korthikanti et al. 2022, and
 # copies). Pictures: EfficientNet-Lite0, each of 32 tokens. Sounds: Whisper's encoder, 50 positions a second.
 TYPICAL: Mapping[Modality, Typical] = {
-    "text": Typical(24, 6, 384, 22.6e6, 40 * 6 * 384, 24 * 8, Rates(4_700.0, 1_570.0, measured=False)),
+    "text": Typical(24, 6, 384, 22.6e6, 40 * 6 * 384, 24 * 8, Rates(10_800.0, 3_600.0, measured=False)),
     "image": Typical(32, 16, 1_280, 3.4e6, 210e3, 224 * 224 * 3, Rates(1_400.0, 250.0, measured=False)),
-    "audio": Typical(75, 4, 384, 8.2e6, 40 * 4 * 384, 2 * 75 * 80 * 4, Rates(6_000.0, 2_000.0, measured=False)),
+    "audio": Typical(75, 4, 384, 8.2e6, 40 * 4 * 384, 2 * 75 * 80 * 4, Rates(17_000.0, 5_700.0, measured=False)),
 }
 
 

@@ -59,7 +59,9 @@ def ensure_rates(loaded: Loaded, engine: Engine, threads: int) -> Rates:
     if (known := read_rates(path, loaded.source.modality)).measured:
         return known
     probe = loaded.backbone.probe() * REPEATED
-    rows, tokens = [prepared.row for prepared in probe], sum(prepared.size for prepared in probe)
+    rows = [prepared.row for prepared in probe]
+    # With padding, which is computed like the rest: what is reckoned for has batches of near lengths, and hardly any.
+    tokens = len(probe) * max(prepared.size for prepared in probe)
     forward = _per_second(lambda: engine.run(rows), threads) * tokens
     backward = _per_second(_training(loaded, rows, threads), threads) * tokens
     found = Rates(round(forward, 1), round(backward, 1), measured=True)
