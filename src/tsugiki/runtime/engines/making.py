@@ -75,7 +75,8 @@ def _over_graph(name: EngineName, loaded: Loaded, cores: Cores) -> Engine:
         case "onnxruntime":
             return OnnxEngine(loaded, threads=cores.threads)
         case "openvino":
-            return openvino.OpenVinoEngine(loaded, passes=cores.passes, threads=cores.threads)
+            known = next(iter(loaded.backbone.probe())).row
+            return openvino.OpenVinoEngine(loaded, known, passes=cores.passes, threads=cores.threads)
         case "torch":
             raise AssertionError("torch reads the folder, no graph; this is a bug")
         case _:

@@ -45,6 +45,7 @@ def why_not() -> str | None:
 class OpenVinoEngine:
     """`passes` may run at a time, each on `threads` threads, and one more without adapters beside them.
 
+    `known` is a row as it is prepared for the graph.
     OpenVINO runs no more passes of one model at a time than there are cores: the one more has a model of its own, whose
     threads do not stand back. It costs the memory of the weights once more.
     """
@@ -53,7 +54,7 @@ class OpenVinoEngine:
     precision = "bf16"
     bank_type: BankType = "bfloat16"
 
-    def __init__(self, graphs: Graphs, *, passes: int, threads: int) -> None:
+    def __init__(self, graphs: Graphs, known: InputRow, *, passes: int, threads: int) -> None:
         core = _core()
         self.pass_tokens = PASS_TOKENS * threads
 
@@ -62,6 +63,8 @@ class OpenVinoEngine:
 
         self._plain = compiled(graphs.graph)
         self._beside = _Compiled(core, graphs.graph, passes=1, threads=threads, background=False)
+        # A first pass lays the weights out: 40 ms, and up to 500 beside the passes that this one is not to wait for.
+        self._beside.run(dict(stack([known])))
         self._free = threading.Semaphore(passes)
         self._banked: Once[tuple[str, ...], _Compiled] = Once(
             lambda modules: compiled(graphs.bank_graph(modules, self.bank_type))
