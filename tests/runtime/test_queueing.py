@@ -53,6 +53,27 @@ def test_one_that_comes_anew_goes_next_and_saves_nothing_up() -> None:
     assert Counter(tenants(batch)) == {"flood": 2, "quiet": 2}, "turn by turn from now on, not until it has caught up"
 
 
+def test_a_flood_joins_few_rows_of_others_with_no_more_of_its_own() -> None:
+    queue = filled(*[row("flood", 16) for _ in range(100)])
+    assert tenants(queue.take(256)) == ["flood"] * 16, "alone it fills a pass"
+    queue.push(row("quiet", 16))
+    assert tenants(queue.take(256)) == ["quiet", "flood"]
+    assert tenants(queue.take(256)) == ["flood"] * 16
+    for name in ("quiet", "still", "silent"):
+        queue.push(row(name, 16))
+    queue.push(row("flood", 20))
+    batch = queue.take(256)
+    assert Counter(tenants(batch))["flood"] == 3
+    assert set(tenants(batch)) == {"quiet", "still", "silent", "flood"}
+    queue.push(row("quiet", 16))
+    assert tenants(queue.take(1_024)) == ["quiet", *["flood"] * 4], "a large pass has room for it"
+
+
+def test_a_pass_of_many_is_full_although_some_ask_more_than_others() -> None:
+    queue = filled(*[row(f"t{n % 7 * (n % 3)}", 16) for n in range(64)])
+    assert [len(queue.take(256)) for _ in range(3)] == [16, 16, 16]
+
+
 def test_a_pass_holds_rows_of_near_lengths_nearest_first() -> None:
     queue = filled(row("a", 20), row("b", 29), row("c", 31), row("d", 22), row("e", 13), row("f", 200))
     assert tenants(queue.take(10_000)) == ["a", "d", "b"] + ["e"] * (20 <= STRETCH * 13)

@@ -60,7 +60,8 @@ class Batcher:
     - A pass holds rows of near lengths, at most `Limits.batch_tokens` with padding, and of one kin (see `Kin`): those
       without an adapter go with any. What is padded and gathered for one pass is done while others run.
     - Nobody waits for a batch to fill: an idle worker takes what is there, so a lone row runs at once.
-    - Turns between tenants are fair in tokens (see `FairQueue`), so that no flood delays others by more than a pass.
+    - Turns between tenants are fair in tokens (see `FairQueue`), so that no flood delays others by more than a pass;
+      nor does it fill the pass that others' rows are in.
     - Nor by that: while every worker runs a pass that one tenant owns, one more thread runs the rows of the others,
       one at a time. The system shares the cores between them; without a flood the thread sleeps.
     - INTERACTIVE goes before BULK, but for every `BULK_TURN`th pass: a job must end even if somebody always asks.

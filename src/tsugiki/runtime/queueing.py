@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tsugiki.runtime.route import Kin, Route
 
 MOST = 0.5  # of a pass's tokens: a tenant with more of it owns the pass, and another's row need not wait for its end
+JOINING = 1 / 16  # of a pass's tokens: what a flood may add to others' rows, on engines that gain by large passes
 STRETCH = 1.5  # a pass takes rows of up to this times one another's length: then padding stays under a third of it
 
 
@@ -169,16 +170,18 @@ class FairQueue:
         """The next pass: at most `tokens` with padding, but at least one row; empty when nothing waits.
 
         The tenant with the least virtual time leads with its oldest row; rows of near lengths and the same kin join.
-        Rows whose caller has left are dropped.
+        Where only one tenant's are left to join others', no more of them do than there are of these, or `JOINING` of a
+        pass: one full of a flood's takes ten times as long as a lone row. Rows whose caller has left are dropped.
         """
         while (lead := self._lead()) is not None:
             batch: list[Row] = []
+            run = _Run(JOINING * tokens)
             kin, longest = lead.kin, lead.length
             for place in self._near(lead):
                 if not _share(kin, place.kin):
                     continue
                 room = max(1 if place == lead else 0, tokens // max(longest, place.length) - len(batch))
-                if rows := self._pop(place, room):
+                if rows := self._pop(place, room, run):
                     batch += rows
                     longest, kin = max(longest, place.length), kin or place.kin
             if batch:
@@ -199,11 +202,11 @@ class FairQueue:
         near.sort(key=lambda place: (abs(place.length - lead.length), place.kin is not None))
         return [lead, *near]
 
-    def _pop(self, place: _Place, limit: int) -> list[Row]:
-        """Up to `limit` rows that somebody still waits for, in turn."""
+    def _pop(self, place: _Place, limit: int, run: _Run) -> list[Row]:
+        """Up to `limit` rows that somebody still waits for, in turn, as far as `run` lets them join."""
         line = self._lines[place]
         rows: list[Row] = []
-        while line.rows and len(rows) < limit:
+        while line.rows and len(rows) < limit and run.lets(line.first().tenant, place.length):
             tenant, row = line.pop()
             self.size -= 1
             self.tokens -= place.length
@@ -213,6 +216,7 @@ class FairQueue:
             if not row.ticket.future.cancelled():
                 self._now = max(self._now, tenant.virtual)
                 tenant.virtual += place.length
+                run.add(tenant, place.length)
                 rows.append(row)
         if not line.rows:
             del self._lines[place]
@@ -234,6 +238,27 @@ class _Tenant:
     id: str
     virtual: float
     rows: int = 0
+
+
+@dataclass(slots=True)
+class _Run:
+    """Tokens that the tenant who joined a pass last has added one row after another, and those there were before."""
+
+    free: float  # of any run
+    tenant: _Tenant | None = None
+    tokens: int = 0
+    before: int = 0
+
+    def lets(self, tenant: _Tenant, length: int) -> bool:
+        """Whether a row of the tenant may join: turns are fair, so only one who is left alone gets many at once."""
+        if tenant is not self.tenant or not self.before:
+            return True
+        return self.tokens + length <= max(self.before, self.free)
+
+    def add(self, tenant: _Tenant, length: int) -> None:
+        if tenant is not self.tenant:
+            self.tenant, self.tokens, self.before = tenant, 0, self.before + self.tokens
+        self.tokens += length
 
 
 class _Turn(NamedTuple):
