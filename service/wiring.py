@@ -45,6 +45,7 @@ from tsugiki.runtime.directory import Directory
 from tsugiki.runtime.engines.making import Cores
 from tsugiki.runtime.engines.rates import rates_file, read_rates
 from tsugiki.runtime.predictor import Predictor
+from tsugiki.runtime.priority import giving_way
 from tsugiki.runtime.residency import Residency
 from tsugiki.runtime.served import ServedBackbones
 from tsugiki.storage.changes import Change, Changes, Watcher
@@ -203,7 +204,9 @@ def _warm(core: Core) -> None:
     loaded = _load(core)
     if core.keeper is not None:
         core.keeper.begin()
-    confident.load()
+    if not confident.loaded():
+        with giving_way():
+            confident.load()
     pause_s = FIRST_PAUSE_S
     while not loaded and not core.draining.wait(pause_s):
         loaded = _load(core)

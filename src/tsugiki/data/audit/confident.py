@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -14,8 +15,12 @@ if TYPE_CHECKING:
 MODULE = "cleanlab.experimental.label_issues_batched"
 
 
+def loaded() -> bool:
+    return MODULE in sys.modules
+
+
 def load() -> None:
-    """Import it now: some 1.5 s of the interpreter lock, better spent before the service is ready than at its work."""
+    """Import it now: some 1.5 s of the interpreter lock, better spent at the start than while somebody waits for it."""
     import_module(MODULE)
 
 
