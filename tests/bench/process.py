@@ -1,18 +1,23 @@
-"""What a benchmark measures in its own process, it measures as the service would: with its threads."""
+"""Processes that are measured: one's own, with the service's threads, and the service, once it is at rest."""
 
 from __future__ import annotations
 
 import os
 import signal
 import sys
+import time
+from pathlib import Path
 
 from service.command import ENVIRONMENT
+from service.launch import family
 
 SILENT = {  # progress bars and advice of libraries, between the bench's own lines
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "PYTHONWARNINGS": "ignore::FutureWarning",
     "TRANSFORMERS_VERBOSITY": "error",
 }
+REST_S, REST_CPU_S = 1.0, 0.1  # who has used no more in so long does nothing but wait and look
+PATIENCE_S = 120.0
 
 
 def become_served(module: str) -> None:
@@ -21,6 +26,26 @@ def become_served(module: str) -> None:
     if wanted != os.environ:
         os.execve(sys.executable, [sys.executable, "-m", module, *sys.argv[1:]], wanted)
     signal.signal(signal.SIGTERM, _leave)
+
+
+def at_rest(pid: int) -> None:
+    """Returns once a service that nobody asks has ended what it does by itself. Raises RuntimeError."""
+    deadline, used = time.monotonic() + PATIENCE_S, _cpu_s(pid)
+    while time.monotonic() < deadline:
+        time.sleep(REST_S)
+        before, used = used, _cpu_s(pid)
+        if used - before <= REST_CPU_S:
+            return
+    raise RuntimeError(f"the service was still busy with itself after {PATIENCE_S:g} s")
+
+
+def _cpu_s(pid: int) -> float:
+    """Of a process and its children, so far."""
+    ticks = 0
+    for one in family(pid):
+        fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])  # user and system time, proc(5)
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _leave(number: int, frame: object) -> None:

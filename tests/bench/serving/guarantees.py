@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import statistics
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from service.launch import Running
 from tests.bench.figures import Figure
 from tests.bench.filling import PROJECT, Filled
 from tests.bench.heads import SEED
+from tests.bench.process import at_rest
 from tests.bench.serving.arithmetic import percentile, server_timing
 from tests.bench.serving.bed import Bed, say
 from tests.bench.serving.driving import Load, Question, drive, driving, write_tape
@@ -26,19 +28,25 @@ ROUNDS = 3
 
 def measure(bed: Bed) -> list[Figure]:
     with bed.serving() as running:
-        return [*_cold(bed, running), _swap(bed, running), *_flood(bed, running)]
+        cold = np.random.default_rng(SEED).permutation(len(bed.tenants)).tolist()
+        started, settled = cold[: bed.lengths.cold_heads], cold[bed.lengths.cold_heads : 2 * bed.lengths.cold_heads]
+        begun = _begun(bed, running, started)
+        at_rest(running.pid)
+        return [*_cold(bed, running, settled), begun, _swap(bed, running), *_flood(bed, running)]
 
 
-def _cold(bed: Bed, running: Running) -> list[Figure]:
-    """First predictions of tenants nobody asked for yet, and their second: one caller, one after the other."""
+def _begun(bed: Bed, running: Running, tenants: Sequence[int]) -> Figure:
+    """While the service still loads what no prediction needs, and clears up."""
+    say("cold heads, right after the start")
+    loads = _loads_ms(_first_and_second(bed, running, tenants))
+    note = f"of {len(loads)}, from the first ready answer on; median {statistics.median(loads):.1f}"
+    return Figure("HTTP, cold head right after the start, p99", percentile(loads, 99), "ms", note=note)
+
+
+def _cold(bed: Bed, running: Running, tenants: Sequence[int]) -> list[Figure]:
     say("cold heads")
-    port, ask = port_of(running.url), asking(bed.tenants)
-    tenants = np.random.default_rng(SEED).permutation(len(bed.tenants))[: bed.lengths.cold_heads].tolist()
-    questions = [question for tenant in tenants for question in [ask(tenant, [bed.texts[0]])] * 2]
-    load = drive(Job(port, write_tape(bed.work / "cold.json", port, questions), 1, count=len(questions)))
-    _all_good(load)
-    loads = [timing["load"] for told in load.records.timing if "load" in (timing := server_timing(told))]
-    firsts, seconds = load.latencies_ms[::2], load.latencies_ms[1::2]
+    load = _first_and_second(bed, running, tenants)
+    loads, firsts, seconds = _loads_ms(load), load.latencies_ms[::2], load.latencies_ms[1::2]
     differences = [first - second for first, second in zip(firsts, seconds, strict=True)]
     note = f"of {len(loads)}, as the service tells: found, read, checked, placed; median {statistics.median(loads):.1f}"
     seen = f"with the key's check and two passes' noise; median {statistics.median(differences):.1f} ms"
@@ -46,6 +54,18 @@ def _cold(bed: Bed, running: Running) -> list[Figure]:
         Figure("HTTP, cold head, p99", percentile(loads, 99), "ms", 5, note=note),
         Figure("HTTP, first prediction less second, p99", percentile(differences, 99), "ms", note=seen),
     ]
+
+
+def _first_and_second(bed: Bed, running: Running, tenants: Sequence[int]) -> Load:
+    """First predictions of tenants nobody asked for yet, and their second: one caller, one after the other."""
+    port, ask = port_of(running.url), asking(bed.tenants)
+    questions = [question for tenant in tenants for question in [ask(tenant, [bed.texts[0]])] * 2]
+    return _all_good(drive(Job(port, write_tape(bed.work / "cold.json", port, questions), 1, count=len(questions))))
+
+
+def _loads_ms(load: Load) -> list[float]:
+    """As the service tells, of those that were not in memory."""
+    return [timing["load"] for told in load.records.timing if "load" in (timing := server_timing(told))]
 
 
 def _swap(bed: Bed, running: Running) -> Figure:
