@@ -78,13 +78,15 @@ class LocalFiles:
 
     def listing(self) -> Iterator[Found]:
         with _told_as_ours():
-            self._root.stat()  # as above: a glob finds nothing where there is nothing to look in
-            for path in sorted(self._root.glob("*/*/*")):
-                try:
-                    modified_s = path.stat().st_mtime
-                except FileNotFoundError:
-                    continue  # its owner was erased while we walked
-                yield Found(path.relative_to(self._root).as_posix(), modified_s)
+            self._root.stat()  # as above: what is not there has nothing in it
+            for owner in _inside(self._root):
+                for start in _inside(owner.path):
+                    for file in _inside(start.path):
+                        try:
+                            modified_s = file.stat().st_mtime
+                        except FileNotFoundError:
+                            continue  # its owner was erased while we walked
+                        yield Found(f"{owner.name}/{start.name}/{file.name}", modified_s)
 
     def _make_folder(self, folder: Path) -> None:
         if folder == self._root or folder.is_dir():
@@ -101,6 +103,15 @@ def sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _inside(folder: str | Path) -> list[os.DirEntry[str]]:
+    """By name; nothing where there is no folder, or none any more."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 @contextmanager
