@@ -37,30 +37,37 @@ def log_mel(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     """
     if samples.ndim != 1 or not len(samples):
         raise ValueError(f"expected samples (n,) with n > 0, got an array of shape {samples.shape}")
-    frames = 2 * -(-len(samples) // POSITION)
-    before = samples[WINDOW // 2 : 0 : -1]  # mirrored about the first sample, as the frames are centred
-    before = np.pad(before, (WINDOW // 2 - len(before), 0))
-    padded = np.concatenate([before, samples, np.zeros(frames * HOP - len(samples) + WINDOW // 2, np.float32)])
-    windows = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::HOP][:frames]
-    power = np.abs(np.fft.rfft(windows * _hann())) ** 2
-    decades = np.log10(np.maximum(power @ _filters(), FLOOR))
-    return ((np.maximum(decades, decades.max() - RANGE) + 4) / 4).astype(np.float32)
+    frames, middle = 2 * -(-len(samples) // POSITION), WINDOW // 2
+    padded = np.zeros(frames * HOP + WINDOW, np.float32)
+    before = samples[middle:0:-1]  # mirrored about the first sample, as the frames are centred
+    padded[middle - len(before) : middle] = before
+    padded[middle : middle + len(samples)] = samples
+    windows = np.ndarray((frames, WINDOW), np.float32, padded, strides=(HOP * padded.itemsize, padded.itemsize))
+    spectrum = np.fft.rfft(windows * _hann()).astype(np.complex64, copy=False)  # as it is; its type does not say so
+    squares = np.square(spectrum.view(np.float32))  # of the real and the imaginary part, side by side
+    decades = (squares[:, ::2] + squares[:, 1::2]) @ _filters()
+    np.maximum(decades, FLOOR, out=decades)
+    np.log10(decades, out=decades)
+    np.maximum(decades, decades.max() - RANGE, out=decades)
+    decades += 4
+    decades /= 4
+    return decades
 
 
 @cache
-def _hann() -> NDArray[np.float64]:
+def _hann() -> NDArray[np.float32]:
     """(400,): periodic, so without the zero at its end."""
-    return np.hanning(WINDOW + 1)[:-1]
+    return np.hanning(WINDOW + 1)[:-1].astype(np.float32)
 
 
 @cache
-def _filters() -> NDArray[np.float64]:
+def _filters() -> NDArray[np.float32]:
     """(201, 80): triangles over the spectrum, each of area 1 by hertz, their corners evenly spaced on the mel scale."""
     corners = _hertz(np.linspace(0, _mel(SAMPLE_RATE / 2), BINS + 2))
     spectrum = np.linspace(0, SAMPLE_RATE / 2, WINDOW // 2 + 1)[:, None]
     low, peak, high = corners[:-2], corners[1:-1], corners[2:]
     triangles = np.minimum((spectrum - low) / (peak - low), (high - spectrum) / (high - peak))
-    return np.maximum(triangles, 0) * 2 / (high - low)
+    return (np.maximum(triangles, 0) * 2 / (high - low)).astype(np.float32)
 
 
 def _mel(hertz: float) -> float:

@@ -38,7 +38,8 @@ class SoundBackbone(Outside):
 
     def prepare_each(self, contents: Sequence[Content]) -> list[Prepared | Invalid]:
         """Blocks while they are decoded, several at a time."""
-        return self._decoder.map(self._prepare, contents)
+        sounds = self._decoder.sounds([_file(content) for content in contents], SAMPLE_RATE, self._seconds)
+        return [found if isinstance(found, Invalid) else self._heard(found) for found in sounds]
 
     def probe(self) -> list[Prepared]:
         """Rising tones in noise."""
@@ -75,9 +76,7 @@ class SoundBackbone(Outside):
     def _heard(self, samples: Floats) -> Prepared:
         return heard(samples, self._hearing)
 
-    def _prepare(self, content: Content) -> Prepared | Invalid:
-        assert isinstance(content, bytes), "a sound backbone was given a text; this is a bug"
-        try:
-            return self._heard(self._decoder.sound(content, SAMPLE_RATE, self._seconds))
-        except Invalid as refused:
-            return refused
+
+def _file(content: Content) -> bytes:
+    assert isinstance(content, bytes), "a sound backbone was given a text; this is a bug"
+    return content

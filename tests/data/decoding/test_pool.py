@@ -7,20 +7,25 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from itertools import repeat
 from pathlib import Path
+from typing import ClassVar, TypeVar
 
 import numpy as np
 import pytest
 
 from tests.data.decoding import pictures
 from tests.data.decoding.pictures import photo, saved
+from tests.data.decoding.test_sounds import tone, written
 from tsugiki.data.decoding import frames
+from tsugiki.data.decoding.frames import Frame, Header
 from tsugiki.data.decoding.images import View, read_image
-from tsugiki.data.decoding.pool import MEMORY_BYTES, DecoderPool
+from tsugiki.data.decoding.pool import MEMORY_BYTES, PART_BYTES, PART_FILES, DecoderPool
+from tsugiki.data.decoding.process import answers_in
+from tsugiki.data.decoding.sounds import read_sound
 from tsugiki.errors import Invalid, Unavailable
 
 VIEW = View(96, 0.875, "bicubic")
@@ -29,6 +34,14 @@ GOOD = saved(photo(), "JPEG")
 LARGE = pictures.blank(7_000, 7_000)  # the most pixels there may be, in some kilobytes
 TOO_LARGE = pictures.blank(8_000, 8_000)
 PATIENCE_S = 60.0
+
+RATE, MINUTES = 16_000, 30
+AUDIO = "audio_undecodable"
+SOUNDS = [written(tone(seconds=0.1 + 0.01 * number)) for number in range(PART_FILES)]
+LONG_SOUND = written(tone(1_000, MINUTES * 60), 1_000, "FLAC")
+NARROW = 256 << 20  # of memory: enough for short sounds
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 @pytest.fixture(scope="module")
@@ -150,6 +163,58 @@ class TestCrash:
                     pool.image(GOOD, VIEW)
                 assert caught.value.reason == "decoding_unavailable"
             assert pool.pids() == []
+
+
+class TestSounds:
+    def test_are_what_the_reader_gives_each_in_its_place(self, pool: DecoderPool) -> None:
+        files = [SOUNDS[0], b"junk", *SOUNDS[1:], b"", LONG_SOUND, SOUNDS[0]]
+        found = pool.sounds(files, RATE, 2 * MINUTES * 60)
+        assert len(found) == len(files) and pool.sounds([], RATE, 1.0) == []
+        for sound, data in zip(found, files, strict=True):
+            if isinstance(sound, Invalid):
+                assert (sound.reason, data) in {("audio_undecodable", b"junk"), ("input_empty", b"")}
+            else:
+                assert (sound == read_sound(data, RATE, 2 * MINUTES * 60)).all()
+                assert (sound == pool.sound(data, RATE, 2 * MINUTES * 60)).all()
+        assert sum(isinstance(sound, Invalid) for sound in found) == 2
+
+    @pytest.mark.parametrize("size", [0, 3 * PART_BYTES])
+    def test_go_to_a_process_together_where_they_are_small(self, size: int) -> None:
+        files = [data + bytes(size) for data in SOUNDS[:PART_FILES]]
+        asked = 0
+
+        class Watched(DecoderPool):
+            def map(self, read: Callable[[T], R], items: Sequence[T]) -> list[R]:
+                nonlocal asked
+                asked = len(items)
+                return super().map(read, items)
+
+        with closing(Watched(2)) as pool:
+            assert len(pool.sounds(files, RATE, 1.0)) == PART_FILES
+        assert asked == (PART_FILES if size else 2)
+
+    @pytest.mark.parametrize("place", [0, 3, 7])
+    def test_that_end_their_process_cost_no_other(self, place: int) -> None:
+        files = SOUNDS[:7]
+        files.insert(place, LONG_SOUND)
+        with closing(DecoderPool(1, memory_bytes=NARROW)) as pool:
+            found = pool.sounds(files, RATE, 2 * MINUTES * 60)
+            assert [isinstance(sound, Invalid) for sound in found] == [file == LONG_SOUND for file in files]
+            crashed = found.pop(place)
+            assert isinstance(crashed, Invalid) and (crashed.reason, "memory" in crashed.detail) == (AUDIO, True)
+            for sound, data in zip(found, SOUNDS, strict=False):
+                assert not isinstance(sound, Invalid) and (sound == read_sound(data, RATE, 1.0)).all()
+        with closing(DecoderPool(1)) as pool:
+            (sound,) = pool.sounds([LONG_SOUND], RATE, 2 * MINUTES * 60)
+            assert not isinstance(sound, Invalid), "there is memory where the limit is the usual one"
+
+    def test_that_are_late_together_are_read_by_themselves(self) -> None:
+        with closing(DecoderPool(1, seconds=2.0)) as pool:
+            pool.sounds(SOUNDS, RATE, 1.0)
+            (pid,) = pool.pids()
+            os.kill(pid, signal.SIGSTOP)
+            assert not any(isinstance(sound, Invalid) for sound in pool.sounds(SOUNDS[:4], RATE, 1.0))
+            assert is_gone(pid)
 
 
 class TestTime:
@@ -307,9 +372,9 @@ class TestProcess:
         process.send_signal(signal.SIGINT)
         process.send_signal(signal.SIGTERM)
         header = {"kind": "image", "size": 32, "crop": 1.0, "resample": "bilinear", "squash": False}
-        frames.send(ours, header, GOOD)
+        frames.send(ours, {**header, "sizes": [len(GOOD)]}, GOOD)
         assert frames.receive(ours).header == {}
-        assert frames.receive(ours).header == {"shape": [32, 32, 3], "dtype": "uint8"}
+        assert frames.receive(ours).header == {"files": [{"shape": [32, 32, 3], "dtype": "uint8"}]}
 
     def test_has_loaded_no_heavy_library(self, started: tuple[subprocess.Popen[bytes], socket.socket]) -> None:
         process, _ = started
@@ -317,6 +382,43 @@ class TestProcess:
         assert "_imaging" in mapped
         for name in ("torch", "onnx", "sndfile", "sqlite", "libssl"):
             assert name not in mapped
+
+
+class TestAnswers:
+    """Of a process that a hostile file may have taken over."""
+
+    ARRAY: ClassVar = {"shape": [2, 3], "dtype": "float32"}
+    WHY: ClassVar = {"code": AUDIO, "detail": "none", "fix": "another"}
+
+    def test_lie_one_after_another(self) -> None:
+        body = bytearray(np.arange(12, dtype=np.float32).tobytes())
+        first, why, second = answers_in(Frame({"files": [self.ARRAY, self.WHY, self.ARRAY]}, body), "sound", 3)
+        assert isinstance(why, Invalid) and why.reason == AUDIO
+        assert not isinstance(first, Invalid) and first.tolist() == [[0, 1, 2], [3, 4, 5]]
+        assert not isinstance(second, Invalid) and second.tolist() == [[6, 7, 8], [9, 10, 11]]
+
+    @pytest.mark.parametrize(
+        "header",
+        [
+            {},
+            {"files": None},
+            {"files": [ARRAY]},
+            {"files": [ARRAY, ARRAY, WHY]},
+            {"files": [ARRAY, None]},
+            {"files": [ARRAY, {"code": 1, "detail": "none", "fix": "another"}]},
+            {"files": [ARRAY, {"shape": [2, 3], "dtype": "uint8"}]},
+            {"files": [ARRAY, {"shape": [2, 3], "dtype": "object"}]},
+            {"files": [ARRAY, {"shape": 6, "dtype": "float32"}]},
+            {"files": [ARRAY, {"shape": [2, "3"], "dtype": "float32"}]},
+            {"files": [ARRAY, {"shape": [2, 2.5], "dtype": "float32"}]},
+            {"files": [ARRAY, {"shape": [2, 4], "dtype": "float32"}]},
+            {"files": [ARRAY, {"shape": [2, 2**70], "dtype": "float32"}]},
+            {"files": [ARRAY, {"shape": [-2, 3], "dtype": "float32"}]},
+        ],
+    )
+    def test_that_are_none_are_told(self, header: Header) -> None:
+        with pytest.raises(frames.Garbled):
+            answers_in(Frame(header, bytearray(48)), "sound", 2)
 
 
 class TestFrames:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from tsugiki.errors import Invalid
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -29,6 +31,10 @@ class Decoder(Protocol):
 
     def sound(self, data: bytes, rate: int, most_seconds: float) -> NDArray[np.float32]:
         """(samples,), one channel. Raises Invalid: `audio_undecodable`, `audio_too_long`, `audio_silent`."""
+        ...
+
+    def sounds(self, files: Sequence[bytes], rate: int, most_seconds: float) -> list[NDArray[np.float32] | Invalid]:
+        """Each as `sound`, or what that raises."""
         ...
 
     def look(self, data: bytes, modality: Modality) -> dict[str, float]:

@@ -159,13 +159,8 @@ def _check_shape(file: soundfile.SoundFile, most_seconds: float) -> None:
 
 
 def _resampled(file: soundfile.SoundFile, rate: int, most_seconds: float) -> NDArray[np.float32]:
-    if file.samplerate == rate:
-        parts = list(_mono_blocks(file, most_seconds))
-    else:
-        stream = soxr.ResampleStream(file.samplerate, rate, 1, dtype="float32", quality="HQ")
-        parts = [stream.resample_chunk(block) for block in _mono_blocks(file, most_seconds)]
-        parts.append(stream.resample_chunk(np.zeros(0, np.float32), last=True))
-    return np.concatenate([np.zeros(0, np.float32), *parts])
+    samples = np.concatenate([np.zeros(0, np.float32), *_mono_blocks(file, most_seconds)])
+    return samples if file.samplerate == rate else soxr.resample(samples, file.samplerate, rate, "HQ")
 
 
 def _mono_blocks(file: soundfile.SoundFile, most_seconds: float) -> Iterator[NDArray[np.float32]]:
@@ -182,7 +177,7 @@ def _mono_blocks(file: soundfile.SoundFile, most_seconds: float) -> Iterator[NDA
             break
         if not max(float(block.max()), -float(block.min())) <= LOUDEST:  # so that a NaN is caught too
             raise _undecodable("samples of the file are no numbers, or far beyond 1", "write it as 16-bit samples")
-        yield block.mean(axis=1, dtype=np.float32)
+        yield block[:, 0] if file.channels == 1 else block.mean(axis=1, dtype=np.float32)
     if file.format in LENGTH_KNOWN and seen < file.frames != UNKNOWN_FRAMES:
         raise _undecodable(f"the header says {file.frames:,} samples a channel, {seen:,} are there", FIX_WHOLE)
 

@@ -1,9 +1,9 @@
 """A process that decodes what it is sent, one file at a time: `python -m tsugiki.data.decoding.worker MEMORY_BYTES`.
 
-Frames come and go over its standard input, a socket. It says {} when it can begin; to a row it says {} when it has
-read it, so that the pool knows whether the row can have killed it, and then the array, or why there is none.
-It ends when the socket closes, as it does when the service dies. (The kernel's signal for that comes too early: when
-the thread ends that started the process.)
+Frames come and go over its standard input, a socket. It says {} when it can begin; to a frame of files it says {} when
+it has read it, so that the pool knows whether they can have killed it, and then of each the array, or why there is
+none. It ends when the socket closes, as it does when the service dies. (The kernel's signal for that comes too early:
+when the thread ends that started the process.)
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from tsugiki.data.decoding import images, measures
 from tsugiki.data.decoding.frames import Header, receive, send
 
-ALONE_S = 600  # a row's end where no pool is left to end it; far above what a pool allows
+ALONE_S = 600  # the end of files where no pool is left to end it; far above what a pool allows
 
 
 def main(memory_bytes: int) -> None:
@@ -53,12 +53,19 @@ def _settle(memory_bytes: int) -> socket.socket:
     return channel
 
 
-def _answer(channel: socket.socket, header: Header, data: bytes) -> None:
-    found = READERS[header["kind"]](header, data)
-    if isinstance(found, np.ndarray):
-        send(channel, {"shape": found.shape, "dtype": found.dtype.name}, np.ascontiguousarray(found).data.cast("B"))
-    else:
-        send(channel, found, b"")
+def _answer(channel: socket.socket, header: Header, body: bytes) -> None:
+    """`sizes` of the header are those of the files, which the body holds one after another."""
+    read, place = READERS[header["kind"]], 0
+    told: list[Header] = []
+    arrays: list[memoryview] = []
+    for size in header["sizes"]:
+        found = read(header, body[place : place + size])
+        place += size
+        if isinstance(found, np.ndarray):
+            arrays.append(np.ascontiguousarray(found).data.cast("B"))
+            found = {"shape": found.shape, "dtype": found.dtype.name}
+        told.append(found)
+    send(channel, {"files": told}, b"".join(arrays))
 
 
 def _image(header: Header, data: bytes) -> NDArray[np.uint8] | Header:
