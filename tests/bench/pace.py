@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 ROWS = 160  # files, asked again and again
 A_REQUEST = 16  # files, where throughput is measured
 CONNECTIONS = 4
-ROUND_S, ROUNDS = 5.0, 3
+ROUND_S, ROUNDS, TRIAL_S = 5.0, 3, 1.0
 MOST_S, MIXED_S, MIXED_ROUNDS = 8.0, 10.0, 3  # of rounds in turn, whose latencies are taken together
 # Of what a modality alone is answered: two at a half fill the machine whatever is done, two at a quarter leave half.
 SHARES = {"a quarter": 0.25, "a half": 0.5}
@@ -136,8 +136,9 @@ def _throughput(bed: _Bed, kind: Kind) -> list[Figure]:
     prepared = sorted(served.backbone.prepare(bed.contents(kind)), key=lambda row: row.size)
     tape = bed.tape(kind, A_REQUEST)
     workers = bed.settings.engine_workers
-    tried = {batch: _bare(served, prepared, batch, workers, 2.0) for batch in BATCHES}
-    batch = max(tried, key=lambda batch: tried[batch])
+    # The fastest of rounds in turn: one slowed by whatever else the machine did would choose a batch that is none.
+    tried = [(_bare(served, prepared, batch, workers, TRIAL_S), batch) for _ in range(ROUNDS) for batch in BATCHES]
+    batch = max(tried)[1]
     bare: list[float] = []
     batched: list[float] = []
     over_http: list[float] = []
