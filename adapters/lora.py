@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from tsugiki.domain import Budget, Fitted, LoraDelta, LoraPair, MethodName, Profile, TrainingSet, Verdict
@@ -19,7 +20,12 @@ if TYPE_CHECKING:
 
     from tsugiki.domain import Floats
     from tsugiki.training.network import Attached
+    from tsugiki.training.objective import Objective
 
+# Of contrast (see training/objective.py): passes over the samples, at most, and the part served of what they taught. A
+# network half way between what it was and what it was trained to be often serves better than either (Wortsman et al.
+# 2022, arXiv 2109.01903).
+CONTRASTED_EPOCHS, CONTRASTED_PART = 4.0, 0.35
 PART = 1 / 2  # of the blocks, from the top: MiniLM's three of six
 ATTENTION = frozenset({"attention", "self_attn"})  # a part of the names of its modules
 MOST_RANK = 64  # twice the largest bucket of the bank (runtime/loras.py); beyond, weights themselves are cheaper
@@ -41,7 +47,11 @@ class LoraMethod:
     # three times as long there. Of few texts see objective.py.
     rank: int = whole(16, "rank of the matrices; their scale is 1", least=1, most=MOST_RANK)
     top_blocks: int | None = whole(
-        None, "how many blocks, from the top", least=1, most=MOST_BLOCKS, null="half of them; all, where texts are few"
+        None,
+        "how many blocks, from the top",
+        least=1,
+        most=MOST_BLOCKS,
+        null="half of them; all, where texts of a label are few",
     )
     targets: Targets = choice(
         "all",
@@ -52,24 +62,39 @@ class LoraMethod:
     learning_rate: float = rate(2e-3, "of the matrices")
     head_learning_rate: float = rate(2e-3, "of the head beside them")
     label_smoothing: float = smoothing(0.05)
+    part: float = 1.0  # of what was learnt is served; set by what is minimised, not by who asks
 
     @property
     def name(self) -> MethodName:
         return "lora"
 
     def assess(self, profile: Profile, budget: Budget) -> Verdict:
+        recipe = self._for(expected_objective(profile))
         blocks = blocks_in(profile)
-        usual = blocks if expected_objective(profile) == "pairs" else a_part_of(blocks, PART)
-        top_blocks = self.top_blocks or usual
+        top_blocks = min(recipe.top_blocks or a_part_of(blocks, PART), blocks)
         numbers = top_blocks * 18 * profile.width * self.rank  # in and out of six modules, two of them four dim wide
-        return assess_deep(self, profile, budget, top_blocks, numbers)
+        return assess_deep(recipe, profile, budget, top_blocks, numbers)
 
     def fit(self, backbone: Backbone, data: TrainingSet, budget: Budget, progress: Progress) -> Fitted:
         from tsugiki.training.deep import fit_deep
 
         objective = objective_of(backbone.modality, data)
-        recipe = replace(self, top_blocks=self.top_blocks or MOST_BLOCKS) if objective == "pairs" else self
-        return fit_deep(recipe, backbone, data, budget, progress, objective)
+        return fit_deep(self._for(objective), backbone, data, budget, progress, objective)
+
+    def _for(self, objective: Objective) -> LoraMethod:
+        """What was not given is as served best by that objective."""
+        match objective:
+            case "labels":
+                return self
+            case "pairs":
+                return replace(self, top_blocks=self.top_blocks or MOST_BLOCKS)
+            case "contrast":
+                return replace(
+                    self,
+                    top_blocks=self.top_blocks or MOST_BLOCKS,
+                    epochs=min(self.epochs, CONTRASTED_EPOCHS),
+                    part=CONTRASTED_PART,
+                )
 
     def attach(self, encoder: torch.nn.Module) -> Attached:
         """Matrices that add nothing yet, beside the modules."""
@@ -89,7 +114,7 @@ class LoraMethod:
                 _quicken(layer)
         matrices = {name: p for name, p in encoder.named_parameters() if name.endswith((A, B))}
         groups = (Group(matrices, self.learning_rate, 0.0),)
-        return Attached(groups, first, _as_delta, {"top_blocks": top_blocks})
+        return Attached(groups, first, partial(_as_delta, part=self.part), {"top_blocks": top_blocks})
 
     def _targets(self, encoder: torch.nn.Module, blocks: torch.nn.ModuleList) -> list[str]:
         import torch
@@ -125,10 +150,11 @@ def _quicken(layer: Any) -> None:  # Any: peft's
     layer.forward = forward
 
 
-def _as_delta(values: Mapping[str, Floats]) -> LoraDelta:
-    """The scale is 1: alpha is the rank."""
+def _as_delta(values: Mapping[str, Floats], part: float) -> LoraDelta:
+    """The scale is `part`, of 1: alpha is the rank."""
     modules = [name.removesuffix(A) for name in values if name.endswith(A)]
-    return LoraDelta({m: LoraPair(_matrix(values[m + A]).T.copy(), _matrix(values[m + B]).T.copy()) for m in modules})
+    pairs = {m: (_matrix(values[m + A]), _matrix(values[m + B])) for m in modules}
+    return LoraDelta({m: LoraPair(a.T.copy(), (part * b.T).copy()) for m, (a, b) in pairs.items()})
 
 
 def _matrix(values: Floats) -> Floats:

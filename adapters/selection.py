@@ -17,6 +17,7 @@ from tsugiki.domain import (
     MIN_LABELS,
     MIN_PER_LABEL,
     Budget,
+    Closeness,
     MethodName,
     Plan,
     Profile,
@@ -82,7 +83,10 @@ def readiness(methods: Sequence[Method], profile: Profile) -> Readiness:
         return Readiness(None, "head", f"at least {MIN_LABELS} labels with {MIN_PER_LABEL} samples each")
     if now == "zero_shot":
         return Readiness(now, "head", f"{profile.labels - profile.samples} more labelled samples, of as many labels")
-    fewest = fewest_per_label(profile.closeness, profile.modality)
+    near = profile.closeness
+    fewest = fewest_per_label(near, profile.modality)
+    if near is not None and _gain(near, profile, "lora").expected >= WORTH:
+        fewest = 0
     if fewest is None:
         return Readiness(now, "lora", "nothing: the head leaves too little to gain")
     more = max(fewest - int(profile.median_per_label), 0)
@@ -112,7 +116,8 @@ def _next(chosen: Verdict, verdicts: Sequence[Verdict], profile: Profile, budget
         return _Onward(None, (f"no deeper method is installed; {from_about(profile)}",))
     if profile.closeness is None:
         return _Onward(None, ("whether a deeper method may pay is told once the head was judged on held-out samples",))
-    expected = gain(profile.closeness, profile.median_per_label, modality=profile.modality)
+    gains = {v.method: _gain(profile.closeness, profile, v.method) for v in deeper}
+    expected = max(gains.values())
     if expected.expected < WORTH:
         why = f"no deeper method: {_points(expected)}, less than a point; {from_about(profile)}"
         return _Onward(None, (why, *_by_name(deeper, profile)))
@@ -121,11 +126,14 @@ def _next(chosen: Verdict, verdicts: Sequence[Verdict], profile: Profile, budget
     if not payable:
         why = "; ".join(f"{v.method}: {v.skipped or f'{v.seconds:.0f} s of the {allowed:g} s allowed'}" for v in deeper)
         return _Onward(None, (f"a deeper method may pay ({_points(expected)}), but none may run: {why}",))
-    gains = {v.method: gain(profile.closeness, profile.median_per_label, v.method, profile.modality) for v in payable}
-    most = max(found.expected for found in gains.values())
+    most = max(gains[v.method].expected for v in payable)
     best = min((v for v in payable if gains[v.method].expected >= most - ALIKE), key=lambda v: v.seconds)
     cost = f"estimated at {best.seconds:.0f} s and {best.peak_bytes / 2**20:.0f} MiB"
     return _Onward(best.method, (f"next {best.method}: {_points(gains[best.method])}, {cost}; it must pass the gate",))
+
+
+def _gain(near: Closeness, profile: Profile, method: MethodName) -> Gain:
+    return gain(near, profile.median_per_label, method, profile.modality, expected_objective(profile))
 
 
 def _by_name(deeper: Sequence[Verdict], profile: Profile) -> tuple[str, ...]:
@@ -154,7 +162,7 @@ def _expected(verdict: Verdict, profile: Profile) -> Verdict:
         return verdict
     if verdict.method == "head":
         return replace(verdict, score=near.accuracy, ci95=near.ci95)
-    more = gain(near, profile.median_per_label, verdict.method, profile.modality)
+    more = _gain(near, profile, verdict.method)
     interval = (near.ci95[0] + more.low, min(1.0, near.ci95[1] + more.high))
     return replace(verdict, score=near.accuracy + more.expected, ci95=interval)
 

@@ -39,6 +39,7 @@ class Deep:
 
 
 LORA, FULL = Deep("lora", 300.0), Deep("full", 900.0)
+INTENTS = Profile(770, 77, 10, 10, 768, parts=2, median_per_label=10.0, max_tokens=40)
 FEW = Profile(16, 2, 8, 8, 768, median_per_label=8.0, closeness=near(0.7))
 MANY = replace(PROFILE, samples=8_000, min_per_label=1_800, max_per_label=2_200, median_per_label=2_000.0)
 
@@ -88,6 +89,12 @@ def test_auto_takes_the_best_of_what_answers_within_a_request(profile: Profile, 
         (replace(PROFILE, closeness=near(0.87)), Budget(), (LORA,), None, "LoRA from about 310 samples per label"),
         (replace(MANY, closeness=near(0.99)), Budget(), (LORA,), None, "less to gain than 1 point"),
         (NAMES, Budget(), (LORA,), None, "next: the head"),
+        # Many labels of few texts each: lora alone is known to bring anything there.
+        (replace(INTENTS, closeness=near(0.85)), Budget(), (LORA, FULL), "lora", "next lora: 1.2 points expected"),
+        (replace(INTENTS, closeness=near(0.85)), Budget(60), (LORA, FULL), None, "lora: 300 s of the 60 s allowed"),
+        (replace(INTENTS, closeness=near(0.85)), Budget(), (FULL,), None, "less than a point"),
+        (replace(INTENTS, closeness=near(0.95)), Budget(), (LORA, FULL), None, "less than a point"),
+        (replace(INTENTS, labels=20, closeness=near(0.85)), Budget(), (LORA, FULL), None, "less than a point"),
     ],
 )
 def test_what_may_pay_next_is_named_with_its_reason(
@@ -105,7 +112,8 @@ def test_what_may_pay_next_is_named_with_its_reason(
         (FEW, (FULL,), False),
         (FEW, (replace(LORA, skipped="no trainer"),), False),
         (replace(FEW, samples=80, min_per_label=40, max_per_label=40), (LORA,), False),
-        (replace(FEW, max_tokens=300), (LORA,), False),
+        (replace(FEW, mean_tokens=300.0), (LORA,), False),
+        (replace(FEW, mean_tokens=60.0, max_tokens=300), (LORA,), True),
         (replace(FEW, modality="image"), (LORA,), False),
         (replace(FEW, task="multi_label"), (LORA,), False),
     ],
@@ -140,6 +148,7 @@ def test_candidates_tell_what_accuracy_to_expect_with_its_interval() -> None:
         (NAMES, "zero_shot", "head", "4 more labelled samples"),
         (PROFILE, "head", "lora", "≈335 more per label"),
         (MANY, "head", "lora", "nothing more"),
+        (replace(INTENTS, closeness=near(0.85)), "head", "lora", "nothing more"),
         (replace(PROFILE, closeness=near(0.99)), "head", "lora", "too little to gain"),
     ],
 )

@@ -36,3 +36,18 @@ def test_a_network_of_more_blocks_trains_a_smaller_part_of_itself_in_as_many() -
 def test_a_network_that_does_not_tell_is_taken_for_the_usual_one(method: LoraMethod | PartialMethod) -> None:
     assert method.assess(MANY, Budget()) == method.assess(replace(MANY, blocks=6), Budget())
     assert method.assess(MANY, Budget()).peak_bytes < method.assess(replace(MANY, blocks=12), Budget()).peak_bytes
+
+
+def test_few_short_texts_need_less_memory_than_fill_a_batch() -> None:
+    few = replace(MANY, samples=16, labels=2, min_per_label=8, max_per_label=8, mean_tokens=16.0, max_tokens=16)
+    longer, more = replace(few, max_tokens=64), replace(few, samples=64, min_per_label=32, max_per_label=32)
+    method = LoraMethod(top_blocks=6)
+    least = method.assess(few, Budget()).peak_bytes
+    assert least < method.assess(longer, Budget()).peak_bytes
+    assert least < method.assess(more, Budget()).peak_bytes
+    # A batch is full then, but attention is between all the tokens of a text.
+    full, attentive = (
+        method.assess(replace(few, samples=samples, max_tokens=tokens), Budget()).peak_bytes
+        for samples, tokens in ((64, 64), (16, 256))
+    )
+    assert full < attentive

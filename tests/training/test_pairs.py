@@ -114,5 +114,5 @@ def test_the_plan_reckons_with_all_blocks_where_samples_are_few() -> None:
     assert LoraMethod().assess(few, Budget()) == whole.assess(few, Budget())
     assert LoraMethod().assess(usual, Budget()) == half.assess(usual, Budget())
     assert LoraMethod().assess(several, Budget()) == half.assess(several, Budget())
-    long = replace(few, max_tokens=256)
+    long = replace(few, mean_tokens=256.0)
     assert LoraMethod().assess(long, Budget()) == half.assess(long, Budget())

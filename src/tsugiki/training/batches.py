@@ -14,11 +14,46 @@ if TYPE_CHECKING:
 BATCH_ROWS = 32  # the usual batch of fine-tuning (Devlin et al. 2019 searched 16 and 32)
 BATCH_PICTURES = 16  # each keeps 27 MB for the gradient
 BATCH_TOKENS = 4_096  # of long rows there are fewer: 8 of 512 tokens, so that memory is bounded
+PART_TOKENS = 512  # of such a batch go through the network together, as 32 texts of 16 do: enough for its matrices
+CONTRASTED_LABELS, ROWS_ALIKE = 32, 4  # beside one another in a step, and rows of each; see objective.py
 
 
 def batch_rows(*, pictures: bool) -> int:
     """At most in a batch."""
     return BATCH_PICTURES if pictures else BATCH_ROWS
+
+
+def label_batches(targets: Ints, lengths: Sequence[int], random: np.random.Generator) -> list[Ints]:
+    """All rows once, as indices into `targets`: some of a label together, and those of many labels in a batch.
+
+    Up to CONTRASTED_LABELS times ROWS_ALIKE rows, fewer where they are long; which share a batch is drawn.
+    """
+    groups: list[Ints] = []
+    for label in np.unique(targets):
+        own: Ints = random.permutation(np.flatnonzero(targets == label))
+        parts = max(1, round(len(own) / ROWS_ALIKE))
+        groups += [own[part::parts] for part in range(parts)]
+    found: list[list[Ints]] = []
+    room = 0
+    for place in random.permutation(len(groups)):
+        rows: Ints = groups[int(place)]
+        tokens = sum(lengths[int(row)] for row in rows)
+        if not found or len(found[-1]) == CONTRASTED_LABELS or tokens > room:
+            found.append([])
+            room = BATCH_TOKENS
+        found[-1].append(rows)
+        room -= tokens
+    return [np.concatenate(batch) for batch in found]
+
+
+def near_lengths(lengths: Sequence[int]) -> list[Ints]:
+    """All rows once, as indices into `lengths`, from short to long, in parts that hold little padding each."""
+    parts: list[list[int]] = [[]]
+    for row in np.argsort(lengths, kind="stable").tolist():
+        if parts[-1] and (len(parts[-1]) + 1) * lengths[row] > PART_TOKENS:
+            parts.append([])
+        parts[-1].append(row)
+    return [np.array(part, np.int64) for part in parts]
 
 
 def length_batches(

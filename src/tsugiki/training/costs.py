@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 FORWARD, BACKWARD, WEIGHTS = 1.0, 1.0, 1.0  # of a block's operations, each
 LOOKS_SHARE = 0.15  # of the time, to look at held-out samples: a fifth of them, forward only
 ENGINE_S = 2.0  # to make a serving engine over changed weights; 1 to 3 s for MiniLM
+# What a first training loads: its libraries, the graph with places for matrices. With this and what follows `lora` in
+# all blocks of MiniLM is told to need 575 MiB for 16 texts of 16 tokens, 839 for 48 of 32, 1,412 for 64 of 64, 1,700
+# for 16 of 256. Its process grew by 544, 670, 910 and 1,104 in bfloat16, and by 1,323 for 64 of 64 in float32.
+LOADED_BYTES = 256 << 20
+ATTENTIVE_TOKENS = 528  # of a text at which attention keeps as much as all else of a block: at 256 it kept half as much
 OPTIMISER_BYTES = 16  # a trained number: itself in float32, its gradient, two moments
 MOST_KEPT_BYTES = 1 << 29  # of lower blocks' results: 45,000 texts of 16 tokens at 384 bfloat16; beyond, computed anew
 
@@ -50,10 +55,10 @@ class Typical:
 
 
 # Texts: between intents (14 tokens) and reviews (30) of the measuring sets; MiniLM, two threads of a shared server with
-# AVX-512 BF16. Activations of transformers: 40 numbers a token, block and dimension (34 by Korthikanti et al. 2022, and
-# copies). Pictures: EfficientNet-Lite0, each of 32 tokens. Sounds: Whisper's encoder, 50 positions a second.
+# AVX-512 BF16. Activations of transformers: 22 numbers a token, block and dimension, and those of attention, see
+# ATTENTIVE_TOKENS. Pictures: EfficientNet-Lite0, each of 32 tokens. Sounds: Whisper's encoder, 50 positions a second.
 TYPICAL: Mapping[Modality, Typical] = {
-    "text": Typical(24, 6, 384, 22.6e6, 40 * 6 * 384, 24 * 8, Rates(10_800.0, 3_600.0, measured=False)),
+    "text": Typical(24, 6, 384, 22.6e6, 22 * 6 * 384, 24 * 8, Rates(10_800.0, 3_600.0, measured=False)),
     "image": Typical(32, 16, 1_280, 3.4e6, 210e3, 224 * 224 * 3, Rates(1_400.0, 250.0, measured=False)),
     "audio": Typical(75, 4, 384, 8.2e6, 40 * 4 * 384, 2 * 75 * 80 * 4, Rates(17_000.0, 5_700.0, measured=False)),
 }
@@ -118,11 +123,14 @@ def _peak_bytes(size: Size, profile: Profile, numbers: float | None) -> int:
     wider = (profile.width / typical.width) if profile.modality == "text" else 1.0
     deeper = blocks_in(profile) / typical.blocks
     weights = typical.weights * wider**2 * deeper
-    # Texts of some length fill a batch by their tokens alone.
-    pictures = profile.modality == "image"
-    batch = BATCH_TOKENS if profile.modality == "text" else batch_rows(pictures=pictures) * typical.tokens
-    activations = 4 * typical.activations * wider * deeper * batch * size.share
+    longest = profile.max_tokens or typical.tokens
+    kept = 4 * typical.activations * wider * deeper * size.share
+    if profile.modality == "text":
+        batch = min(BATCH_TOKENS, profile.samples * longest)
+        kept *= 1.0 + longest / ATTENTIVE_TOKENS
+    else:
+        batch = batch_rows(pictures=profile.modality == "image") * typical.tokens
     below = min(MOST_KEPT_BYTES, 2 * size.tokens * profile.width) if size.kept else 0
     trained = weights * size.share if numbers is None else numbers
     rows = min(HELD_BYTES, profile.samples * typical.row_bytes)
-    return int(3 * 4 * weights + OPTIMISER_BYTES * trained + activations + below + rows)
+    return int(LOADED_BYTES + 3 * 4 * weights + OPTIMISER_BYTES * trained + kept * batch + below + rows)

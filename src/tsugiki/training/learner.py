@@ -13,6 +13,8 @@ import torch
 
 from tsugiki.backbones.inputs import stack
 from tsugiki.training.augmentation import varied
+from tsugiki.training.batches import near_lengths
+from tsugiki.training.contrast import contrast_loss
 from tsugiki.training.frozen import Below, replay_below
 from tsugiki.training.network import LOWER, Attached
 from tsugiki.training.pairs import pair_loss
@@ -29,7 +31,7 @@ class Aim:
     """What is minimised: cross-entropy, the truth softened by `smoothing`, classes by `weights` (classes,) or alike.
 
     With `truths` (kinds, classes), which targets index then, the binary cross-entropy of each class, summed.
-    By the objective "pairs" it is what pairs.py says instead, and the head does not learn along.
+    By another objective it is what pairs.py or contrast.py says instead, and the head does not learn along.
     """
 
     smoothing: float
@@ -92,10 +94,13 @@ class Learner:
         """One batch at `rate` times the peak rates; the loss before it. If that is no number, nothing changes."""
         features = self._features(batch, self._random)
         wanted = torch.from_numpy(targets).to(features.device)
-        if self._objective == "pairs":
-            loss = pair_loss(features, wanted)
-        else:
-            loss = self._loss(self._scored(features), wanted)
+        match self._objective:
+            case "pairs":
+                loss = pair_loss(features, wanted)
+            case "contrast":
+                loss = contrast_loss(features, wanted)
+            case "labels":
+                loss = self._loss(self._scored(features), wanted)
         value = float(loss.detach())
         if value != value or value == float("inf"):
             return value
@@ -138,7 +143,17 @@ class Learner:
         return self._weight.detach().cpu().numpy().copy(), self._bias.detach().cpu().numpy().copy()
 
     def _features(self, batch: Ints, random: torch.Generator | None = None) -> torch.Tensor:
-        """With `random` of the inputs as they might also have been, where nothing below is kept of them as they are."""
+        """With `random` of the inputs as they might also have been, where nothing below is kept of them as they are.
+
+        What is beside one another for its label's sake is of all lengths, and goes through by parts of near ones.
+        """
+        parts = near_lengths([self._rows[row].size for row in batch]) if self._objective != "labels" else ()
+        if len(parts) > 1:
+            places = torch.from_numpy(np.argsort(np.concatenate(parts))).to(self._where)
+            return torch.cat([self._pass(batch[part], random) for part in parts])[places]
+        return self._pass(batch, random)
+
+    def _pass(self, batch: Ints, random: torch.Generator | None) -> torch.Tensor:
         inputs = [
             torch.from_numpy(part).to(self._where) for part in stack([self._rows[row].row for row in batch]).values()
         ]

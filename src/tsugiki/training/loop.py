@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
-from tsugiki.training.batches import batch_rows, length_batches
+from tsugiki.training.batches import batch_rows, label_batches, length_batches
 from tsugiki.training.network import is_picture
 from tsugiki.training.schedule import rate_at
 from tsugiki.training.temperature import tempered_losses
@@ -17,6 +17,7 @@ from tsugiki.training.temperature import tempered_losses
 if TYPE_CHECKING:
     from tsugiki.domain import Floats, Ints, Prepared
     from tsugiki.training.deadline import Deadline
+    from tsugiki.training.objective import Objective
 
 Stopped = Literal["done", "no_better", "deadline", "diverged"]
 
@@ -52,7 +53,7 @@ class Lessons:
     """`rows` of every sample, `targets` (samples,); `train` and `watched` index them.
 
     With `truths` (kinds, classes) the targets index these: a sample may be of several classes.
-    By `at_once` all that is trained on is one batch.
+    Batches are as the `objective` needs them: of near lengths, of all that is trained on, of some rows a label.
     """
 
     rows: Sequence[Prepared]
@@ -61,7 +62,7 @@ class Lessons:
     watched: Ints
     classes: int
     truths: Floats | None = None
-    at_once: bool = False
+    objective: Objective = "labels"
 
     @property
     def chance_loss(self) -> float:
@@ -158,9 +159,13 @@ class _Run:
 
     def _epoch(self, random: np.random.Generator) -> list[Ints]:
         """Batches of all that is trained on, once."""
-        if self._lessons.at_once:
-            return [np.arange(len(self._lessons.train))]
-        return length_batches(self._lengths, random, most_rows_of(self._lessons))
+        match self._lessons.objective:
+            case "pairs":
+                return [np.arange(len(self._lessons.train))]
+            case "contrast":
+                return label_batches(self._lessons.targets[self._lessons.train], self._lengths, random)
+            case "labels":
+                return length_batches(self._lengths, random, most_rows_of(self._lessons))
 
     def _look(self, check: Callable[[], None]) -> int:
         """Keeps the state if it is the best so far; how many looks ago the best was."""

@@ -42,11 +42,11 @@ def choose_proof(folds: Ints, one_s: float, allowed_s: float) -> Proof:
     return "folds" if SPARE * trainings * one_s <= allowed_s else "half"
 
 
-def pilot(folds: Ints, proof: Proof) -> Part:
-    """The first training: all but the first fold."""
+def pilot(folds: Ints, proof: Proof, *, watch: bool = True) -> Part:
+    """The first training: all but the first fold. `watch`: whether there is a head that learns along to look at."""
     first = np.unique(folds)[0]
     train, out = np.flatnonzero(folds != first), np.flatnonzero(folds == first)
-    if len(out) < FEWEST_WATCHED * (1 if proof == "folds" else 2):
+    if not watch or len(out) < FEWEST_WATCHED * (1 if proof == "folds" else 2):
         return Part(train, out[:0], out)
     if proof == "folds":
         return Part(train, out[:MOST_WATCHED], out[:0])

@@ -77,6 +77,11 @@ class Tutor:
             self._below = compute_below(unchanged, data.rows, width_of(encoder), first, check)
         self._size = Size(tokens, (blocks - first) / blocks, self._below is not None, recipe.weights_too)
 
+    @property
+    def learns_a_head(self) -> bool:
+        """Along with the network."""
+        return self._objective == "labels"
+
     def estimate_s(self) -> float:
         """Of one training and a look at all samples through the serving engine."""
         rates = self._backbone.rates
@@ -103,18 +108,18 @@ class Tutor:
         weights = None
         if data.combinations is None:
             weights = class_weights(data.targets[part.train], len(data.labels))
-        pairs = self._objective == "pairs"
         aim = Aim(
             recipe.label_smoothing, weights, recipe.head_learning_rate, truths_of(data), data.seed, self._objective
         )
         self._check()
         learner = Learner(network, attached, data.rows, self._below, head, aim, self._where, self._kind)
         lessons = Lessons(
-            data.rows, data.targets, part.train, part.watched, len(data.labels), truths_of(data), at_once=pairs
+            data.rows, data.targets, part.train, part.watched, len(data.labels), truths_of(data), self._objective
         )
         course = train(learner, lessons, epochs, until, deadline, data.seed, report, self._check)
         delta = attached.as_delta(learner.values())
-        return Taught(delta, None if pairs else Head(*learner.head(), 1.0, data.labels), course)
+        learnt = Head(*learner.head(), 1.0, data.labels) if self.learns_a_head else None
+        return Taught(delta, learnt, course)
 
     def features(self, delta: Delta) -> Floats:
         """(samples, dim) of the network so changed, as it will serve."""
@@ -123,7 +128,7 @@ class Tutor:
     def name_features(self, delta: Delta) -> Floats | None:
         """(labels, dim) of what the labels are called, by the same network; None where that is not to be heard."""
         texts = self._data.name_rows
-        if not texts or self._objective != "pairs":
+        if not texts or self.learns_a_head:
             return None
         features = self._backbone.features([row for of_label in texts for row in of_label], delta, self._check)
         parts = np.split(features, np.cumsum([len(of_label) for of_label in texts])[:-1])
