@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 from tsugiki.domain import Budget, Fitted, LoraDelta, LoraPair, MethodName, Profile, TrainingSet, Verdict
 from tsugiki.ports import Backbone, Progress
 from tsugiki.training.costs import assess_deep, blocks_in
-from tsugiki.training.hyperparameters import MOST_BLOCKS, a_part_of, choice, epochs, rate, smoothing, whole
+from tsugiki.training.hyperparameters import MOST_BLOCKS, a_part_of, choice, epochs, number, rate, smoothing, whole
 from tsugiki.training.objective import expected_objective, objective_of
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 # network half way between what it was and what it was trained to be often serves better than either (Wortsman et al.
 # 2022, arXiv 2109.01903).
 CONTRASTED_EPOCHS, CONTRASTED_PART = 4.0, 0.35
+LEAST_PART = 0.01  # with less, no answer changes
 PART = 1 / 2  # of the blocks, from the top: MiniLM's three of six
 ATTENTION = frozenset({"attention", "self_attn"})  # a part of the names of its modules
 MOST_RANK = 64  # twice the largest bucket of the bank (runtime/loras.py); beyond, weights themselves are cheaper
@@ -62,7 +63,13 @@ class LoraMethod:
     learning_rate: float = rate(2e-3, "of the matrices")
     head_learning_rate: float = rate(2e-3, "of the head beside them")
     label_smoothing: float = smoothing(0.05)
-    part: float = 1.0  # of what was learnt is served; set by what is minimised, not by who asks
+    part: float | None = number(
+        None,
+        "how much of what was learnt is served",
+        least=LEAST_PART,
+        most=1.0,
+        null=f"all of it; {CONTRASTED_PART:g}, where labels are many and texts of each few",
+    )
 
     @property
     def name(self) -> MethodName:
@@ -83,18 +90,13 @@ class LoraMethod:
 
     def _for(self, objective: Objective) -> LoraMethod:
         """What was not given is as served best by that objective."""
-        match objective:
-            case "labels":
-                return self
-            case "pairs":
-                return replace(self, top_blocks=self.top_blocks or MOST_BLOCKS)
-            case "contrast":
-                return replace(
-                    self,
-                    top_blocks=self.top_blocks or MOST_BLOCKS,
-                    epochs=min(self.epochs, CONTRASTED_EPOCHS),
-                    part=CONTRASTED_PART,
-                )
+        usual = CONTRASTED_PART if objective == "contrast" else 1.0
+        return replace(
+            self,
+            top_blocks=self.top_blocks or (None if objective == "labels" else MOST_BLOCKS),
+            epochs=min(self.epochs, CONTRASTED_EPOCHS) if objective == "contrast" else self.epochs,
+            part=self.part or usual,
+        )
 
     def attach(self, encoder: torch.nn.Module) -> Attached:
         """Matrices that add nothing yet, beside the modules."""
@@ -114,7 +116,7 @@ class LoraMethod:
                 _quicken(layer)
         matrices = {name: p for name, p in encoder.named_parameters() if name.endswith((A, B))}
         groups = (Group(matrices, self.learning_rate, 0.0),)
-        return Attached(groups, first, partial(_as_delta, part=self.part), {"top_blocks": top_blocks})
+        return Attached(groups, first, partial(_as_delta, part=self.part or 1.0), {"top_blocks": top_blocks})
 
     def _targets(self, encoder: torch.nn.Module, blocks: torch.nn.ModuleList) -> list[str]:
         import torch

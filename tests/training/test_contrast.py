@@ -27,7 +27,6 @@ from tsugiki.training.rounds import FEWEST_WATCHED
 
 if TYPE_CHECKING:
     from tsugiki.domain import Fitted, Floats
-    from tsugiki.training.network import Attached
 
 LABELS = [*(word for word in WORDS.split() if word not in FILLING.split()), *"bcdefghjk"]
 SHORT = LoraMethod(epochs=2, rank=4)
@@ -142,7 +141,7 @@ def test_a_part_of_what_contrast_taught_is_served(backbone: TrainableBackbone) -
     contrasted, taught = intents(backbone, 5), intents(backbone, 5, 20)
     for data, part in ((contrasted, CONTRASTED_PART), (taught, 1.0)):
         served, whole = (
-            _up(method.fit(backbone, data, Budget(), Told())) for method in (SHORT, _All(epochs=2, rank=4))
+            _up(method.fit(backbone, data, Budget(), Told())) for method in (SHORT, replace(SHORT, part=1.0))
         )
         assert np.allclose(served, part * whole, rtol=1e-5)
         assert np.abs(whole).max() > 0.0
@@ -151,13 +150,6 @@ def test_a_part_of_what_contrast_taught_is_served(backbone: TrainableBackbone) -
 def _up(fitted: Fitted) -> Floats:
     assert isinstance(fitted.graft.delta, LoraDelta)
     return np.concatenate([pair.up.ravel() for pair in fitted.graft.delta.modules.values()])
-
-
-class _All(LoraMethod):
-    """Serves all that it learnt."""
-
-    def attach(self, encoder: torch.nn.Module) -> Attached:
-        return LoraMethod.attach(replace(self, part=1.0), encoder)
 
 
 def test_learning_by_contrast_draws_labels_apart_and_proves_it_on_every_sample(backbone: TrainableBackbone) -> None:
