@@ -32,7 +32,7 @@ MOST_KEPT_BYTES = 1 << 29  # of lower blocks' results: 45,000 texts of 16 tokens
 
 ENOUGH_SECONDS = 900.0  # that all trainings may take by the estimate where no budget says otherwise
 # Ditto, of so few samples that one fold cannot prove what they taught: banking77, 10 a label, +0.0 points within 3.7 on
-# 154 rows, on a machine so busy that five folds were estimated at more than the above.
+# 154 rows, where training was so slow that five folds were estimated at more than the above.
 FEW_SAMPLES, PATIENT_SECONDS = 2_000, 3_600.0
 TRAININGS, LEAST_TRAININGS = 6, 2  # five folds and all samples; one to prove and one to serve
 LEAST_PART = 0.3  # of one training: with less, its rate falls before it has done anything
