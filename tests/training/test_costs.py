@@ -9,7 +9,7 @@ import pytest
 from adapters.lora import LoraMethod
 from adapters.partial import PartialMethod
 from tsugiki.domain import Budget, Profile, Rates
-from tsugiki.training.costs import FEW_SAMPLES, LOOKS_SHARE
+from tsugiki.training.costs import LOOKS_SHARE
 
 # So many that a training takes hours: two of them are made then, of whatever the blocks.
 MANY = Profile(
@@ -51,14 +51,3 @@ def test_few_short_texts_need_less_memory_than_fill_a_batch() -> None:
         for samples, tokens in ((64, 64), (16, 256))
     )
     assert full < attentive
-
-
-def test_few_samples_are_proven_on_all_folds_also_where_training_is_slow() -> None:
-    """Half of one fold would prove nothing of them: the estimate is of six trainings, not of two."""
-    few = replace(MANY, samples=FEW_SAMPLES - 1, mean_tokens=20.0, rates=Rates(5_000.0, 200.0, measured=True))
-    method = PartialMethod(top_blocks=2, epochs=4)
-    many = replace(few, samples=FEW_SAMPLES)
-    assert method.assess(few, Budget()).seconds > 2 * method.assess(many, Budget()).seconds
-    fast = Rates(5_000.0, 50_000.0, measured=True)
-    quick, as_quick = (method.assess(replace(one, rates=fast), Budget()).seconds for one in (few, many))
-    assert quick == pytest.approx(as_quick, rel=0.01)

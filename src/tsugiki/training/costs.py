@@ -31,9 +31,6 @@ OPTIMISER_BYTES = 16  # a trained number: itself in float32, its gradient, two m
 MOST_KEPT_BYTES = 1 << 29  # of lower blocks' results: 45,000 texts of 16 tokens at 384 bfloat16; beyond, computed anew
 
 ENOUGH_SECONDS = 900.0  # that all trainings may take by the estimate where no budget says otherwise
-# Ditto, of so few samples that one fold cannot prove what they taught: banking77, 10 a label, +0.0 points within 3.7 on
-# 154 rows, where training was so slow that five folds were estimated at more than the above.
-FEW_SAMPLES, PATIENT_SECONDS = 2_000, 3_600.0
 TRAININGS, LEAST_TRAININGS = 6, 2  # five folds and all samples; one to prove and one to serve
 LEAST_PART = 0.3  # of one training: with less, its rate falls before it has done anything
 LEAST_SECONDS = 10.0  # an engine, a network and a head are made whatever the budget
@@ -93,11 +90,6 @@ def features_seconds(size: Size, rates: Rates) -> float:
     return ENGINE_S + size.tokens / rates.forward
 
 
-def enough_seconds(samples: int) -> float:
-    """What all trainings may take by the estimate where no budget says otherwise."""
-    return PATIENT_SECONDS if samples < FEW_SAMPLES else ENOUGH_SECONDS
-
-
 def blocks_in(profile: Profile) -> int:
     """As the network tells, or as many as are usual."""
     return profile.blocks or TYPICAL[profile.modality].blocks
@@ -116,7 +108,7 @@ def assess_deep(
     size = Size(tokens, share, share < 1.0 and profile.modality != "image", recipe.weights_too)
     rates = profile.rates or typical.rates
     one_s = recipe.epochs * epoch_seconds(size, rates) + features_seconds(size, rates)
-    seconds = one_s * min(TRAININGS, max(LEAST_TRAININGS, int(enough_seconds(profile.samples) / one_s)))
+    seconds = one_s * min(TRAININGS, max(LEAST_TRAININGS, int(ENOUGH_SECONDS / one_s)))
     if budget.seconds is not None:
         seconds = min(seconds, max(budget.seconds, LEAST_SECONDS))
     skipped = skip_reason(profile, recipe.fewest_per_label)
