@@ -40,6 +40,6 @@ def measure(running: Running) -> list[Figure]:
 def _answers(client: Client, project: str, train: Sequence[Row], test: Sequence[Row]) -> list[Prediction]:
     client.projects.create(project)
     client.samples.add(project, [(row.text, row.label) for row in train])
-    done = client.adaptations.wait(client.adaptations.start(project))
+    done = client.adaptations.wait(client.adaptations.start(project, method="head"))
     assert done.status == "succeeded", done.problem
     return list(client.predict(project, [row.text for row in test]))
