@@ -76,8 +76,7 @@ class Shared:
     """Rows that come to one server without memory of each other, `per_s` of them, and share its passes.
 
     Bailey 1954, "On queueing processes with bulk service": how many rows a pass has depends on how long the one before
-    took, and on nothing else. Passes have no
-    largest size here, for a server with so many rows waiting is too full anyway.
+    took, and on nothing else. Passes have no largest size here: a server with so many rows waiting is too full anyway.
     """
 
     def __init__(self, per_s: float, pass_s: float, row_s: float) -> None:

@@ -75,7 +75,7 @@ def _over_graph(name: EngineName, loaded: Loaded, cores: Cores) -> Engine:
         case "onnxruntime":
             return OnnxEngine(loaded, threads=cores.threads)
         case "openvino":
-            known = next(iter(loaded.backbone.probe())).row
+            known = loaded.backbone.probe()[0].row
             return openvino.OpenVinoEngine(loaded, known, passes=cores.passes, threads=cores.threads)
         case "torch":
             raise AssertionError("torch reads the folder, no graph; this is a bug")
