@@ -85,7 +85,7 @@ class Settings(BaseSettings):
         json_schema_extra={SHOWN: "cores ÷ workers"},
     )
     engine: EngineWish = Field(
-        "auto", description="`onnxruntime` (fp32), `openvino` (bf16), `torch` (CUDA, bf16); see below"
+        "auto", description="`onnxruntime` (fp32), `openvino` (bf16), `openvino-int8` (see below), `torch` (CUDA, bf16)"
     )
     engine_threads: int = Field(1, ge=1, le=256, description="threads of one pass")
     wait_seconds: float = Field(

@@ -116,7 +116,7 @@ class Engine(Protocol):
     def name(self) -> EngineName: ...
     @property
     def precision(self) -> str:
-        """The class of arithmetic, part of the feature space: `fp32`, `bf16`."""
+        """The class of arithmetic, part of the feature space: `fp32`, `bf16`, `int8`."""
         ...
 
     @property

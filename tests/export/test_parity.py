@@ -26,6 +26,7 @@ def test_a_service_that_rounds_is_met_within_its_rounding_and_no_further() -> No
     with pytest.raises(ParityMissed):
         certify(found, SURE, "fp32")
     assert certify(found, SURE, "fp32", "bf16").max_abs_diff == pytest.approx(0.02, rel=1e-2)
+    assert certify(SURE + np.array([0.06, -0.06, 0], np.float32), SURE, "fp32", "int8").label_agreement == 1.0
     with pytest.raises(ParityMissed):
         certify(SURE + np.array([0.06, -0.06, 0], np.float32), SURE, "fp32", "bf16")
     with pytest.raises(ParityMissed):

@@ -55,7 +55,7 @@ def change(model: onnx.ModelProto, delta: Delta) -> None:
             raise ArtifactCorrupt(f"The graft's {name} is {own.shape}, the backbone's {shapes[node.input[place]]}.")
         node.input[place] = f"replaced.{name}"
         model.graph.initializer.append(_tensor(own, node.input[place]))
-    _drop_unread(model)
+    drop_unread(model)
 
 
 def _merged(model: onnx.ModelProto, delta: LoraDelta) -> dict[str, Floats]:
@@ -84,7 +84,8 @@ def _readers(model: onnx.ModelProto, constants: Container[str]) -> dict[str, tup
     return found
 
 
-def _drop_unread(model: onnx.ModelProto) -> None:
+def drop_unread(model: onnx.ModelProto) -> None:
+    """Constants that no node reads any more."""
     read = {name for node in model.graph.node for name in node.input}
     kept = [tensor for tensor in model.graph.initializer if tensor.name in read]
     del model.graph.initializer[:]

@@ -18,9 +18,11 @@ if TYPE_CHECKING:
 
 
 class Session:
-    """One graph with one output of interest. Thread-safe; each run uses `threads` threads of its own pool."""
+    """One graph, or the bytes of one, with one output of interest. Thread-safe; each run uses `threads` threads of its
+    own pool.
+    """
 
-    def __init__(self, graph: Path, *, threads: int) -> None:
+    def __init__(self, graph: Path | bytes, *, threads: int) -> None:
         # From 1.29 on onnxruntime tells its maker of every session (names and hashes of graph and weights, machine),
         # unless this is set when it is imported. https://github.com/microsoft/onnxruntime/pull/27379
         os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -32,7 +34,9 @@ class Session:
         # Runs differ in shape all the time: an allocation plan remembered for each would be kept and never reused.
         options.enable_mem_pattern = False
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._session = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+        self._session = onnxruntime.InferenceSession(
+            graph if isinstance(graph, bytes) else str(graph), options, providers=["CPUExecutionProvider"]
+        )
 
     def run(self, output: str, inputs: Mapping[str, NDArray[np.generic]]) -> Floats:
         """The named float32 output for a batch."""

@@ -13,8 +13,8 @@ Phase = Literal["validate", "audit", "embed", "plan", "train", "calibrate", "eva
 Promotion = Literal["gate", "always", "never"]
 GateRule = Literal["refit", "replacement"]
 Precision = Literal["fp32", "int8"]
-EngineName = Literal["onnxruntime", "openvino", "torch"]
-EngineWish = Literal["auto", "onnxruntime", "openvino", "torch"]
+EngineName = Literal["onnxruntime", "openvino", "openvino-int8", "torch"]
+EngineWish = Literal["auto", "onnxruntime", "openvino", "openvino-int8", "torch"]
 Outcome = Literal["label", "abstain", "out_of_scope"]
 RowFinding = Literal[  # what an audit may find wrong with one sample
     "duplicate_exact",

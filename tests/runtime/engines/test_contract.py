@@ -47,6 +47,12 @@ def on_openvino(loaded: Loaded, delta: WeightsDelta | None) -> Engine:
     return make("openvino", loaded, delta, CORES)
 
 
+def in_eight_bits(loaded: Loaded, delta: WeightsDelta | None) -> Engine:
+    if (reason := openvino.why_not()) is not None:
+        pytest.skip(reason)
+    return make("openvino-int8", loaded, delta, CORES)
+
+
 def on_onnxruntime(loaded: Loaded, delta: WeightsDelta | None) -> Engine:
     return make("onnxruntime", loaded, delta, CORES)
 
@@ -54,6 +60,7 @@ def on_onnxruntime(loaded: Loaded, delta: WeightsDelta | None) -> Engine:
 MAKERS: dict[str, Make] = {
     "onnxruntime": on_onnxruntime,
     "openvino": on_openvino,
+    "openvino-int8": in_eight_bits,
     "torch": on_torch,
 }
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MEASURED_S = 0.5  # per engine, after one pass to warm it up
-FASTER = 1.1  # than the reference, or it is not worth features that are not its
+FASTER = 1.1  # than those before it, or it is not worth features that are further from theirs
 FORMAT = 1
 ANY = "set TSUGIKI_ENGINE=auto to take what there is"
 
@@ -54,7 +54,8 @@ class Choice:
 
 
 def choose(wanted: EngineWish, candidates: Sequence[Candidate], probe: Sequence[InputRow], kept_in: Path) -> Choice:
-    """The engine asked for, or by "auto" the fastest that does not drift; the first candidate is the reference.
+    """The engine asked for, or by "auto" the fastest that does not drift; the first candidate is the reference, and
+    those that round more come later.
 
     What "auto" found is kept in a file: a feature space must not change because a start was noisy. It is found anew
     when the kept engine cannot run here any more. Raises Unavailable if an engine asked for by name cannot run here.
@@ -88,8 +89,10 @@ def _measured(candidates: Sequence[Candidate], probe: Sequence[InputRow]) -> Cho
         except Exception as error:  # an engine that cannot even be tried must not keep the others from serving
             log.warning("engine %s could not be tried", candidate.name, exc_info=error, extra=OURS)
             trials.append(Trial(candidate.name, refused=f"failed: {type(error).__name__}"))
-    best = max((trial for trial in trials if trial.refused is None), key=lambda trial: trial.rows_per_s)
-    chosen = best if best.rows_per_s > FASTER * trials[0].rows_per_s else trials[0]
+    chosen = trials[0]
+    for trial in trials[1:]:
+        if trial.refused is None and trial.rows_per_s > FASTER * chosen.rows_per_s:
+            chosen = trial
     return _told(Choice(chosen.name, (*trials, *skipped)))
 
 

@@ -42,12 +42,24 @@ def make(name: EngineName, loaded: Loaded, delta: WeightsDelta | None, cores: Co
 
 def why_not(name: EngineName) -> str | None:
     """None where the engine can run here; else what is missing."""
-    return {"onnxruntime": lambda: None, "openvino": openvino.why_not, "torch": torch.why_not}[name]()
+    match name:
+        case "onnxruntime":
+            return None
+        case "openvino" | "openvino-int8":
+            return openvino.why_not()
+        case "torch":
+            return torch.why_not()
 
 
 def precision_of(name: EngineName) -> str:
     """The class of arithmetic that an engine made here computes in."""
-    return {"onnxruntime": OnnxEngine.precision, "openvino": openvino.OpenVinoEngine.precision, "torch": "bf16"}[name]
+    match name:
+        case "onnxruntime":
+            return OnnxEngine.precision
+        case "openvino" | "openvino-int8":
+            return openvino.PRECISIONS[name]
+        case "torch":
+            return "bf16"
 
 
 def bank_types_of(wanted: EngineWish) -> tuple[BankType, ...]:
@@ -55,7 +67,7 @@ def bank_types_of(wanted: EngineWish) -> tuple[BankType, ...]:
 
     Where another engine is preferred, onnxruntime still serves what was fitted in fp32. torch reads no graphs.
     """
-    openvino_too = wanted in ("auto", "openvino") and openvino.why_not() is None
+    openvino_too = wanted in ("auto", *openvino.PRECISIONS) and openvino.why_not() is None
     return (OnnxEngine.bank_type, *((openvino.OpenVinoEngine.bank_type,) if openvino_too else ()))
 
 
@@ -74,9 +86,9 @@ def _over_graph(name: EngineName, loaded: Loaded, cores: Cores) -> Engine:
     match name:
         case "onnxruntime":
             return OnnxEngine(loaded, threads=cores.threads)
-        case "openvino":
-            known = loaded.backbone.probe()[0].row
-            return openvino.OpenVinoEngine(loaded, known, passes=cores.passes, threads=cores.threads)
+        case "openvino" | "openvino-int8":
+            known = [prepared.row for prepared in loaded.backbone.probe()]
+            return openvino.OpenVinoEngine(name, loaded, known, passes=cores.passes, threads=cores.threads)
         case "torch":
             raise AssertionError("torch reads the folder, no graph; this is a bug")
         case _:

@@ -1,4 +1,6 @@
-"""OpenVINO behind the Engine protocol: the same ONNX files in bfloat16, where the processor has units for it."""
+"""OpenVINO behind the Engine protocol: the same ONNX files in bfloat16, where the processor has units for it, or most
+of their products in 8 bits.
+"""
 
 # openvino's annotations are partial: ports, tensors and results come untyped.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -9,9 +11,9 @@ from __future__ import annotations
 import importlib.util
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -27,9 +29,13 @@ if TYPE_CHECKING:
 
     from tsugiki.domain import Floats, InputRow
 
+OpenVino: TypeAlias = Literal["openvino", "openvino-int8"]
+
 PASS_TOKENS = (
     256  # a thread; MiniLM in bf16 on AVX-512, texts of 15 tokens, rows a pass: 8 gave 498/s, 16 509/s, 32 497/s
 )
+ROUNDED_TOGETHER = 128  # numbers of a row with one scale, in 8 bits; by 64 a pass took 6 % longer, by 384 they drift
+PRECISIONS: Mapping[OpenVino, str] = {"openvino": "bf16", "openvino-int8": "int8"}
 KEPT_BANKS = 8  # wrapped banks a compiled graph remembers: one a rack, of which there are few
 
 
@@ -45,29 +51,34 @@ def why_not() -> str | None:
 class OpenVinoEngine:
     """`passes` may run at a time, each on `threads` threads, and one more without adapters beside them.
 
-    `known` is a row as it is prepared for the graph.
+    `known` are rows as they are prepared for the graph, like those to come. In 8 bits, what is no product of
+    `backbones/eight_bits.py` is computed in bfloat16.
     OpenVINO runs no more passes of one model at a time than there are cores: the one more has a model of its own, whose
     threads do not stand back. It costs the memory of the weights once more.
     """
 
-    name: EngineName = "openvino"
-    precision = "bf16"
     bank_type: BankType = "bfloat16"
 
-    def __init__(self, graphs: Graphs, known: InputRow, *, passes: int, threads: int) -> None:
-        core = _core()
+    def __init__(self, name: OpenVino, graphs: Graphs, known: Sequence[InputRow], *, passes: int, threads: int) -> None:
+        self.name: EngineName = name
+        self.precision = PRECISIONS[name]
         self.pass_tokens = PASS_TOKENS * threads
+        core = _core()
+        read: Callable[[Path], Any] = core.read_model  # openvino's
+        if self.precision == "int8":
+            read = _reader(core, graphs.graph, known)
 
-        def compiled(graph: Path) -> _Compiled:
-            return _Compiled(core, graph, passes=passes, threads=threads)
+        def compiled(model: Any) -> _Compiled:  # openvino's
+            return _Compiled(core, model, passes=passes, threads=threads)
 
-        self._plain = compiled(graphs.graph)
-        self._beside = _Compiled(core, graphs.graph, passes=1, threads=threads, background=False)
+        plain = read(graphs.graph)
+        self._plain = compiled(plain)
+        self._beside = _Compiled(core, plain, passes=1, threads=threads, background=False)
         # A first pass lays the weights out: 40 ms, and up to 500 beside the passes that this one is not to wait for.
-        self._beside.run(dict(stack([known])))
+        self._beside.run(dict(stack(known[:1])))
         self._free = threading.Semaphore(passes)
         self._banked: Once[tuple[str, ...], _Compiled] = Once(
-            lambda modules: compiled(graphs.bank_graph(modules, self.bank_type))
+            lambda modules: compiled(read(graphs.bank_graph(modules, self.bank_type)))
         )
 
     def prepare(self, modules: tuple[str, ...]) -> None:
@@ -87,13 +98,21 @@ class OpenVinoEngine:
         return compiled.run(inputs | compiled.wrapped(adapters))
 
 
+def _reader(core: Any, graph: Path, known: Sequence[InputRow]) -> Callable[[Path], Any]:  # openvino's
+    """Reads graphs over `graph` in 8 bits."""
+    from tsugiki.backbones.eight_bits import in_eight_bits, seen  # and onnx, which nothing else that serves needs
+
+    magnitudes = seen(graph, known)
+    return lambda graph: core.read_model(in_eight_bits(graph, magnitudes))
+
+
 class _Compiled:
     """One graph; requests are reused, one for each pass that runs at the same time."""
 
     def __init__(
         self,
-        core: Any,  # openvino's
-        graph: Path,
+        core: Any,  # openvino's, as the model
+        model: Any,
         *,
         passes: int,
         threads: int,
@@ -104,10 +123,11 @@ class _Compiled:
             "NUM_STREAMS": passes,
             "INFERENCE_NUM_THREADS": passes * threads,
             "ENABLE_CPU_PINNING": False,  # the cores are shared with everything else of the service
+            "DYNAMIC_QUANTIZATION_GROUP_SIZE": ROUNDED_TOGETHER,  # of products whose weights are bytes
         }
 
         def compile_model() -> Any:  # openvino's
-            return core.compile_model(str(graph), "CPU", config)
+            return core.compile_model(model, "CPU", config)
 
         # Passes run in threads that are started here, not in their callers'.
         self._model = standing_back(compile_model) if background else compile_model()
