@@ -39,6 +39,20 @@ def at_rest(pid: int) -> None:
     raise RuntimeError(f"the service was still busy with itself after {PATIENCE_S:g} s")
 
 
+def busy(seconds: float) -> float:
+    """The share of all cores' time that was not idle, while who asks sleeps."""
+    idle_before, all_before = _ticks()
+    time.sleep(seconds)
+    idle, all_ = _ticks()
+    return 1.0 - (idle - idle_before) / (all_ - all_before)
+
+
+def _ticks() -> tuple[int, int]:
+    """Of all cores since the start: idle ones, and all."""
+    user, nice, system, idle, waiting, *others = map(int, Path("/proc/stat").read_text().split()[1:9])  # proc(5)
+    return idle + waiting, user + nice + system + idle + waiting + sum(others)
+
+
 def _cpu_s(pid: int) -> float:
     """Of a process and its children, so far."""
     ticks = 0
