@@ -180,6 +180,11 @@ def _refuse_unmade(settings: Settings) -> None:
 
 def _give_way() -> None:
     os.nice(NICE - os.nice(0))
+    # Where Linux shares the cores between sessions first, niceness counts within one only: a trainer, alone in its own,
+    # would have as much as all that serves. One in a terminal's session leaves that as it is.
+    if os.getsid(0) == os.getpid():
+        with suppress(OSError):  # there is no such file
+            Path("/proc/self/autogroup").write_text(str(NICE))
     with suppress(OSError):  # another system than Linux, or one that forbids it: then it is one of equals
         Path("/proc/self/oom_score_adj").write_text(str(OOM_SCORE))
 

@@ -149,6 +149,9 @@ def test_the_trainer_lives_and_ends_with_the_service_and_is_replaced_when_it_die
     assert soon(lambda: len(trainers(running)) == 1, RESUMED_S), "the next worker has another"
     (third,) = trainers(running)
     assert soon(lambda: os.getpriority(os.PRIO_PROCESS, third) == NICE, RESUMED_S), "it gives way to what serves"
+    session = Path(f"/proc/{third}/autogroup")
+    lowered = f"nice {NICE}\n"
+    assert not session.exists() or soon(lambda: session.read_text().endswith(lowered), RESUMED_S), "its session too"
     os.kill(running.pid, signal.SIGTERM)
     assert soon(lambda: not alive(third), RESUMED_S)
 
