@@ -3,7 +3,7 @@
 "50 % each" is measured in three ways, single inputs a request, latencies beside another modality ÷ alone:
 
 - *a quarter each*: requests at even times, a quarter of what the modality alone is answered. The machine has half of
-  its load, and either modality half of that; as passes hold single rows then, two thirds of two cores are busy.
+  its load, and either modality half of that; as passes hold single rows then, 50 to 60 % of two cores are busy.
 - *half of the passes each*: as many callers as half of the passes that run at a time, and each waits for its answer
   before it asks again. The machine is full, and either modality has half of it; no queue grows.
 - *a half each*: requests at even times, half of what the modality alone is answered. Two of them ask for all there is,
