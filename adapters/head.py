@@ -38,7 +38,8 @@ class HeadMethod:
             budget.seconds,
             named=named,
             strength=self.l2,
-            parts=profile.parts,
+            widths=profile.widths,
+            modality=profile.modality,
         )
         peak_bytes = estimate_peak_bytes(profile.samples, profile.dim, profile.labels, effort)
         return Verdict(self.name, effort.seconds, peak_bytes, skip_reason(profile, named=profile.named))
@@ -52,8 +53,17 @@ class HeadMethod:
         refuse(backbone, data, named=data.names is not None)
         rows, dim = len(data.features), data.features.shape[1]
         named = data.names is not None
-        parts = backbone.space.parts
-        effort = plan_effort(rows, dim, len(data.labels), budget.seconds, named=named, strength=self.l2, parts=parts)
+        widths = backbone.space.widths
+        effort = plan_effort(
+            rows,
+            dim,
+            len(data.labels),
+            budget.seconds,
+            named=named,
+            strength=self.l2,
+            widths=widths,
+            modality=backbone.modality,
+        )
         found = fit_head(
             data.features,
             data.targets,

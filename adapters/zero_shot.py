@@ -59,7 +59,7 @@ class ZeroShotMethod:
 
         names = _names(backbone, data)
         progress.check()
-        width = backbone.space.dim // backbone.space.parts
+        width = backbone.space.widths[0]
         last = names[:, :width]
         spread = float(np.square(last - last.mean(axis=0)).sum() / (len(last) - 1))
         least = LEAST_SPREAD * float(np.square(last).sum(axis=1).mean())

@@ -39,7 +39,7 @@ class Deep:
 
 
 LORA, FULL = Deep("lora", 300.0), Deep("full", 900.0)
-INTENTS = Profile(770, 77, 10, 10, 768, parts=2, median_per_label=10.0, max_tokens=40)
+INTENTS = Profile(770, 77, 10, 10, 768, widths=(384, 384), median_per_label=10.0, max_tokens=40)
 FEW = Profile(16, 2, 8, 8, 768, median_per_label=8.0, closeness=near(0.7))
 MANY = replace(PROFILE, samples=8_000, min_per_label=1_800, max_per_label=2_200, median_per_label=2_000.0)
 

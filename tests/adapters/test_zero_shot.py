@@ -78,7 +78,7 @@ def test_networks_that_crowd_all_texts_together_are_as_sure_as_others(tiny: Load
 def test_the_last_block_alone_speaks(tiny: Loaded, data: TrainingSet) -> None:
     head = ZeroShotMethod().fit(tiny.backbone, data, Budget(), Told([])).graft.head
     space = tiny.backbone.space
-    assert space.parts == 2 and not head.weight[:, space.dim // 2 :].any()
+    assert len(space.widths) == 2 and not head.weight[:, space.dim // 2 :].any()
 
 
 def test_names_spelt_alike_leave_doubt(tiny: Loaded, data: TrainingSet) -> None:

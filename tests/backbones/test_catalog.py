@@ -1,6 +1,8 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from tsugiki.backbones import find, names
 from tsugiki.backbones.graph import features_module
@@ -25,6 +27,17 @@ def test_configured_folder_is_found_by_its_name(tiny_folder: Path) -> None:
 def test_a_package_s_blocks_are_the_network_s_own(name: str) -> None:
     source = find(name, {})
     assert source.blocks == len(blocks_of(features_module(source).get_submodule(ENCODER)))
+
+
+@pytest.mark.parametrize("name", [name for name in names({}) if find(name, {}).modality == "image"])
+def test_a_package_s_features_are_joined_of_what_it_says(name: str) -> None:
+    source = find(name, {})
+    assert source.view is not None and len(source.widths) == 2
+    side = source.view.size
+    pixels = np.random.default_rng(0).integers(0, 256, (1, side, side, 3), dtype=np.uint8)
+    with torch.no_grad():
+        found = features_module(source)(torch.from_numpy(pixels)).numpy()
+    assert found.shape == (1, sum(source.widths))
 
 
 def test_unknown_name_lists_the_known_ones(tiny_folder: Path) -> None:

@@ -182,7 +182,7 @@ def test_learning_by_contrast_draws_labels_apart_and_proves_it_on_every_sample(b
     ],
 )
 def test_the_plan_knows_what_will_be_minimised(changes: dict[str, object], objective: str) -> None:
-    profile = Profile(samples=770, labels=77, min_per_label=10, max_per_label=10, dim=768, parts=2, blocks=6)
+    profile = Profile(samples=770, labels=77, min_per_label=10, max_per_label=10, dim=768, widths=(384, 384), blocks=6)
     changed = replace(profile, **changes)
     assert expected_objective(changed) == objective
     by_hand = LoraMethod(top_blocks=6, epochs=CONTRASTED_EPOCHS)

@@ -18,7 +18,7 @@ MANY = Profile(
     min_per_label=100_000,
     max_per_label=150_000,
     dim=768,
-    parts=2,
+    widths=(384, 384),
     mean_tokens=20.0,
     rates=Rates(5_000.0, 1_500.0, measured=True),
 )

@@ -108,7 +108,7 @@ def test_the_head_hears_names_as_the_trained_network_sees_them(backbone: Trainab
 
 
 def test_the_plan_reckons_with_all_blocks_where_samples_are_few() -> None:
-    few = Profile(samples=40, labels=5, min_per_label=8, max_per_label=8, dim=768, parts=2, blocks=6)
+    few = Profile(samples=40, labels=5, min_per_label=8, max_per_label=8, dim=768, widths=(384, 384), blocks=6)
     usual, several = replace(few, samples=80), replace(few, task="multi_label")
     half, whole = LoraMethod(top_blocks=3), LoraMethod(top_blocks=6)
     assert LoraMethod().assess(few, Budget()) == whole.assess(few, Budget())

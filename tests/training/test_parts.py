@@ -13,7 +13,8 @@ from tsugiki.training.blending import EVENED_FOR, Setting, blend
 from tsugiki.training.examples import Examples
 
 FAINT = np.float32(0.1)
-ASKED = replace(WHOLE, parts=2)
+FOR = EVENED_FOR["text"]
+ASKED = replace(WHOLE, widths=(24, 24), evened_for=FOR)
 UNNAMED = Examples(np.zeros((4, 2), np.float32), np.array([0, 0, 1, 1]), 2)
 
 
@@ -44,9 +45,9 @@ def test_a_faint_part_of_noise_is_left_faint() -> None:
     assert asked.weight.tobytes() == plain.weight.tobytes()
 
 
-@pytest.mark.parametrize(("worse", "evened"), [(EVENED_FOR - 0.1, True), (EVENED_FOR + 0.1, False)])
+@pytest.mark.parametrize(("worse", "evened"), [(FOR - 0.1, True), (FOR + 0.1, False)])
 def test_parts_are_evened_unless_held_out_rows_speak_against_it(worse: float, evened: bool) -> None:
-    found = blend(UNNAMED, (True, False), 2, lambda one: np.full((1, 2), worse / 2 if one.evened else 0.0))
+    found = blend(UNNAMED, (True, False), 2, lambda one: np.full((1, 2), worse / 2 if one.evened else 0.0), FOR)
     assert found.whole == Setting(evened, 0.0)
 
 
@@ -57,10 +58,12 @@ def test_a_block_has_no_say_in_how_its_own_rows_are_seen() -> None:
 
 
 def test_it_is_asked_only_where_that_takes_little_time() -> None:
-    assert plan_effort(16, 768, 2, None, named=True, parts=2).parts == 2
-    assert plan_effort(8_544, 768, 5, None, parts=2).parts == 2
-    assert plan_effort(770, 768, 77, None, named=True, parts=2).parts == 1
-    assert plan_effort(10_003, 768, 77, None, parts=2) == plan_effort(10_003, 768, 77, None)
-    assert plan_effort(16, 768, 2, None, parts=2).seconds > plan_effort(16, 768, 2, None).seconds
-    asked, plain = (plan_effort(500, 768, 2, None, parts=parts) for parts in (2, 1))
+    halves = (384, 384)
+    assert plan_effort(16, 768, 2, None, named=True, widths=halves).widths == halves
+    assert plan_effort(8_544, 768, 5, None, widths=halves).widths == halves
+    assert plan_effort(770, 768, 77, None, named=True, widths=halves).widths == ()
+    assert plan_effort(10_003, 768, 77, None, widths=halves) == plan_effort(10_003, 768, 77, None)
+    assert plan_effort(16, 768, 2, None, widths=halves).seconds > plan_effort(16, 768, 2, None).seconds
+    assert plan_effort(16, 768, 2, None, widths=halves, modality="image").evened_for < FOR
+    asked, plain = (plan_effort(500, 768, 2, None, widths=widths) for widths in (halves, (768,)))
     assert estimate_peak_bytes(500, 768, 2, asked) > estimate_peak_bytes(500, 768, 2, plain)

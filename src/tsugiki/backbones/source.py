@@ -35,7 +35,8 @@ class Source:
     """Weights in a folder, the network they are of, and the way to turn what it yields into one feature vector.
 
     `dim` is of what the network yields a token (position, place), `blocks` how many it has (None: not told), `middle`
-    the one whose yield is pooled beside the last one's (None: the last alone, as where there is but one block).
+    the one whose yield is pooled beside the last one's (None: the last alone, as where there is but one block), of
+    `middle_dim` numbers (None: `dim`).
     `max_tokens` bounds a text, special tokens counted; of pictures, it is how many tokens each counts in a pass.
     `prefix` is put before every text, and `tokens` is the file that it is tokenised by (see tokens.py). `view` is how a
     picture is cut and `levels` how its pixels are scaled (None: as the network's module says), `seconds` how long a
@@ -52,6 +53,7 @@ class Source:
     tokens: str = TOKENIZER
     blocks: int | None = None
     middle: int | None = None
+    middle_dim: int | None = None
     pooling: Pooling = "mean"
     normalise: bool = True
     prefix: str = ""
@@ -65,13 +67,14 @@ class Source:
     expected_sha256: str | None = None
 
     @property
-    def parts(self) -> int:
-        """Pooled vectors that a feature is joined from, of `dim` numbers each."""
-        return (2 if self.pooling == "cls+mean" else 1) + (self.middle is not None)
+    def widths(self) -> tuple[int, ...]:
+        """Of the pooled vectors that a feature is joined from."""
+        last = (self.dim,) * (2 if self.pooling == "cls+mean" else 1)
+        return last if self.middle is None else (*last, self.middle_dim or self.dim)
 
     @property
     def feature_dim(self) -> int:
-        return self.parts * self.dim
+        return sum(self.widths)
 
     @property
     def weights(self) -> Path:

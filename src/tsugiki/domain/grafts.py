@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class FeatureSpace:
     """Identity of the vectors a backbone yields. Vectors of two spaces never mix (I8).
 
-    `dim` numbers are of `parts` pooled vectors, as wide as the network each, which has `blocks` (None: not told).
+    `dim` numbers are of pooled vectors, of `widths`; the network has so many `blocks` (None: not told).
     """
 
     backbone: str
@@ -27,7 +27,7 @@ class FeatureSpace:
     pooling: str
     precision: str
     dim: int
-    parts: int = 1
+    widths: tuple[int, ...]
     blocks: int | None = None
 
     @cached_property

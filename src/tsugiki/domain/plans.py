@@ -68,7 +68,7 @@ class Profile:
     named: bool = False
     mean_tokens: float | None = None  # of a sample; None where nothing was counted or measured, as in what follows
     max_tokens: int | None = None
-    parts: int = 1  # vectors of the network's own width that a feature is joined from
+    widths: tuple[int, ...] = ()  # of the pooled vectors that a feature is joined from; () where that is not known
     blocks: int | None = None  # of the network; None where it does not tell
     closeness: Closeness | None = None
     rates: Rates | None = None
@@ -80,7 +80,7 @@ class Profile:
     @property
     def width(self) -> int:
         """Numbers a token, in the network."""
-        return self.dim // self.parts
+        return self.widths[0] if self.widths else self.dim
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ def profile_of(
     """
     profile = _profile_of_sets(counts) if task == "multi_label" else _profile(counts, declared)
     profile = replace(profile, modality=modality)
-    return profile if space is None else replace(profile, dim=space.dim, parts=space.parts, blocks=space.blocks)
+    return profile if space is None else replace(profile, dim=space.dim, widths=space.widths, blocks=space.blocks)
 
 
 def _profile(counts: Mapping[str, int], declared: Collection[str]) -> Profile:

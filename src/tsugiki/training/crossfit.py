@@ -75,7 +75,7 @@ def cross_fit(
         held = np.concatenate([part for split in splits for part in split.held])
         blocks = folds[held] if effort.every_fold else np.arange(len(held)) % HALVES
         fits[evened] = FoldFits(splits, blocks, check)
-    return _compare(fits, next(iter(ways.values())), effort.strengths, advance)
+    return _compare(fits, next(iter(ways.values())), effort, advance)
 
 
 def cross_fit_views(
@@ -104,26 +104,32 @@ def cross_fit_views(
     given = [view.scores for view in views if view.scores is not None]
     besides = np.concatenate(given, axis=1) if len(given) == len(views) else None
     fits = {False: FoldFits(splits, blocks, check)}
-    found = _compare(fits, splits[0].examples, effort.strengths, advance, besides)
+    found = _compare(fits, splits[0].examples, effort, advance, besides)
     return replace(found, start=None)
 
 
 def _compare(
     ways: Mapping[bool, FoldFits],
     examples: Examples,
-    strengths: Sequence[float],
+    effort: Effort,
     advance: Callable[[float], None],
     besides: Floats | None = None,
 ) -> CrossFit:
     """`examples` are those of either way; `besides` are scores (classes, held) that compete with those fitted."""
     fits = next(iter(ways.values()))  # all hold out the same rows
     blocks = np.unique(fits.blocks)
-    found = blend(examples, tuple(ways), len(blocks), lambda one: ways[one.evened].losses_at(one.name_weight))
+    found = blend(
+        examples,
+        tuple(ways),
+        len(blocks),
+        lambda one: ways[one.evened].losses_at(one.name_weight),
+        effort.evened_for,
+    )
     paths: dict[Setting, Path] = {}
     for done, one in enumerate(found.settings):
         way = ways[one.evened]
         path = way.follow(
-            strengths, one.name_weight, lambda part, done=done: advance((done + part) / len(found.settings))
+            effort.strengths, one.name_weight, lambda part, done=done: advance((done + part) / len(found.settings))
         )
         paths[one] = path if besides is None else way.beside(path, besides, one.name_weight)
     chances = np.empty((len(fits.held), examples.classes), np.float32)

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from tsugiki.training.blending import EVENED_FOR
+
+if TYPE_CHECKING:
+    from tsugiki.domain import Modality
 
 # Strengths are on features of mean square norm 1 (see rotation.py), so one grid serves every backbone.
 # 1/16 served draws of 2 to 30 rows a class from seven text sets best on the whole, judged on rows not drawn.
@@ -31,13 +37,15 @@ ENOUGH_SECONDS = 60.0  # what an adaptation in the fast lane may take before it 
 class Effort:
     """`every_fold` holds each fold out in turn; else the first fold alone stands for all. Strengths run down.
 
-    `parts` of a feature may be evened, if held-out rows say so; 1 where it is not asked.
+    Parts of a feature, of `widths`, may be evened if held-out rows say so; () where it is not asked. `evened_for`: see
+    blending.py.
     """
 
     every_fold: bool
     strengths: tuple[float, ...]
     seconds: float
-    parts: int = 1
+    widths: tuple[int, ...] = ()
+    evened_for: float = 0.0
 
 
 def plan_effort(
@@ -48,22 +56,23 @@ def plan_effort(
     *,
     named: bool = False,
     strength: float | None = None,
-    parts: int = 1,
+    widths: tuple[int, ...] = (),
+    modality: Modality = "text",
 ) -> Effort:
     """The most thorough effort that an estimate puts within `budget_s` (None: ENOUGH_SECONDS), else the least one.
 
     `named`: the classes' names are fitted on too. `strength`: the only one to be tried, None for a choice of them.
-    `parts`: those that a feature is joined of.
+    `widths`: of the parts that a feature is joined of.
     """
     allowed = ENOUGH_SECONDS if budget_s is None else budget_s
     fine, coarse = (FINE, COARSE) if strength is None else ((strength,), (strength,))
     candidates = (
-        _estimate(rows, dim, classes, every_fold=True, strengths=fine, named=named, parts=parts),
+        _estimate(rows, dim, classes, every_fold=True, strengths=fine, named=named, widths=widths),
         _estimate(rows, dim, classes, every_fold=False, strengths=fine, named=named),
     )
     for effort in candidates:
         if effort.seconds <= allowed:
-            return effort
+            return replace(effort, evened_for=EVENED_FOR[modality])
     return _estimate(rows, dim, classes, every_fold=False, strengths=coarse, named=named)
 
 
@@ -73,14 +82,21 @@ def estimate_peak_bytes(rows: int, dim: int, classes: int, effort: Effort) -> in
     """
     held = rows if effort.every_fold else rows // 5
     models = 5 if effort.every_fold else 1
-    rows_bytes = 4 * (3 if effort.parts == 1 else 4) * rows * (dim + 1)
+    rows_bytes = 4 * (4 if effort.widths else 3) * rows * (dim + 1)
     scores_bytes = 4 * held * classes * (len(effort.strengths) + 2)
     solver_bytes = 4 * 25 * models * classes * (dim + 1)
     return rows_bytes + scores_bytes + solver_bytes
 
 
 def _estimate(
-    rows: int, dim: int, classes: int, *, every_fold: bool, strengths: tuple[float, ...], named: bool, parts: int = 1
+    rows: int,
+    dim: int,
+    classes: int,
+    *,
+    every_fold: bool,
+    strengths: tuple[float, ...],
+    named: bool,
+    widths: tuple[int, ...] = (),
 ) -> Effort:
     if named:
         rows += classes
@@ -90,8 +106,8 @@ def _estimate(
     if named:
         visited += NAME_TRIALS
     trial = splits * HELD_FOLD_PART * EVALUATIONS_PER_STRENGTH * once
-    asked = parts if trial <= MOST_ASKING_S * FLOPS_PER_SECOND else 1
-    if asked > 1:
+    asked = widths if len(widths) > 1 and trial <= MOST_ASKING_S * FLOPS_PER_SECOND else ()
+    if asked:
         visited += PART_TRIALS
     seconds = OVERHEAD_S + (visited * trial + EVALUATIONS_LAST_FIT * once) / FLOPS_PER_SECOND
     return Effort(every_fold, strengths, seconds, asked)

@@ -75,10 +75,10 @@ def fit_head(
     With `truths` (kinds, classes) the targets index these, and a row may be of several classes or none.
     """
     rotations = {False: principal_axes(_together(features, names))}
-    if effort.parts > 1:
+    if effort.widths:
         check()
         # By the samples alone: names are so much shorter that their middle blocks lie far off.
-        rotations[True] = principal_axes(_together(features, names), evened(features, effort.parts))
+        rotations[True] = principal_axes(_together(features, names), evened(features, effort.widths))
     ways: dict[bool, Examples] = {}
     for way, rotation in rotations.items():
         named = None if names is None else rotation.apply(names)

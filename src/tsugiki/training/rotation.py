@@ -11,7 +11,7 @@ penalty, so another head; whether it is the better one is asked of held-out rows
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -52,16 +52,17 @@ class Rotation:
         return np.concatenate([weight, bias[:, None]], axis=1)
 
 
-def evened(features: Floats, parts: int) -> Floats:
-    """What to multiply features with, (dim,) float32, so that each of `parts`, of dim / parts numbers, moves alike: by
-    the mean square distance of `features` (rows, dim) from their mean. A part that does not move is left as it is.
+def evened(features: Floats, widths: Sequence[int]) -> Floats:
+    """What to multiply features with, (dim,) float32, so that each of their parts, of `widths`, moves alike.
+
+    By the mean square distance of `features` (rows, dim) from their mean; a part that does not move is left as it is.
     """
     rows, dim = features.shape
     mean = features.mean(axis=0, dtype=np.float64).astype(np.float32)
     squares = sum((np.square(features[p] - mean).sum(axis=0, dtype=np.float64) for p in _chunks(rows)), np.zeros(dim))
-    spread = squares.reshape(parts, -1).sum(axis=1) / rows
+    spread = np.add.reduceat(squares, np.cumsum([0, *widths[:-1]])) / rows
     moves = spread > FLAT * spread.max()
-    return np.repeat(np.where(moves, spread, 1.0) ** -0.5, dim // parts).astype(np.float32)
+    return np.repeat(np.where(moves, spread, 1.0) ** -0.5, widths).astype(np.float32)
 
 
 def principal_axes(features: Floats, stretch: Floats | None = None) -> Rotation:

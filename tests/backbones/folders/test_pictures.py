@@ -34,7 +34,7 @@ def test_a_picture_is_seen_as_its_processor_says(written: dict[str, Path]) -> No
         "dinov2": View(42, 42 / 48, "bicubic"),
     }
     source = read_folder("mine", written["deit"])
-    assert (source.modality, source.feature_dim, source.parts, source.max_tokens) == ("image", 32, 2, 4 * 4 + 2)
+    assert (source.modality, source.feature_dim, source.widths, source.max_tokens) == ("image", 32, (16, 16), 4 * 4 + 2)
     assert source.pooled == "vit: cls+mean+l2"
     assert decode(encode(source)) == source
 
