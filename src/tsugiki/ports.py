@@ -63,6 +63,8 @@ class Trainable(Protocol):
     """What a backbone offers besides, where a method may change the network itself."""
 
     @property
+    def space(self) -> FeatureSpace: ...
+    @property
     def rates(self) -> Rates:
         """Tokens a second here, or what is usual."""
         ...

@@ -30,6 +30,8 @@ ATTENTIVE_TOKENS = 528  # of a text at which attention keeps as much as all else
 OPTIMISER_BYTES = 16  # a trained number: itself in float32, its gradient, two moments
 MOST_KEPT_BYTES = 1 << 29  # of lower blocks' results: 45,000 texts of 16 tokens at 384 bfloat16; beyond, computed anew
 
+VIEWS = 6  # of a picture, the first as it is, that lower blocks' results are kept of
+
 ENOUGH_SECONDS = 900.0  # that all trainings may take by the estimate where no budget says otherwise
 TRAININGS, LEAST_TRAININGS = 6, 2  # five folds and all samples; one to prove and one to serve
 LEAST_PART = 0.3  # of one training: with less, its rate falls before it has done anything

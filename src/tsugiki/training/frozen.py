@@ -5,21 +5,42 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
 
 from tsugiki.backbones.inputs import stack
-from tsugiki.training.batches import length_batches
-from tsugiki.training.costs import MOST_KEPT_BYTES
-from tsugiki.training.network import ENCODER, blocks_of
+from tsugiki.training.augmentation import varied
+from tsugiki.training.batches import BATCH_PICTURES, length_batches
+from tsugiki.training.costs import MOST_KEPT_BYTES, VIEWS
+from tsugiki.training.network import ENCODER, STEM, blocks_of
 
 if TYPE_CHECKING:
     from tsugiki.domain import Ints, Prepared
 
 
-class Below:
+FEWEST_VIEWS = 2  # of one alone a network would learn by heart what no serving ever sees again
+
+
+class Entering(NamedTuple):
+    """Of a batch: what enters the lowest block that is trained, and the part of the features that those below yield."""
+
+    hidden: torch.Tensor
+    lower: torch.Tensor | None
+
+
+class Below(Protocol):
+    """What blocks below `first` yield for each row."""
+
+    @property
+    def first(self) -> int: ...
+    def batch(self, rows: Ints, random: torch.Generator | None = None) -> Entering:
+        """As the network would have it; with `random` perhaps of the rows as they might also have been."""
+        ...
+
+
+class Tokens:
     """What enters block `first` for each row: (all tokens of all rows, dim), one row of zeros behind it for padding.
 
     `lower` (rows, dim) is their part of the features, None where they have none.
@@ -31,20 +52,38 @@ class Below:
         self._lower = lower
         self._starts = np.concatenate([[0], np.cumsum(lengths)])
 
-    def batch(self, rows: Ints) -> torch.Tensor:
-        """(rows, tokens, dim) as the network would have it; padding is 0, where nobody looks."""
+    def batch(self, rows: Ints, random: torch.Generator | None = None) -> Entering:
+        """(rows, tokens, dim); padding is 0, where nobody looks. Nothing is drawn."""
         lengths = self._starts[rows + 1] - self._starts[rows]
         places = np.arange(int(lengths.max()))[None, :]
         index = np.where(places < lengths[:, None], self._starts[rows][:, None] + places, self._starts[-1])
-        return self._hidden[torch.from_numpy(index).to(self._hidden.device)]
+        hidden = self._hidden[torch.from_numpy(index).to(self._hidden.device)]
+        return Entering(hidden, None if self._lower is None else self._lower[torch.from_numpy(rows).to(hidden.device)])
 
-    def batch_lower(self, rows: Ints) -> torch.Tensor | None:
-        """(rows, dim) of the features, as `lower` of the network wants it."""
-        return None if self._lower is None else self._lower[torch.from_numpy(rows).to(self._lower.device)]
+
+class Views:
+    """The same of pictures, each as it is and as it might also have been: `hidden` (views, rows, ...) of one shape.
+
+    `lower` is (views, rows, dim).
+    """
+
+    def __init__(self, hidden: torch.Tensor, lower: torch.Tensor | None, first: int) -> None:
+        self.first = first
+        self._hidden = hidden
+        self._lower = lower
+
+    def batch(self, rows: Ints, random: torch.Generator | None = None) -> Entering:
+        """(rows, ...) of any view each, the first one of all without `random`."""
+        views, where = len(self._hidden), self._hidden.device
+        drawn = torch.zeros(len(rows), dtype=torch.int64)
+        if random is not None:
+            drawn = torch.randint(views, (len(rows),), generator=random)
+        places = drawn.to(where), torch.from_numpy(rows).to(where)
+        return Entering(self._hidden[places], None if self._lower is None else self._lower[places])
 
 
 class Replay(torch.nn.Module):
-    """Stands for the blocks below: whatever comes in, `hidden` goes out."""
+    """Stands for what is below: whatever comes in, `hidden` goes out."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -57,7 +96,7 @@ class Replay(torch.nn.Module):
 
 def compute_below(
     network: torch.nn.Module, rows: Sequence[Prepared], dim: int, first: int, check: Callable[[], None]
-) -> Below | None:
+) -> Tokens | None:
     """`network` unchanged, of `dim` numbers a token. None where there is nothing below, or more than is kept."""
     encoder = network.get_submodule(ENCODER)
     weight = next(encoder.parameters())
@@ -88,13 +127,62 @@ def compute_below(
                     kept[starts[row] : starts[row + 1]] = hidden[place, : lengths[row]]
     finally:
         hook.remove()
-    return Below(kept, lower, lengths, first)
+    return Tokens(kept, lower, lengths, first)
+
+
+def compute_views(
+    network: torch.nn.Module, rows: Sequence[Prepared], dim: int, first: int, check: Callable[[], None]
+) -> Views | None:
+    """Of pictures; the last block's part of a feature has `dim` numbers. As many views as are kept, VIEWS at most.
+
+    None where there is nothing below, or so much that it is fewer than FEWEST_VIEWS.
+    """
+    if first == 0:
+        return None
+    encoder = network.get_submodule(ENCODER)
+    where = next(encoder.parameters()).device
+    middle: Any = network.middle  # Any: torch takes it for a tensor or a module
+    random = torch.Generator().manual_seed(0)
+    seen: list[torch.Tensor] = []
+
+    def look(_: torch.nn.Module, given: tuple[torch.Tensor, ...]) -> None:
+        seen.append(given[0])
+
+    def run(part: slice, view: int) -> torch.Tensor:
+        check()
+        inputs = [torch.from_numpy(side) for side in stack([row.row for row in rows[part]]).values()]
+        return network(*(side.to(where) for side in (varied(inputs, random) if view else inputs)))
+
+    hook = blocks_of(encoder)[first].register_forward_pre_hook(look)
+    try:
+        with torch.no_grad():
+            lower_dim = run(slice(0, 1), 0).shape[1] - dim
+            one = seen.pop()
+            views = min(VIEWS, MOST_KEPT_BYTES // (len(rows) * one.nbytes))
+            if views < FEWEST_VIEWS:
+                return None
+            hidden = one.new_empty((views, len(rows), *one.shape[1:]))
+            is_below = middle is not None and middle <= first
+            lower = torch.empty((views, len(rows), lower_dim), device=where) if is_below else None
+            for view in range(views):
+                for start in range(0, len(rows), BATCH_PICTURES):
+                    part = slice(start, start + BATCH_PICTURES)
+                    features = run(part, view)
+                    hidden[view, part] = seen.pop()
+                    if lower is not None:
+                        lower[view, part] = features[:, dim:]
+    finally:
+        hook.remove()
+    return Views(hidden, lower, first)
 
 
 def replay_below(network: torch.nn.Module, first: int) -> Replay:
-    """Puts what stands for the blocks below `first` in their place."""
-    blocks = blocks_of(network.get_submodule(ENCODER))
+    """Puts what stands for the blocks below `first`, and for the stem of a network of pictures, in their place."""
+    encoder = network.get_submodule(ENCODER)
+    blocks = blocks_of(encoder)
     replay = Replay()
+    if isinstance(getattr(encoder, STEM, None), torch.nn.Module):
+        setattr(encoder, STEM, replay)
     for place in range(first):
         blocks[place] = replay
     return replay

@@ -143,7 +143,7 @@ class Learner:
         return self._weight.detach().cpu().numpy().copy(), self._bias.detach().cpu().numpy().copy()
 
     def _features(self, batch: Ints, random: torch.Generator | None = None) -> torch.Tensor:
-        """With `random` of the inputs as they might also have been, where nothing below is kept of them as they are.
+        """With `random` of the inputs as they might also have been, where what is kept of them below allows it.
 
         What is beside one another for its label's sake is of all lengths, and goes through by parts of near ones.
         """
@@ -160,8 +160,8 @@ class Learner:
         if random is not None and self._below is None:
             inputs = varied(inputs, random)
         if self._below is not None and self._replay is not None:
-            self._replay.hidden = self._below.batch(batch)
-            setattr(self._network, LOWER, self._below.batch_lower(batch))
+            self._replay.hidden, lower = self._below.batch(batch, random)
+            setattr(self._network, LOWER, lower)
         return self._network(*inputs)
 
     def _scored(self, features: torch.Tensor) -> torch.Tensor:

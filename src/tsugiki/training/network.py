@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tsugiki.domain import Delta, Floats, Prepared
 
 ENCODER = "encoder"  # the submodule that deltas speak of; see ports.Trainable
+STEM = "stem"  # its submodule before the blocks, where it is nothing but that
 LOWER = "lower"  # its attribute for the features that blocks below would yield; see features_module
 POOLER = "pooler."  # BERT's classification layer, which no feature is made from
 

@@ -56,7 +56,7 @@ class Tutor:
         check: Callable[[], None],
         objective: Objective = "labels",
     ) -> None:
-        from tsugiki.training.frozen import compute_below
+        from tsugiki.training.frozen import compute_below, compute_views
 
         self._backbone = backbone
         self._data = data
@@ -72,9 +72,12 @@ class Tutor:
         tokens = sum(row.size for row in data.rows)
         check()
         self._below = None
-        if first and not is_picture(data.rows):
+        if first:
             unchanged = backbone.network().to(self._where, self._kind)
-            self._below = compute_below(unchanged, data.rows, width_of(encoder), first, check)
+            if is_picture(data.rows):
+                self._below = compute_views(unchanged, data.rows, backbone.space.widths[0], first, check)
+            else:
+                self._below = compute_below(unchanged, data.rows, width_of(encoder), first, check)
         self._size = Size(tokens, (blocks - first) / blocks, self._below is not None, recipe.weights_too)
 
     @property

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import warnings
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,8 @@ from tsugiki.backbones.bank_graph import write_bank_graph
 from tsugiki.backbones.inputs import stack
 from tsugiki.backbones.networks.efficientnet import (
     EPSILON,
+    LOWER_PART,
+    TOP,
     Convolution,
     EfficientNet,
     PictureFeatures,
@@ -29,7 +32,10 @@ from tsugiki.backbones.replaced import change
 from tsugiki.backbones.session import Session
 from tsugiki.backbones.signature import FEATURES, PIXELS, SLOTS, down, up
 from tsugiki.backbones.sites import linear_sites
-from tsugiki.domain import LoraDelta, LoraPair, WeightsDelta
+from tsugiki.domain import LoraDelta, LoraPair, Prepared, WeightsDelta
+from tsugiki.training import frozen
+from tsugiki.training.costs import VIEWS
+from tsugiki.training.frozen import Views, compute_views, replay_below
 
 if TYPE_CHECKING:
     from tsugiki.domain import Floats, InputRow
@@ -37,12 +43,13 @@ if TYPE_CHECKING:
 SIDE = 32
 STAGES = (Stage(1, 3, 1, 1, 8), Stage(1, 3, 2, 2, 8), Stage(1, 5, 2, 2, 16))
 RANK = 3
+MIDDLE = 2  # block, of three
 
 
 @pytest.fixture(scope="module")
 def module() -> PictureFeatures:
     torch.manual_seed(0)
-    return PictureFeatures(EfficientNet(SIDE, STAGES)).eval()
+    return PictureFeatures(EfficientNet(SIDE, STAGES), middle=MIDDLE).eval()
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +117,63 @@ def test_the_compiled_network_is_torch_s(module: PictureFeatures, graph: Path, r
     found = Session(graph, threads=1).run(FEATURES, stack(rows))
     np.testing.assert_allclose(found, features_of(module, rows), atol=1e-5)
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1.0, atol=1e-5)
+
+
+def test_the_middle_block_is_heard_beside_the_top_and_fainter(module: PictureFeatures, rows: list[InputRow]) -> None:
+    found = features_of(module, rows)
+    top, middle = found[:, :TOP], found[:, TOP:]
+    alone = features_of(PictureFeatures(module.encoder), rows)
+    np.testing.assert_allclose(top / np.linalg.norm(top, axis=1, keepdims=True), alone, atol=1e-6)
+    assert middle.shape == (len(rows), STAGES[1].width)
+    lengths = np.linalg.norm(middle, axis=1) / np.linalg.norm(top, axis=1)
+    np.testing.assert_allclose(lengths, LOWER_PART, atol=1e-5)
+
+
+def test_there_is_no_middle_beyond_the_blocks() -> None:
+    with pytest.raises(ValueError, match="no block 4 of 3"):
+        PictureFeatures(EfficientNet(SIDE, STAGES), middle=4)
+
+
+@pytest.mark.parametrize("first", [1, 2])
+def test_the_lower_blocks_are_run_once_for_all_of_a_training(
+    module: PictureFeatures, rows: list[InputRow], first: int
+) -> None:
+    """Where the middle one is above what is kept, and where it is below."""
+    views = compute_views(module, [Prepared(row, 1) for row in rows], TOP, first, lambda: None)
+    assert views is not None
+    some = np.array([3, 0, 2])
+    wanted = features_of(module, [rows[row] for row in some])
+    above = deepcopy(module)
+    replay = replay_below(above, first)
+
+    def ask(random: torch.Generator | None = None) -> Floats:
+        replay.hidden, above.lower = views.batch(some, random)
+        assert (above.lower is None) == (first < MIDDLE)
+        return features_of(above, [rows[row] for row in some])
+
+    np.testing.assert_allclose(ask(), wanted, atol=1e-6)
+    random = torch.Generator().manual_seed(0)
+    asked = np.stack([ask(random) for _ in range(12)])
+    kinds = {picture.tobytes() for picture in asked.round(5)[:, 0]}
+    assert 2 < len(kinds) <= VIEWS, "of a picture, in training, not always the same"
+
+
+def test_views_are_as_many_as_there_is_room_for(
+    module: PictureFeatures, rows: list[InputRow], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared = [Prepared(row, 1) for row in rows]
+    view_bytes = len(rows) * STAGES[0].width * (SIDE // 2) ** 2 * 4
+
+    def kept(most_bytes: int) -> Views | None:
+        monkeypatch.setattr(frozen, "MOST_KEPT_BYTES", most_bytes)
+        return compute_views(module, prepared, TOP, 1, lambda: None)
+
+    three = kept(4 * view_bytes - 1)
+    assert three is not None
+    random = torch.Generator().manual_seed(0)
+    assert len({three.batch(np.array([0]), random).hidden.numpy().tobytes() for _ in range(40)}) == 3
+    assert kept(2 * view_bytes - 1) is None
+    assert compute_views(module, prepared, TOP, 0, lambda: None) is None, "there is nothing below"
 
 
 def test_every_1_x_1_convolution_is_a_site(module: PictureFeatures, graph: Path) -> None:

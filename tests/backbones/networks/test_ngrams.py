@@ -184,7 +184,7 @@ def test_the_lower_block_is_run_once_for_all_of_a_training(
     wanted = by_torch(module, rows)
     some = np.array([4, 0, 3])
     replay = replay_below(module, 1)
-    replay.hidden, module.lower = below.batch(some), below.batch_lower(some)
+    replay.hidden, module.lower = below.batch(some)
     np.testing.assert_allclose(by_torch(module, [rows[row] for row in some]), wanted[some], atol=1e-6)
 
 
