@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
-from tsugiki.domain import Budget, Fitted, MethodName, Profile, TrainingSet, Verdict, WeightsDelta
+from tsugiki.domain import Budget, Fitted, MethodName, Modality, Profile, TrainingSet, Verdict, WeightsDelta
 from tsugiki.ports import Backbone, Progress
 from tsugiki.training.costs import assess_deep, blocks_in
 from tsugiki.training.hyperparameters import MOST_BLOCKS, a_part_of, decay, epochs, number, rate, smoothing, whole
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from tsugiki.training.network import Attached
 
 
-PART = 1 / 3  # of the blocks, from the top: MiniLM's two of six
+PART, PICTURE_PART = 1 / 3, 1 / 4  # of the blocks, from the top: MiniLM's two of six
+RATE, PICTURE_RATE = 2e-4, 4e-4
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,27 +29,28 @@ class PartialMethod:
     weights_too: ClassVar[bool] = True
 
     top_blocks: int | None = whole(
-        None, "how many blocks, from the top", least=1, most=MOST_BLOCKS, null="a third of them"
+        None, "how many blocks, from the top", least=1, most=MOST_BLOCKS, null="a third of them; a fourth, of pictures"
     )
     epochs: float = epochs(4.0)
-    learning_rate: float = rate(2e-4, "of the highest block")
+    learning_rate: float | None = rate(None, "of the highest block", f"{RATE:g}; {PICTURE_RATE:g}, of pictures")
     rate_decay: float = number(0.7, "a block's rate by that of the one above", least=0.1, most=1.0)
     head_learning_rate: float = rate(1e-3, "of the head")
     weight_decay: float = decay(0.01)
     label_smoothing: float = smoothing(0.0)
+    share: float = PART  # of the blocks, where their number is not given
 
     @property
     def name(self) -> MethodName:
         return "partial"
 
     def assess(self, profile: Profile, budget: Budget) -> Verdict:
-        top_blocks = self.top_blocks or a_part_of(blocks_in(profile), PART)
-        return assess_deep(self, profile, budget, top_blocks)
+        recipe = self._for(profile.modality)
+        return assess_deep(recipe, profile, budget, recipe._top_of(blocks_in(profile)))
 
     def fit(self, backbone: Backbone, data: TrainingSet, budget: Budget, progress: Progress) -> Fitted:
         from tsugiki.training.deep import fit_deep
 
-        return fit_deep(self, backbone, data, budget, progress)
+        return fit_deep(self._for(backbone.modality), backbone, data, budget, progress)
 
     def attach(self, encoder: torch.nn.Module) -> Attached:
         """Groups of parameters, the highest block first, and with it what comes after it."""
@@ -62,14 +64,24 @@ class PartialMethod:
         )
 
         blocks = blocks_of(encoder)
-        top_blocks = min(self.top_blocks or a_part_of(len(blocks), PART), len(blocks))
+        top_blocks = self._top_of(len(blocks))
         first = len(blocks) - top_blocks
         named = used_parameters(encoder)
+        highest = self.learning_rate or RATE
         groups: list[Group] = []
         if above := above_blocks(encoder):
-            groups += weight_groups(above, self.learning_rate, self.weight_decay)
+            groups += weight_groups(above, highest, self.weight_decay)
         for depth, block in enumerate(reversed(list(blocks)[first:])):
             inside = {id(parameter) for parameter in block.parameters()}
             own = {name: parameter for name, parameter in named.items() if id(parameter) in inside}
-            groups += weight_groups(own, self.learning_rate * self.rate_decay**depth, self.weight_decay)
+            groups += weight_groups(own, highest * self.rate_decay**depth, self.weight_decay)
         return Attached(tuple(groups), first, WeightsDelta, {"top_blocks": top_blocks})
+
+    def _for(self, modality: Modality) -> PartialMethod:
+        """What was not given is as served best of such inputs."""
+        if modality != "image":
+            return replace(self, learning_rate=self.learning_rate or RATE)
+        return replace(self, learning_rate=self.learning_rate or PICTURE_RATE, share=PICTURE_PART)
+
+    def _top_of(self, blocks: int) -> int:
+        return min(self.top_blocks or a_part_of(blocks, self.share), blocks)

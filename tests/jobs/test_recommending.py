@@ -42,7 +42,8 @@ class Planted:
         self.most.append(len(contents))
         if self.slow:
             self.embedder.embed(tenant_id, "tiny", contents)
-        features = np.random.default_rng(len(contents)).normal(0, 0.1, (len(contents), 32)).astype(np.float32)
+        shape = (len(contents), self.backbone(name).space.dim)
+        features = np.random.default_rng(len(contents)).normal(0, 0.1, shape).astype(np.float32)
         if name in self.clear:
             for row, content in zip(features, contents, strict=True):
                 sign = 1.0 if any(word in str(content) for word in ("parcel", "late", "arrive", "address")) else -1.0

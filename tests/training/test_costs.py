@@ -8,7 +8,7 @@ import pytest
 
 from adapters.lora import LoraMethod
 from adapters.partial import PartialMethod
-from tsugiki.domain import Budget, Profile, Rates
+from tsugiki.domain import Budget, Profile, Rates, Verdict
 from tsugiki.training.costs import LOOKS_SHARE
 
 # So many that a training takes hours: two of them are made then, of whatever the blocks.
@@ -51,3 +51,21 @@ def test_few_short_texts_need_less_memory_than_fill_a_batch() -> None:
         for samples, tokens in ((64, 64), (16, 256))
     )
     assert full < attentive
+
+
+def test_of_few_pictures_lower_blocks_are_run_once_and_of_many_each_time() -> None:
+    slow = Rates(500.0, 150.0, measured=True)  # so that two trainings are made of each
+    pictures = replace(MANY, widths=(1_280, 192), mean_tokens=32.0, max_tokens=32, modality="image", rates=slow)
+
+    def assess(samples: int) -> Verdict:
+        return PartialMethod().assess(replace(pictures, samples=samples), Budget())
+
+    kept, many = assess(14_000), assess(14_500)
+    assert kept.peak_bytes > many.peak_bytes
+    assert many.seconds / 14_500 > 1.2 * kept.seconds / 14_000
+
+
+def test_a_plan_of_few_samples_reckons_with_as_many_trainings_as_prove_a_gain() -> None:
+    few = replace(MANY, samples=999, min_per_label=200, max_per_label=300, rates=Rates(500.0, 100.0, measured=True))
+    more = replace(few, samples=1_001)
+    assert PartialMethod().assess(few, Budget()).seconds > 1.9 * PartialMethod().assess(more, Budget()).seconds

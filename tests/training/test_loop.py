@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from tsugiki.domain import Prepared
+from tsugiki.domain import Budget, Prepared
 from tsugiki.errors import Cancelled
+from tsugiki.training.costs import allowed_seconds
 from tsugiki.training.deadline import Deadline
 from tsugiki.training.loop import LOOKS, Course, Lessons, train, watched_loss
 from tsugiki.training.rounds import MOST_WATCHED, choose_proof, pilot, proofs
@@ -215,3 +216,11 @@ def test_small_sets_are_proven_on_folds_and_large_ones_on_one() -> None:
     folds = np.arange(100) % 5
     assert choose_proof(folds, one_s=10.0, allowed_s=600.0) == "folds"
     assert choose_proof(folds, one_s=200.0, allowed_s=600.0) == "half"
+
+
+def test_there_is_more_time_where_only_all_samples_can_show_a_gain() -> None:
+    few, many = allowed_seconds(Budget(), 500), allowed_seconds(Budget(), 5_000)
+    assert few > many
+    assert choose_proof(np.arange(500) % 5, 150.0, few) == "folds"
+    assert choose_proof(np.arange(5_000) % 5, 150.0, many) == "half"
+    assert allowed_seconds(Budget(60.0), 500) == 60.0

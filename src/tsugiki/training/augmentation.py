@@ -35,6 +35,11 @@ def varied(inputs: Sequence[torch.Tensor], random: torch.Generator) -> list[torc
             return list(inputs)
 
 
+def mirrored(pixels: torch.Tensor) -> torch.Tensor:
+    """(batch, height, width, 3), left for right."""
+    return pixels.flip(2)
+
+
 def _pictures(pixels: torch.Tensor, random: torch.Generator) -> torch.Tensor:
     """(batch, height, width, 3) uint8: a part of each, perhaps as in a mirror, in another light."""
     rows = len(pixels)

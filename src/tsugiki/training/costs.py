@@ -10,13 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tsugiki.domain import Modality, Rates, Verdict
+from tsugiki.data.folds import ENOUGH_GROUPS
+from tsugiki.domain import Budget, Modality, Rates, Verdict
 from tsugiki.training.batches import BATCH_TOKENS, batch_rows
 from tsugiki.training.degenerate import skip_reason
 from tsugiki.training.shelf import HELD_BYTES
 
 if TYPE_CHECKING:
-    from tsugiki.domain import Budget, Profile
+    from tsugiki.domain import Profile
     from tsugiki.training.recipe import Recipe
 
 FORWARD, BACKWARD, WEIGHTS = 1.0, 1.0, 1.0  # of a block's operations, each
@@ -30,9 +31,13 @@ ATTENTIVE_TOKENS = 528  # of a text at which attention keeps as much as all else
 OPTIMISER_BYTES = 16  # a trained number: itself in float32, its gradient, two moments
 MOST_KEPT_BYTES = 1 << 29  # of lower blocks' results: 45,000 texts of 16 tokens at 384 bfloat16; beyond, computed anew
 
-VIEWS = 6  # of a picture, the first as it is, that lower blocks' results are kept of
+VIEWS = 2  # of a picture that lower blocks' results are kept of: as it is, and as in a mirror
+VIEW_BYTES = 2 * 7 * 7 * 192  # of EfficientNet-Lite0: what enters its upper fourth, in bfloat16
 
 ENOUGH_SECONDS = 900.0  # that all trainings may take by the estimate where no budget says otherwise
+# Where samples are so few that only all of them, held out in turn, can show a gain: of flowers5, 500 samples, a fifth
+# was held out for want of time, and 1.5 points more on a hundred are nothing that a gate could tell from chance.
+PATIENT_SECONDS = 3_600.0
 TRAININGS, LEAST_TRAININGS = 6, 2  # five folds and all samples; one to prove and one to serve
 LEAST_PART = 0.3  # of one training: with less, its rate falls before it has done anything
 LEAST_SECONDS = 10.0  # an engine, a network and a head are made whatever the budget
@@ -68,7 +73,8 @@ TYPICAL: Mapping[Modality, Typical] = {
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """`tokens` of all samples together, a `share` of the blocks trained, those below it `kept` or run anew each time.
+    """`tokens` of all samples together, a `share` of the blocks trained, those below it `kept` or run anew each time;
+    kept of so many `views` of each sample, where that is more than one.
 
     `weights_too`: weights get gradients of their own, not LoRA's matrices alone.
     """
@@ -77,6 +83,14 @@ class Size:
     share: float
     kept: bool
     weights_too: bool
+    views: int = 0
+
+
+def allowed_seconds(budget: Budget, samples: int) -> float:
+    """That all trainings may take."""
+    if budget.seconds is not None:
+        return budget.seconds
+    return PATIENT_SECONDS if samples < ENOUGH_GROUPS else ENOUGH_SECONDS
 
 
 def epoch_seconds(size: Size, rates: Rates) -> float:
@@ -85,6 +99,11 @@ def epoch_seconds(size: Size, rates: Rates) -> float:
     if not size.kept:
         work += (1.0 - size.share) * FORWARD
     return (1.0 + LOOKS_SHARE) * size.tokens * work / (FORWARD + BACKWARD + WEIGHTS) / rates.backward
+
+
+def views_seconds(size: Size, rates: Rates) -> float:
+    """What is kept of lower blocks, where that is more than one pass; once for all trainings."""
+    return size.views * size.tokens * FORWARD / (FORWARD + BACKWARD + WEIGHTS) / rates.backward
 
 
 def features_seconds(size: Size, rates: Rates) -> float:
@@ -107,10 +126,13 @@ def assess_deep(
     typical = TYPICAL[profile.modality]
     share = 1.0 if top_blocks is None else min(top_blocks, blocks_in(profile)) / blocks_in(profile)
     tokens = profile.samples * (profile.mean_tokens or typical.tokens)
-    size = Size(tokens, share, share < 1.0 and profile.modality != "image", recipe.weights_too)
+    is_picture = profile.modality == "image"
+    kept = share < 1.0 and not (is_picture and VIEWS * profile.samples * VIEW_BYTES > MOST_KEPT_BYTES)
+    size = Size(tokens, share, kept, recipe.weights_too, VIEWS if kept and is_picture else 0)
     rates = profile.rates or typical.rates
     one_s = recipe.epochs * epoch_seconds(size, rates) + features_seconds(size, rates)
-    seconds = one_s * min(TRAININGS, max(LEAST_TRAININGS, int(ENOUGH_SECONDS / one_s)))
+    enough_s = allowed_seconds(Budget(), profile.samples)
+    seconds = one_s * min(TRAININGS, max(LEAST_TRAININGS, int(enough_s / one_s))) + views_seconds(size, rates)
     if budget.seconds is not None:
         seconds = min(seconds, max(budget.seconds, LEAST_SECONDS))
     skipped = skip_reason(profile, recipe.fewest_per_label)
@@ -133,6 +155,8 @@ def _peak_bytes(size: Size, profile: Profile, numbers: float | None) -> int:
     else:
         batch = batch_rows(pictures=profile.modality == "image") * typical.tokens
     below = min(MOST_KEPT_BYTES, 2 * size.tokens * profile.width) if size.kept else 0
+    if size.views:
+        below = size.views * profile.samples * VIEW_BYTES
     trained = weights * size.share if numbers is None else numbers
     rows = min(HELD_BYTES, profile.samples * typical.row_bytes)
     return int(LOADED_BYTES + 3 * 4 * weights + OPTIMISER_BYTES * trained + kept * batch + below + rows)

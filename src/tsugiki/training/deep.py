@@ -9,7 +9,7 @@ import numpy as np
 
 from tsugiki.errors import Invalid, Unavailable
 from tsugiki.ports import Trainable
-from tsugiki.training.costs import ENOUGH_SECONDS
+from tsugiki.training.costs import allowed_seconds
 from tsugiki.training.deadline import Deadline
 from tsugiki.training.degenerate import refuse
 from tsugiki.training.effort import plan_effort
@@ -56,7 +56,7 @@ def fit_deep(
         raise AssertionError(f"{len(data.rows)} rows of tokens for {len(data.targets)} samples; this is a bug")
     deadline = Deadline.after(budget.seconds)
     tutor = Tutor(backbone, data, recipe, progress.check, objective)
-    allowed_s = ENOUGH_SECONDS if budget.seconds is None else budget.seconds
+    allowed_s = allowed_seconds(budget, len(data.targets))
     proof = choose_proof(data.folds, tutor.estimate_s(), allowed_s)
     work = _Work(tutor, data, progress, deadline, HEAD_SHARE * allowed_s)
     found = work.prove_by_folds(recipe.epochs) if proof == "folds" else work.prove_by_half(recipe.epochs)

@@ -11,16 +11,13 @@ import numpy as np
 import torch
 
 from tsugiki.backbones.inputs import stack
-from tsugiki.training.augmentation import varied
+from tsugiki.training.augmentation import mirrored
 from tsugiki.training.batches import BATCH_PICTURES, length_batches
 from tsugiki.training.costs import MOST_KEPT_BYTES, VIEWS
 from tsugiki.training.network import ENCODER, STEM, blocks_of
 
 if TYPE_CHECKING:
     from tsugiki.domain import Ints, Prepared
-
-
-FEWEST_VIEWS = 2  # of one alone a network would learn by heart what no serving ever sees again
 
 
 class Entering(NamedTuple):
@@ -62,9 +59,11 @@ class Tokens:
 
 
 class Views:
-    """The same of pictures, each as it is and as it might also have been: `hidden` (views, rows, ...) of one shape.
+    """The same of pictures, each as it is and as in a mirror: `hidden` (2, rows, ...), `lower` (2, rows, dim).
 
-    `lower` is (views, rows, dim).
+    Of flowers5, four of five folds of its training part judged on the fifth, the top four blocks of EfficientNet-Lite0
+    gained 1.4 points (error 0.8) by both. With four more views each, cut and lit anew (see augmentation.py), five of
+    them gained 0.2 and lost 0.4 in as many passes: one more thing to learn, of which served pictures have nothing.
     """
 
     def __init__(self, hidden: torch.Tensor, lower: torch.Tensor | None, first: int) -> None:
@@ -73,11 +72,11 @@ class Views:
         self._lower = lower
 
     def batch(self, rows: Ints, random: torch.Generator | None = None) -> Entering:
-        """(rows, ...) of any view each, the first one of all without `random`."""
-        views, where = len(self._hidden), self._hidden.device
+        """(rows, ...), by `random` either way, else as they are."""
+        where = self._hidden.device
         drawn = torch.zeros(len(rows), dtype=torch.int64)
         if random is not None:
-            drawn = torch.randint(views, (len(rows),), generator=random)
+            drawn = torch.randint(VIEWS, (len(rows),), generator=random)
         places = drawn.to(where), torch.from_numpy(rows).to(where)
         return Entering(self._hidden[places], None if self._lower is None else self._lower[places])
 
@@ -133,16 +132,12 @@ def compute_below(
 def compute_views(
     network: torch.nn.Module, rows: Sequence[Prepared], dim: int, first: int, check: Callable[[], None]
 ) -> Views | None:
-    """Of pictures; the last block's part of a feature has `dim` numbers. As many views as are kept, VIEWS at most.
-
-    None where there is nothing below, or so much that it is fewer than FEWEST_VIEWS.
-    """
+    """Of pictures; the last block's part of a feature has `dim` numbers. None as above."""
     if first == 0:
         return None
     encoder = network.get_submodule(ENCODER)
     where = next(encoder.parameters()).device
     middle: Any = network.middle  # Any: torch takes it for a tensor or a module
-    random = torch.Generator().manual_seed(0)
     seen: list[torch.Tensor] = []
 
     def look(_: torch.nn.Module, given: tuple[torch.Tensor, ...]) -> None:
@@ -150,21 +145,20 @@ def compute_views(
 
     def run(part: slice, view: int) -> torch.Tensor:
         check()
-        inputs = [torch.from_numpy(side) for side in stack([row.row for row in rows[part]]).values()]
-        return network(*(side.to(where) for side in (varied(inputs, random) if view else inputs)))
+        (pixels,) = (torch.from_numpy(side).to(where) for side in stack([row.row for row in rows[part]]).values())
+        return network(mirrored(pixels) if view else pixels)
 
     hook = blocks_of(encoder)[first].register_forward_pre_hook(look)
     try:
         with torch.no_grad():
             lower_dim = run(slice(0, 1), 0).shape[1] - dim
             one = seen.pop()
-            views = min(VIEWS, MOST_KEPT_BYTES // (len(rows) * one.nbytes))
-            if views < FEWEST_VIEWS:
+            if VIEWS * len(rows) * one.nbytes > MOST_KEPT_BYTES:
                 return None
-            hidden = one.new_empty((views, len(rows), *one.shape[1:]))
+            hidden = one.new_empty((VIEWS, len(rows), *one.shape[1:]))
             is_below = middle is not None and middle <= first
-            lower = torch.empty((views, len(rows), lower_dim), device=where) if is_below else None
-            for view in range(views):
+            lower = torch.empty((VIEWS, len(rows), lower_dim), device=where) if is_below else None
+            for view in range(VIEWS):
                 for start in range(0, len(rows), BATCH_PICTURES):
                     part = slice(start, start + BATCH_PICTURES)
                     features = run(part, view)

@@ -82,8 +82,8 @@ def epochs(default: float) -> Any:
     return number(default, "passes over the samples, at most", least=LEAST_EPOCHS, most=MOST_EPOCHS)
 
 
-def rate(default: float, whose: str) -> Any:
-    return number(default, f"the learning rate at its peak, {whose}", least=LEAST_RATE, most=MOST_RATE)
+def rate(default: float | None, whose: str, null: str | None = None) -> Any:
+    return number(default, f"the learning rate at its peak, {whose}", least=LEAST_RATE, most=MOST_RATE, null=null)
 
 
 def decay(default: float) -> Any:
