@@ -31,9 +31,11 @@ class _Known(NamedTuple):
 # Some 1,700 a label, of the head's errors on test rows: cr 22 %, sst5 7 %; here the middle of both. The interval
 # reaches from nothing to twice that.
 TEXTS = (_Known(1, 0.0), _Known(64, 0.0), _Known(130, 0.04), _Known(1_700, 0.15))
-# EfficientNet-Lite0, flowers5 with 100 a label, one run each, on 250 test rows: the head 90.8 %, all of it trained
-# three epochs at 3e-4 92.4 %, the top third six epochs at 4e-4 93.2 %: a sixth to a quarter of the errors. One set.
-PICTURES = (_Known(1, 0.0), _Known(10, 0.0), _Known(100, 0.2))
+# EfficientNet-Lite0, flowers5 with 100 a label, each of five folds of its training part judged by the others: beside a
+# head that errs in 9.5 %, three runs of the top blocks gained 1.4 and 0.4 points and lost 0.8 (errors 0.9), a thirtieth
+# of the errors; log losses fell by a seventh. Beside a head on the last block's features alone it was a sixth of the
+# errors: most of what fine-tuning had learnt there the middle block knows. More samples were not to be had: as texts.
+PICTURES = (_Known(1, 0.0), _Known(10, 0.0), _Known(100, 0.035), TEXTS[-1])
 # Nothing was measured where the head left errors (spoken digits: 99.7 %): taken for texts.
 KNOWN: Mapping[Modality, tuple[_Known, ...]] = {"text": TEXTS, "image": PICTURES, "audio": TEXTS}
 AT_MOST = 2.0

@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 
 
 PART, PICTURE_PART = 1 / 3, 1 / 4  # of the blocks, from the top: MiniLM's two of six
+# EfficientNet-Lite0 on flowers5's training part, 100 a label, each of five folds judged by the others (errors of the
+# differences 0.8 to 1.1 points), the head on the frozen network beside the head on the trained one. On the last block's
+# features alone, top five blocks: 89.2 and 90.6, log loss 0.305 and 0.266. With the middle block's, which stay as they
+# are while the top four learn: four passes 90.8 and 91.2 (0.277, 0.241); six passes 90.2 and 91.6 (0.290, 0.247), in
+# other folds 90.8 and 90.0 (0.277, 0.247). Twice the rate: 90.2 and 90.4 of five blocks. Serving weights between the
+# old and the new ones was worse the nearer to the old.
 RATE, PICTURE_RATE = 2e-4, 4e-4
 
 

@@ -40,6 +40,7 @@ class Deep:
 
 LORA, PARTIAL, FULL = Deep("lora", 300.0), Deep("partial", 600.0), Deep("full", 900.0)
 INTENTS = Profile(770, 77, 10, 10, 768, widths=(384, 384), median_per_label=10.0, max_tokens=40)
+PICTURES = replace(PROFILE, samples=500, labels=5, median_per_label=100.0, modality="image")
 FEW = Profile(16, 2, 8, 8, 768, median_per_label=8.0, closeness=near(0.7))
 MANY = replace(PROFILE, samples=8_000, min_per_label=1_800, max_per_label=2_200, median_per_label=2_000.0)
 
@@ -77,7 +78,8 @@ def test_auto_takes_the_best_of_what_answers_within_a_request(profile: Profile, 
         (replace(MANY, closeness=near(0.91)), Budget(), (LORA, FULL), "lora", "next lora: 0.9 points expected"),
         (replace(MANY, closeness=near(0.91)), Budget(), (FULL, LORA), "lora", "it must pass the gate"),
         # Of pictures the top blocks bring as much as all of them.
-        (replace(MANY, closeness=near(0.91), modality="image"), Budget(), (PARTIAL, FULL), "partial", "next partial"),
+        (replace(MANY, closeness=near(0.83), modality="image"), Budget(), (PARTIAL, FULL), "partial", "next partial"),
+        (replace(PICTURES, closeness=near(0.91)), Budget(), (PARTIAL, FULL), None, "less than a point"),
         (replace(MANY, closeness=near(0.83)), Budget(), (PARTIAL, FULL), "full", "next full"),
         (
             replace(MANY, closeness=near(0.83)),

@@ -1,3 +1,6 @@
+# pyright: reportUnknownMemberType=false
+# torch leaves what its functions take unknown.
+
 from pathlib import Path
 
 import numpy as np
