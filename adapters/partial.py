@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from tsugiki.domain import Budget, Fitted, MethodName, Modality, Profile, TrainingSet, Verdict, WeightsDelta
 from tsugiki.ports import Backbone, Progress
 from tsugiki.training.costs import assess_deep, blocks_in
-from tsugiki.training.hyperparameters import MOST_BLOCKS, a_part_of, decay, epochs, number, rate, smoothing, whole
+from tsugiki.training.hyperparameters import MOST_BLOCKS, a_part_of, decay, epochs, number, rate, smoothing, used, whole
 
 if TYPE_CHECKING:
     import torch
@@ -33,6 +33,7 @@ class PartialMethod:
 
     fewest_per_label: ClassVar[int] = 8  # as for all of them
     weights_too: ClassVar[bool] = True
+    share: ClassVar[float] = PART  # of the blocks, where their number is not given
 
     top_blocks: int | None = whole(
         None, "how many blocks, from the top", least=1, most=MOST_BLOCKS, null="a third of them; a fourth, of pictures"
@@ -43,7 +44,6 @@ class PartialMethod:
     head_learning_rate: float = rate(1e-3, "of the head")
     weight_decay: float = decay(0.01)
     label_smoothing: float = smoothing(0.0)
-    share: float = PART  # of the blocks, where their number is not given
 
     @property
     def name(self) -> MethodName:
@@ -85,9 +85,14 @@ class PartialMethod:
 
     def _for(self, modality: Modality) -> PartialMethod:
         """What was not given is as served best of such inputs."""
-        if modality != "image":
-            return replace(self, learning_rate=self.learning_rate or RATE)
-        return replace(self, learning_rate=self.learning_rate or PICTURE_RATE, share=PICTURE_PART)
+        rate = PICTURE_RATE if modality == "image" else RATE
+        settled = replace(self, learning_rate=self.learning_rate or rate)
+        return _OfPictures(**used(settled)) if modality == "image" else settled
 
     def _top_of(self, blocks: int) -> int:
         return min(self.top_blocks or a_part_of(blocks, self.share), blocks)
+
+
+@dataclass(frozen=True, slots=True)
+class _OfPictures(PartialMethod):
+    share: ClassVar[float] = PICTURE_PART

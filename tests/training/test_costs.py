@@ -69,3 +69,10 @@ def test_a_plan_of_few_samples_reckons_with_as_many_trainings_as_prove_a_gain() 
     few = replace(MANY, samples=999, min_per_label=200, max_per_label=300, rates=Rates(500.0, 100.0, measured=True))
     more = replace(few, samples=1_001)
     assert PartialMethod().assess(few, Budget()).seconds > 1.9 * PartialMethod().assess(more, Budget()).seconds
+
+
+def test_of_pictures_a_fourth_of_the_blocks_learns_unless_more_are_asked_for() -> None:
+    pictures = replace(MANY, widths=(1_280, 192), mean_tokens=32.0, max_tokens=32, modality="image", blocks=16)
+    usual, four, eight = (PartialMethod(top_blocks=n).assess(pictures, Budget()) for n in (None, 4, 8))
+    assert usual == four
+    assert eight.seconds > four.seconds
