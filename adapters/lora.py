@@ -26,6 +26,13 @@ if TYPE_CHECKING:
 # network half way between what it was and what it was trained to be often serves better than either (Wortsman et al.
 # 2022, arXiv 2109.01903).
 CONTRASTED_EPOCHS, CONTRASTED_PART = 4.0, 0.35
+# The rate of a training by pairs of more samples than FEW_PAIRED, and the usual one. With 64 a label by pairs, on rows
+# of training parts not trained on: 1e-3 in batches of 32 as objective.py tells; 2e-3 in such batches -1.4 on cr and
+# +2.8 on sst5, a draw each, where 1e-3 had +1.4 and +6.6; in batches of 64 +3.3 on cr (three draws), +4.0 on sst5, +8.0
+# on amazon_cf_en, where 1e-3 had +4.2, +6.6 and +11.0; 16 epochs at 1e-3 -0.1 on that draw of cr, 5e-4 +2.5 on one of
+# sst5 where 1e-3 had +5.4. With 8 a label, some eight steps in all, 2e-3 served better: cr +9.5, not +8.0, amazon_cf_en
+# +1.2, not -2.5 (a draw each).
+RATE, PAIRED_RATE, FEW_PAIRED = 2e-3, 1e-3, 64
 LEAST_PART = 0.01  # with less, no answer changes
 PART = 1 / 2  # of the blocks, from the top: MiniLM's three of six
 ATTENTION = frozenset({"attention", "self_attn"})  # a part of the names of its modules
@@ -52,7 +59,7 @@ class LoraMethod:
         "how many blocks, from the top",
         least=1,
         most=MOST_BLOCKS,
-        null="half of them; all, where texts of a label are few",
+        null="half of them; all, where labels or texts of each are few",
     )
     targets: Targets = choice(
         "all",
@@ -60,7 +67,9 @@ class LoraMethod:
         get_args(Targets),
     )
     epochs: float = epochs(8.0)
-    learning_rate: float = rate(2e-3, "of the matrices")
+    learning_rate: float | None = rate(
+        None, "of the matrices", null=f"{RATE:g}; {PAIRED_RATE:g}, where labels are few and texts some hundreds"
+    )
     head_learning_rate: float = rate(2e-3, "of the head beside them")
     label_smoothing: float = smoothing(0.05)
     part: float | None = number(
@@ -76,7 +85,7 @@ class LoraMethod:
         return "lora"
 
     def assess(self, profile: Profile, budget: Budget) -> Verdict:
-        recipe = self._for(expected_objective(profile))
+        recipe = self._for(expected_objective(profile), profile.samples)
         blocks = blocks_in(profile)
         top_blocks = min(recipe.top_blocks or a_part_of(blocks, PART), blocks)
         numbers = top_blocks * 18 * profile.width * self.rank  # in and out of six modules, two of them four dim wide
@@ -86,15 +95,17 @@ class LoraMethod:
         from tsugiki.training.deep import fit_deep
 
         objective = objective_of(backbone.modality, data)
-        return fit_deep(self._for(objective), backbone, data, budget, progress, objective)
+        return fit_deep(self._for(objective, len(data.targets)), backbone, data, budget, progress, objective)
 
-    def _for(self, objective: Objective) -> LoraMethod:
+    def _for(self, objective: Objective, samples: int) -> LoraMethod:
         """What was not given is as served best by that objective."""
         usual = CONTRASTED_PART if objective == "contrast" else 1.0
+        usual_rate = PAIRED_RATE if objective == "pairs" and samples > FEW_PAIRED else RATE
         return replace(
             self,
             top_blocks=self.top_blocks or (None if objective == "labels" else MOST_BLOCKS),
             epochs=min(self.epochs, CONTRASTED_EPOCHS) if objective == "contrast" else self.epochs,
+            learning_rate=self.learning_rate or usual_rate,
             part=self.part or usual,
         )
 
@@ -115,7 +126,7 @@ class LoraMethod:
             if isinstance(layer := encoder.get_submodule(name), Linear):
                 _quicken(layer)
         matrices = {name: p for name, p in encoder.named_parameters() if name.endswith((A, B))}
-        groups = (Group(matrices, self.learning_rate, 0.0),)
+        groups = (Group(matrices, self.learning_rate or RATE, 0.0),)
         return Attached(groups, first, partial(_as_delta, part=self.part or 1.0), {"top_blocks": top_blocks})
 
     def _targets(self, encoder: torch.nn.Module, blocks: torch.nn.ModuleList) -> list[str]:

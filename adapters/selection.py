@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Literal, NamedTuple
 
-from adapters.expectation import ALIKE, WORTH, Gain, fewest_per_label, gain
+from adapters.expectation import ALIKE, FEWEST_SHOWN, WORTH, Gain, fewest_per_label, gain
 from tsugiki.domain import (
     MAX_LABELS,
     MAX_SAMPLES,
@@ -84,8 +84,8 @@ def readiness(methods: Sequence[Method], profile: Profile) -> Readiness:
     if now == "zero_shot":
         return Readiness(now, "head", f"{profile.labels - profile.samples} more labelled samples, of as many labels")
     near = profile.closeness
-    fewest = fewest_per_label(near, profile.modality)
-    if near is not None and _gain(near, profile, "lora").expected >= WORTH:
+    fewest = _fewest_per_label(profile)
+    if near is not None and _can_be_shown("lora", profile) and _gain(near, profile, "lora").expected >= WORTH:
         fewest = 0
     if fewest is None:
         return Readiness(now, "lora", "nothing: the head leaves too little to gain")
@@ -96,7 +96,7 @@ def readiness(methods: Sequence[Method], profile: Profile) -> Readiness:
 
 def from_about(profile: Profile) -> str:
     """`LoRA from about 40 samples per label`: what would let another method be tried."""
-    fewest = fewest_per_label(profile.closeness, profile.modality)
+    fewest = _fewest_per_label(profile)
     if fewest is None:
         return f"LoRA: the head leaves less to gain than {100 * WORTH:g} point, with however many samples"
     return f"LoRA from about {fewest} samples per label"
@@ -116,13 +116,13 @@ def _next(chosen: Verdict, verdicts: Sequence[Verdict], profile: Profile, budget
         return _Onward(None, (f"no deeper method is installed; {from_about(profile)}",))
     if profile.closeness is None:
         return _Onward(None, ("whether a deeper method may pay is told once the head was judged on held-out samples",))
-    gains = {v.method: _gain(profile.closeness, profile, v.method) for v in deeper}
-    expected = max(gains.values())
+    gains = {v.method: _gain(profile.closeness, profile, v.method) for v in deeper if _can_be_shown(v.method, profile)}
+    expected = max(gains.values(), default=Gain(0.0, 0.0, 0.0))
     if expected.expected < WORTH:
         why = f"no deeper method: {_points(expected)}, less than a point; {from_about(profile)}"
         return _Onward(None, (why, *_by_name(deeper, profile)))
     allowed = USUAL_DEEP_S if budget.seconds is None else budget.seconds
-    payable = [v for v in deeper if v.skipped is None and v.seconds <= allowed]
+    payable = [v for v in deeper if v.method in gains and v.skipped is None and v.seconds <= allowed]
     if not payable:
         why = "; ".join(f"{v.method}: {v.skipped or f'{v.seconds:.0f} s of the {allowed:g} s allowed'}" for v in deeper)
         return _Onward(None, (f"a deeper method may pay ({_points(expected)}), but none may run: {why}",))
@@ -136,10 +136,21 @@ def _gain(near: Closeness, profile: Profile, method: MethodName) -> Gain:
     return gain(near, profile.median_per_label, method, profile.modality, expected_objective(profile))
 
 
+def _can_be_shown(method: MethodName, profile: Profile) -> bool:
+    """Whether what it gains can show on held-out samples, as the gate asks for."""
+    return not (method == "lora" and expected_objective(profile) == "pairs" and profile.samples < FEWEST_SHOWN)
+
+
+def _fewest_per_label(profile: Profile) -> int | None:
+    enough = replace(profile, samples=max(profile.samples, FEWEST_SHOWN))
+    paired = profile.labels if expected_objective(enough) == "pairs" else None
+    return fewest_per_label(profile.closeness, profile.modality, paired)
+
+
 def _by_name(deeper: Sequence[Verdict], profile: Profile) -> tuple[str, ...]:
     """What no gate could show of so few samples, so that nothing follows by itself."""
     lora = next((v for v in deeper if v.method == "lora" and v.skipped is None), None)
-    if lora is None or expected_objective(profile) != "pairs":
+    if lora is None or _can_be_shown("lora", profile):
         return ()
     return (
         f"lora learns so few texts by their pairs, in some {lora.seconds:.0f} s; that did better on other sets, but so "

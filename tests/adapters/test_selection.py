@@ -42,6 +42,8 @@ LORA, PARTIAL, FULL = Deep("lora", 300.0), Deep("partial", 600.0), Deep("full", 
 INTENTS = Profile(770, 77, 10, 10, 768, widths=(384, 384), median_per_label=10.0, max_tokens=40)
 PICTURES = replace(PROFILE, samples=500, labels=5, median_per_label=100.0, modality="image")
 FEW = Profile(16, 2, 8, 8, 768, median_per_label=8.0, closeness=near(0.7))
+SEVERAL = replace(PROFILE, task="multi_label")
+PHOTOS = replace(PROFILE, modality="image", median_per_label=5.0)
 MANY = replace(PROFILE, samples=8_000, min_per_label=1_800, max_per_label=2_200, median_per_label=2_000.0)
 
 
@@ -91,7 +93,8 @@ def test_auto_takes_the_best_of_what_answers_within_a_request(profile: Profile, 
         (replace(MANY, closeness=near(0.83)), Budget(60), (LORA, FULL), None, "lora: 300 s of the 60 s allowed"),
         (replace(MANY, closeness=near(0.83)), Budget(), (), None, "no deeper method is installed"),
         (MANY, Budget(), (LORA, FULL), None, "once the head was judged"),
-        (replace(PROFILE, closeness=near(0.87)), Budget(), (LORA,), None, "LoRA from about 310 samples per label"),
+        (replace(PHOTOS, closeness=near(0.87)), Budget(), (LORA,), None, "LoRA from about 350 samples per label"),
+        (replace(SEVERAL, closeness=near(0.87)), Budget(), (LORA,), None, "LoRA from about 310 samples per label"),
         (replace(MANY, closeness=near(0.99)), Budget(), (LORA,), None, "less to gain than 1 point"),
         (NAMES, Budget(), (LORA,), None, "next: the head"),
         # Many labels of few texts each: lora alone is known to bring anything there.
@@ -99,7 +102,15 @@ def test_auto_takes_the_best_of_what_answers_within_a_request(profile: Profile, 
         (replace(INTENTS, closeness=near(0.8)), Budget(60), (LORA, FULL), None, "lora: 300 s of the 60 s allowed"),
         (replace(INTENTS, closeness=near(0.8)), Budget(), (FULL,), None, "less than a point"),
         (replace(INTENTS, closeness=near(0.95)), Budget(), (LORA, FULL), None, "less than a point"),
-        (replace(INTENTS, labels=20, closeness=near(0.8)), Budget(), (LORA, FULL), None, "less than a point"),
+        (replace(INTENTS, samples=2_000, closeness=near(0.8)), Budget(), (LORA, FULL), None, "less than a point"),
+        # Few labels with some dozens of texts each: likewise.
+        (replace(PROFILE, closeness=near(0.8)), Budget(), (LORA, FULL), "lora", "next lora: 3.0 points expected"),
+        (replace(PROFILE, closeness=near(0.8)), Budget(60), (LORA, FULL), None, "lora: 300 s of the 60 s allowed"),
+        (replace(PROFILE, closeness=near(0.8)), Budget(), (FULL,), None, "less than a point"),
+        (replace(PROFILE, closeness=near(0.95)), Budget(), (LORA, FULL), None, "less than a point"),
+        (replace(PROFILE, samples=1_600, closeness=near(0.8)), Budget(), (LORA,), None, "less than a point"),
+        # Of fewer held out no gate could show it.
+        (replace(PROFILE, samples=80, closeness=near(0.8)), Budget(), (LORA,), None, "LoRA from about 25 samples"),
     ],
 )
 def test_what_may_pay_next_is_named_with_its_reason(
@@ -116,7 +127,8 @@ def test_what_may_pay_next_is_named_with_its_reason(
         (FEW, (LORA,), True),
         (FEW, (FULL,), False),
         (FEW, (replace(LORA, skipped="no trainer"),), False),
-        (replace(FEW, samples=80, min_per_label=40, max_per_label=40), (LORA,), False),
+        (replace(FEW, samples=80, min_per_label=40, max_per_label=40), (LORA,), True),
+        (replace(FEW, samples=100, closeness=near(0.95), min_per_label=50, max_per_label=50), (LORA,), False),
         (replace(FEW, mean_tokens=300.0), (LORA,), False),
         (replace(FEW, mean_tokens=60.0, max_tokens=300), (LORA,), True),
         (replace(FEW, modality="image"), (LORA,), False),
@@ -151,7 +163,10 @@ def test_candidates_tell_what_accuracy_to_expect_with_its_interval() -> None:
         (Profile(0, 0, 0, 0, 1), None, "head", "at least 2 labels with 2 samples each"),
         (replace(PROFILE, min_per_label=1), None, "head", "at least 2 labels with 2 samples each"),
         (NAMES, "zero_shot", "head", "4 more labelled samples"),
-        (PROFILE, "head", "lora", "≈335 more per label"),
+        (SEVERAL, "head", "lora", "≈335 more per label"),
+        (PROFILE, "head", "lora", "nothing more"),
+        (replace(FEW, closeness=None), "head", "lora", "≈42 more per label"),
+        (FEW, "head", "lora", "≈42 more per label"),
         (MANY, "head", "lora", "nothing more"),
         (replace(INTENTS, closeness=near(0.8)), "head", "lora", "nothing more"),
         (replace(PROFILE, closeness=near(0.99)), "head", "lora", "too little to gain"),

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tsugiki.training.batches import length_batches
+from tsugiki.training.batches import BATCH_TOKENS, PAIRED_ROWS, even_batches, length_batches
 from tsugiki.training.schedule import WARM_UP, rate_at
 
 
@@ -41,6 +41,31 @@ def test_batches_differ_between_epochs_and_not_between_seeds() -> None:
     again = length_batches(lengths(), np.random.default_rng(5))
     assert [batch.tolist() for batch in first] == [batch.tolist() for batch in again]
     assert {tuple(batch) for batch in first} != {tuple(batch) for batch in second}
+
+
+@pytest.mark.parametrize("counts", [[64, 64], [51, 51], [200, 40, 11], [1, 40], [5]])
+def test_every_batch_has_its_share_of_each_label(counts: list[int]) -> None:
+    targets = np.random.default_rng(0).permutation(np.repeat(np.arange(len(counts)), counts))
+    found = even_batches(targets, [12] * len(targets), np.random.default_rng(1))
+    assert sorted(np.concatenate(found).tolist()) == list(range(len(targets)))
+    assert len(found) == max(1, round(len(targets) / PAIRED_ROWS))
+    for batch in found:
+        shares = np.bincount(targets[batch], minlength=len(counts))
+        assert np.abs(shares - np.array(counts) * len(batch) / len(targets)).max() <= 2.0
+
+
+def test_what_shares_a_batch_of_all_labels_is_drawn() -> None:
+    targets = np.repeat(np.arange(3), 30)
+    random = np.random.default_rng(5)
+    first, second = (even_batches(targets, [12] * 90, random) for _ in range(2))
+    again = even_batches(targets, [12] * 90, np.random.default_rng(5))
+    assert [batch.tolist() for batch in first] == [batch.tolist() for batch in again]
+    assert {tuple(sorted(batch)) for batch in first}.isdisjoint(tuple(sorted(batch)) for batch in second)
+
+
+def test_of_long_rows_fewer_share_a_batch_of_all_labels() -> None:
+    found = even_batches(np.repeat(np.arange(2), 40), [512] * 80, np.random.default_rng(0))
+    assert max(len(batch) for batch in found) == BATCH_TOKENS // 512
 
 
 @pytest.mark.parametrize(("progress", "rate"), [(0.0, 0.0), (WARM_UP, 1.0), (1.0, 0.0), (2.0, 0.0)])

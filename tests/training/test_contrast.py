@@ -22,7 +22,7 @@ from tsugiki.training.batches import BATCH_TOKENS, CONTRASTED_LABELS, ROWS_ALIKE
 from tsugiki.training.contrast import TEMPERATURE, contrast_loss
 from tsugiki.training.learner import Aim, Learner
 from tsugiki.training.network import ENCODER
-from tsugiki.training.objective import FEW_A_LABEL, FEWEST_CONTRASTED, expected_objective
+from tsugiki.training.objective import FEW_A_LABEL, FEWEST_CONTRASTED, MOST_PAIRED, expected_objective
 from tsugiki.training.rounds import FEWEST_WATCHED
 
 if TYPE_CHECKING:
@@ -132,8 +132,7 @@ def test_many_labels_of_few_texts_each_are_learnt_by_contrast(backbone: Trainabl
     given = replace(SHORT, top_blocks=1).fit(backbone, data, Budget(), Told()).graft.details
     assert (given["objective"], given["top_blocks"], given["epochs"]) == ("contrast", 1, SHORT.epochs)
     fewer = SHORT.fit(backbone, intents(backbone, 8, FEWEST_CONTRASTED - 1), Budget(), Told()).graft.details
-    assert (fewer["objective"], fewer["top_blocks"]) == ("labels", 1)
-    assert fewer["name_weight"] == 0.0
+    assert (fewer["objective"], fewer["top_blocks"]) == ("pairs", 2)
 
 
 def test_a_part_of_what_contrast_taught_is_served(backbone: TrainableBackbone) -> None:
@@ -174,11 +173,13 @@ def test_learning_by_contrast_draws_labels_apart_and_proves_it_on_every_sample(b
     ("changes", "objective"),
     [
         ({}, "contrast"),
-        ({"labels": FEWEST_CONTRASTED - 1}, "labels"),
+        ({"labels": FEWEST_CONTRASTED - 1}, "pairs"),
+        ({"labels": FEWEST_CONTRASTED - 1, "samples": MOST_PAIRED + 1}, "labels"),
+        ({"labels": FEWEST_CONTRASTED - 1, "mean_tokens": 256.0}, "labels"),
         ({"samples": FEW_A_LABEL * 77}, "labels"),
         ({"task": "multi_label"}, "labels"),
         ({"modality": "image"}, "labels"),
-        ({"samples": 64, "labels": 32}, "pairs"),
+        ({"samples": 64, "labels": 32}, "contrast"),
     ],
 )
 def test_the_plan_knows_what_will_be_minimised(changes: dict[str, object], objective: str) -> None:

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 import torch
 
-from adapters.lora import LoraMethod
+from adapters.lora import PAIRED_RATE, RATE, LoraMethod
 from adapters.partial import PartialMethod
 from tests.adapters.lessons import TOPICS, Told, texts_of, trainable, training_set
 from tsugiki.backbones import Loaded
 from tsugiki.domain import Budget, Fitted, Head, Profile
 from tsugiki.runtime.trainable import TrainableBackbone
+from tsugiki.training.batches import PAIRED_ROWS
 from tsugiki.training.learner import Aim, Learner
 from tsugiki.training.network import ENCODER
 from tsugiki.training.objective import MOST_PAIRED
@@ -68,13 +69,18 @@ def test_a_network_draws_samples_of_a_label_together_and_leaves_the_head(backbon
 
 
 def test_few_texts_are_learnt_by_pairs_in_all_blocks_and_many_by_labels(backbone: TrainableBackbone) -> None:
-    few, many = training_set(backbone, [8, 8, 8]), training_set(backbone, [22, 22, 22])
-    assert len(few.rows) <= MOST_PAIRED < len(many.rows)
-    learnt = SHORT.fit(backbone, few, Budget(), Told())
-    assert (learnt.graft.details["objective"], learnt.graft.details["top_blocks"]) == ("pairs", 2)
-    assert learnt.graft.details["course"]["steps"] == SHORT.epochs  # all samples at once
-    usual = SHORT.fit(backbone, many, Budget(), Told())
-    assert (usual.graft.details["objective"], usual.graft.details["top_blocks"]) == ("labels", 1)
+    few, more = training_set(backbone, [8, 8, 8]), training_set(backbone, [22, 22, 22])
+    many = training_set(backbone, [MOST_PAIRED // 3 + 1] * 3)
+    assert len(few.rows) <= PAIRED_ROWS < len(more.rows) <= MOST_PAIRED < len(many.rows)
+    learnt = SHORT.fit(backbone, few, Budget(), Told()).graft.details
+    assert (learnt["objective"], learnt["top_blocks"], learnt["learning_rate"]) == ("pairs", 2, RATE)
+    assert learnt["course"]["steps"] == SHORT.epochs  # all samples at once
+    by_batches = SHORT.fit(backbone, more, Budget(), Told()).graft.details
+    assert (by_batches["objective"], by_batches["top_blocks"]) == ("pairs", 2)
+    assert by_batches["learning_rate"] == PAIRED_RATE
+    assert by_batches["course"]["steps"] == 2 * SHORT.epochs  # four fifths of 66 at a time
+    usual = replace(SHORT, epochs=0.2).fit(backbone, many, Budget(), Told()).graft.details
+    assert (usual["objective"], usual["top_blocks"], usual["learning_rate"]) == ("labels", 1, RATE)
     named = replace(SHORT, top_blocks=1).fit(backbone, few, Budget(), Told())
     assert (named.graft.details["objective"], named.graft.details["top_blocks"]) == ("pairs", 1)
     dearer = PartialMethod(epochs=2).fit(backbone, few, Budget(), Told())
@@ -103,15 +109,16 @@ def test_the_head_hears_names_as_the_trained_network_sees_them(backbone: Trainab
         return int(((features @ head.weight.T + head.bias).argmax(axis=1) == np.arange(3)).sum())
 
     assert right(with_names) == 3
-    many = training_set(backbone, [22, 22, 22], named=True)
-    assert SHORT.fit(backbone, many, Budget(), Told()).graft.details["name_weight"] == 0.0
+    many = training_set(backbone, [MOST_PAIRED // 3 + 1] * 3, named=True)
+    assert replace(SHORT, epochs=0.2).fit(backbone, many, Budget(), Told()).graft.details["name_weight"] == 0.0
 
 
 def test_the_plan_reckons_with_all_blocks_where_samples_are_few() -> None:
     few = Profile(samples=40, labels=5, min_per_label=8, max_per_label=8, dim=768, widths=(384, 384), blocks=6)
-    usual, several = replace(few, samples=80), replace(few, task="multi_label")
+    usual, several = replace(few, samples=MOST_PAIRED + 1), replace(few, task="multi_label")
     half, whole = LoraMethod(top_blocks=3), LoraMethod(top_blocks=6)
-    assert LoraMethod().assess(few, Budget()) == whole.assess(few, Budget())
+    for paired in (few, replace(few, samples=MOST_PAIRED)):
+        assert LoraMethod().assess(paired, Budget()) == whole.assess(paired, Budget())
     assert LoraMethod().assess(usual, Budget()) == half.assess(usual, Budget())
     assert LoraMethod().assess(several, Budget()) == half.assess(several, Budget())
     long = replace(few, mean_tokens=256.0)

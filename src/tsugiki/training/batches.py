@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,12 +16,35 @@ BATCH_ROWS = 32  # the usual batch of fine-tuning (Devlin et al. 2019 searched 1
 BATCH_PICTURES = 16  # each keeps 27 MB for the gradient
 BATCH_TOKENS = 4_096  # of long rows there are fewer: 8 of 512 tokens, so that memory is bounded
 PART_TOKENS = 512  # of such a batch go through the network together, as 32 texts of 16 do: enough for its matrices
-CONTRASTED_LABELS, ROWS_ALIKE = 32, 4  # beside one another in a step, and rows of each; see objective.py
+PAIRED_ROWS = 32  # beside one another in a step; see objective.py
+CONTRASTED_LABELS, ROWS_ALIKE = 32, 4  # likewise labels, and rows of each
 
 
 def batch_rows(*, pictures: bool) -> int:
     """At most in a batch."""
     return BATCH_PICTURES if pictures else BATCH_ROWS
+
+
+def even_batches(targets: Ints, lengths: Sequence[int], random: np.random.Generator) -> list[Ints]:
+    """All rows once, as indices into `targets`: every batch has its share of each label, to within a row or two.
+
+    About PAIRED_ROWS rows, fewer where they are long, all about as many; which share a batch is drawn.
+    """
+    places = np.empty(len(targets))
+    for label in np.unique(targets):
+        own: Ints = random.permutation(np.flatnonzero(targets == label))
+        places[own] = (np.arange(len(own)) + random.random()) / len(own)
+    most = math.ceil(len(targets) / max(1, round(len(targets) / PAIRED_ROWS)))
+    found: list[list[int]] = []
+    room = 0
+    order: list[int] = np.argsort(places, kind="stable").tolist()
+    for row in order:
+        if not found or len(found[-1]) == most or lengths[row] > room:
+            found.append([])
+            room = BATCH_TOKENS
+        found[-1].append(row)
+        room -= lengths[row]
+    return [np.array(found[place], np.int64) for place in random.permutation(len(found))]
 
 
 def label_batches(targets: Ints, lengths: Sequence[int], random: np.random.Generator) -> list[Ints]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
-from tsugiki.training.batches import batch_rows, label_batches, length_batches
+from tsugiki.training.batches import batch_rows, even_batches, label_batches, length_batches
 from tsugiki.training.network import is_picture
 from tsugiki.training.schedule import rate_at
 from tsugiki.training.temperature import tempered_losses
@@ -53,7 +53,7 @@ class Lessons:
     """`rows` of every sample, `targets` (samples,); `train` and `watched` index them.
 
     With `truths` (kinds, classes) the targets index these: a sample may be of several classes.
-    Batches are as the `objective` needs them: of near lengths, of all that is trained on, of some rows a label.
+    Batches are as the `objective` needs them: of near lengths, of all labels alike, of some rows a label.
     """
 
     rows: Sequence[Prepared]
@@ -161,7 +161,7 @@ class _Run:
         """Batches of all that is trained on, once."""
         match self._lessons.objective:
             case "pairs":
-                return [np.arange(len(self._lessons.train))]
+                return even_batches(self._lessons.targets[self._lessons.train], self._lengths, random)
             case "contrast":
                 return label_batches(self._lessons.targets[self._lessons.train], self._lengths, random)
             case "labels":
