@@ -34,7 +34,9 @@ OpenVino: TypeAlias = Literal["openvino", "openvino-int8"]
 PASS_TOKENS = (
     256  # a thread; MiniLM in bf16 on AVX-512, texts of 15 tokens, rows a pass: 8 gave 498/s, 16 509/s, 32 497/s
 )
-ROUNDED_TOGETHER = 128  # numbers of a row with one scale, in 8 bits; by 64 a pass took 6 % longer, by 384 they drift
+ROUNDED_TOGETHER = (
+    384  # numbers of a row with one scale, in 8 bits: all that MiniLM has of a token; by 128 it took 5 % longer
+)
 PRECISIONS: Mapping[OpenVino, str] = {"openvino": "bf16", "openvino-int8": "int8"}
 KEPT_BANKS = 8  # wrapped banks a compiled graph remembers: one a rack, of which there are few
 
