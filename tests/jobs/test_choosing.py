@@ -150,7 +150,8 @@ class Planted:
 
     def embed(self, tenant_id: str, name: str, contents: Sequence[Content]) -> Floats:
         self.asked[name] += len(contents)
-        features = np.random.default_rng(len(contents)).normal(0, 0.1, (len(contents), 32)).astype(np.float32)
+        shape = (len(contents), self.backbone(name).space.dim)
+        features = np.random.default_rng(len(contents)).normal(0, 0.1, shape).astype(np.float32)
         for row, content in zip(features, contents, strict=True):
             if name in self.clear or int(str(content).split()[-1]) % 2:
                 row[0] += 1.0 if str(content).split()[0] in WORDS["delivery"] else -1.0
