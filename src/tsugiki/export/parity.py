@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 MAX_ABS_DIFF = 1e-4  # fp32: ten times what another batch shape changes, far below what a reader of scores sees
 CLEAR_MARGIN = 1e-3  # two labels closer than this are a tie: which one comes first means nothing
 # Where the service itself rounds. To bf16: on three tasks, heads from weak to strong, scores differed by at most 0.019,
-# and 0.3 % of labels at most, all of them nearer ties than this. To 8 bits: on six, by at most 0.038, and 1.8 % of
+# and 0.3 % of labels at most, all of them nearer ties than this. To 8 bits: on three, by at most 0.038, and 1.8 % of
 # labels at most (sst5, whose labels are near), all of them nearer ties than 0.042.
 ROUNDED: Mapping[str, float] = {"bf16": 0.05, "int8": 0.1}
 MIN_AGREEMENT = 0.97  # int8: three rows in a hundred may change their label; more is another classifier
