@@ -76,10 +76,9 @@ def test_auto_takes_the_best_of_what_answers_within_a_request(profile: Profile, 
     ("profile", "budget", "deep", "expected", "reason"),
     [
         (replace(MANY, closeness=near(0.83)), Budget(), (LORA, FULL), "full", "next full: 2.6 points expected"),
-        # What the cheaper one is thought to lack is worth its price, or next to nothing.
+        # What a cheaper one is thought to lack is worth its price.
         (replace(MANY, closeness=near(0.91)), Budget(), (LORA, FULL), "full", "next full: 1.3 points expected"),
-        (replace(MANY, closeness=near(0.89)), Budget(), (LORA, PARTIAL), "lora", "next lora: 1.2 points expected"),
-        (replace(MANY, closeness=near(0.89)), Budget(), (PARTIAL, LORA), "lora", "it must pass the gate"),
+        (replace(MANY, closeness=near(0.89)), Budget(), (FULL, PARTIAL), "full", "it must pass the gate"),
         # Of pictures the top blocks bring as much as all of them.
         (replace(MANY, closeness=near(0.83), modality="image"), Budget(), (PARTIAL, FULL), "partial", "next partial"),
         (replace(PICTURES, closeness=near(0.91)), Budget(), (PARTIAL, FULL), None, "less than a point"),
@@ -153,8 +152,8 @@ def test_candidates_tell_what_accuracy_to_expect_with_its_interval() -> None:
     zero_shot, head, lora = made.candidates
     assert (zero_shot.score, zero_shot.ci95) == (None, None)
     assert (head.score, head.ci95) == (0.8, pytest.approx((0.75, 0.85)))
-    assert lora.score == pytest.approx(0.821)
-    assert lora.ci95 == pytest.approx((0.75, 0.892)), "fine-tuning may bring nothing, or twice what it did elsewhere"
+    assert lora.score == pytest.approx(0.812)
+    assert lora.ci95 == pytest.approx((0.75, 0.874)), "fine-tuning may bring nothing, or twice what it did elsewhere"
     assert all(verdict.score is None for verdict in plan(METHODS, PROFILE, Budget(), "auto").candidates)
 
 
