@@ -55,6 +55,16 @@ def test_another_attempt_reads_what_one_kept(begun: Begun) -> None:
         unfinished.keep_snapshot(snapshot, job.id, attempt)
 
 
+def test_a_snapshot_cut_anew_takes_away_what_was_trained_from_the_former_one(begun: Begun) -> None:
+    unfinished, _, made, job, attempt = begun
+    unfinished.keep_snapshot(new_version(made, "snp_1").snapshot, job.id, attempt)
+    unfinished.keep_fitted(made.id, fitted(), FINDINGS, job.id, attempt)
+    fewer = new_version(made, "snp_2").snapshot
+    unfinished.keep_snapshot(fewer, job.id, attempt)
+    assert unfinished.snapshot(made.id, job.id) == fewer
+    assert unfinished.fitted(made.id, job.id) is None and unfinished.findings(made.id, job.id) is None
+
+
 def test_its_blobs_are_named_until_it_ends(stores: Stores, begun: Begun) -> None:
     unfinished, _, made, job, attempt = begun
     unfinished.keep_fitted(made.id, fitted(), FINDINGS, job.id, attempt)

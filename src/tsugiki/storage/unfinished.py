@@ -35,9 +35,9 @@ class Unfinished:
         self._blobs = blobs
 
     def keep_snapshot(self, snapshot: Snapshot, adaptation_id: str, attempt: int) -> None:
-        """Raises Conflict `fenced`."""
+        """In place of all that was kept, which was made from another one. Raises Conflict `fenced`."""
         content = json.dumps({"id": snapshot.id, **snapshot_content(snapshot)}, separators=(",", ":"))
-        self._keep(snapshot.project_id, adaptation_id, attempt, {"snapshot": content.encode()})
+        self._keep(snapshot.project_id, adaptation_id, attempt, {"snapshot": content.encode()}, anew=True)
 
     def snapshot(self, project_id: str, adaptation_id: str) -> Snapshot | None:
         """None before one was kept. Raises ArtifactCorrupt."""
@@ -80,12 +80,14 @@ class Unfinished:
         data = self._kept(project_id, adaptation_id, "findings")
         return None if data is None else json.loads(data)
 
-    def _keep(self, project_id: str, adaptation_id: str, attempt: int, pieces: dict[Piece, bytes]) -> None:
+    def _keep(
+        self, project_id: str, adaptation_id: str, attempt: int, pieces: dict[Piece, bytes], *, anew: bool = False
+    ) -> None:
         made = {name: self._blobs.put(project_id, data) for name, data in pieces.items()}
         try:
             with self._database.write(of=adaptation_id) as session:
                 row = fenced(session, adaptation_id, attempt)
-                row.staged = {**(row.staged or {}), **made}
+                row.staged = {**({} if anew else row.staged or {}), **made}
         except Conflict:
             self._erase_if_orphaned(project_id)
             raise
