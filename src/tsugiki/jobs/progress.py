@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from tsugiki.errors import Cancelled
+from tsugiki.errors import Cancelled, StorageFull, Unavailable
 from tsugiki.jobs.attempts import stopped
 from tsugiki.observed import UNTRACED
 
@@ -17,8 +18,13 @@ if TYPE_CHECKING:
     from tsugiki.observed import Tracing
     from tsugiki.storage.adaptations import Adaptations
 
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
 REPORT_EVERY_S = 0.25  # within a phase; a job must not spend its time writing how it goes
 CHECK_EVERY_S = 0.2  # a cancelled job stops within a second
+OUTAGE_S = 120.0  # a store may be away without ending what trains: a database restarts, or changes over, within it
+LOOK_AGAIN_S = 2.0  # while it is away: each look may wait for seconds, and meanwhile nothing is trained
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +53,28 @@ class JobProgress:
     """The Progress port over the store, for one attempt at one adaptation.
 
     Raises Cancelled once the adaptation was cancelled, Conflict `fenced` once it was taken over, and Stopped once
-    `closing` says so.
+    `closing` says so. Raises StorageFull and Unavailable once the store was away for `outage_s`, and at once where a
+    plan is told: what is begun anew then has cost little. Until then it is looked for every `again_s`, and what was to
+    be told meanwhile is not.
     """
 
     def __init__(
-        self, adaptations: Adaptations, adaptation_id: str, attempt: int, closing: Callable[[], bool] = lambda: False
+        self,
+        adaptations: Adaptations,
+        adaptation_id: str,
+        attempt: int,
+        closing: Callable[[], bool] = lambda: False,
+        outage_s: float = OUTAGE_S,
+        again_s: float = LOOK_AGAIN_S,
     ) -> None:
         self.attempt = attempt
         self._adaptations = adaptations
         self._id = adaptation_id
         self._closing = closing
+        self._outage_s = outage_s
+        self._again_s = again_s
+        self._away: float | None = None  # since when the store is
+        self._again = 0.0  # when it is looked for, since it was away
         self._phase: Phase | None = None
         self._done = 0.0
         self._reported = 0.0
@@ -72,11 +90,18 @@ class JobProgress:
             return
         span = SPANS[phase]
         self._done = max(self._done, span.start + (span.end - span.start) * fraction)
-        self._adaptations.report(self._id, self.attempt, phase, self._done, plan)
+
+        def report() -> None:
+            self._adaptations.report(self._id, self.attempt, phase, self._done, plan)
+
+        if plan is None:
+            self._try(report)
+        else:
+            report()
         self._phase, self._reported = phase, now
 
     def metric(self, name: str, value: float) -> None:
-        self._adaptations.add_event(self._id, "metric", {"name": name, "value": value})
+        self._try(lambda: self._adaptations.add_event(self._id, "metric", {"name": name, "value": value}))
 
     def check(self) -> None:
         if self._closing():
@@ -85,8 +110,26 @@ class JobProgress:
         if now - self._checked < CHECK_EVERY_S:
             return
         self._checked = now
-        if self._adaptations.is_cancelled(self._id):
+        if self._try(lambda: self._adaptations.is_cancelled(self._id)):
             raise Cancelled("the adaptation was cancelled")
+
+    def _try(self, ask: Callable[[], T]) -> T | None:
+        """What the store answers; None while it is away. What is published is fenced, so nothing hangs on it."""
+        now = time.monotonic()
+        if now < self._again:
+            return None
+        try:
+            answer = ask()
+        except (StorageFull, Unavailable) as trouble:
+            self._away = now if self._away is None else self._away
+            failed = time.monotonic()
+            if failed - self._away >= self._outage_s:
+                raise
+            self._again = failed + self._again_s  # also where reading goes on, and the disk is full
+            log.warning("adaptation %s goes on while its store is away: %s", self._id, trouble.detail)
+            return None
+        self._away = None
+        return answer
 
 
 class Stopwatch:
