@@ -19,6 +19,7 @@ from service.bootstrap import bootstrap
 from service.clerks import Clerks
 from service.core import Core
 from service.gauges import gauges_of
+from service.interpreter import giving_way
 from service.keeping import PAUSES_S, TRAINER, Keeper
 from service.parts import WORKERS, among_all, chooser, engines_of, open_parts, serve_backbones, weight_of
 from service.settings import Settings
@@ -45,7 +46,6 @@ from tsugiki.runtime.directory import Directory
 from tsugiki.runtime.engines.making import Cores
 from tsugiki.runtime.engines.rates import rates_file, read_rates
 from tsugiki.runtime.predictor import Predictor
-from tsugiki.runtime.priority import giving_way
 from tsugiki.runtime.residency import Residency
 from tsugiki.runtime.served import ServedBackbones
 from tsugiki.storage.changes import Change, Changes, Watcher

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import TypeVar
 
 T = TypeVar("T")
 
-TURN_S = 1e-4  # until who waits for the interpreter gets it: of Python's own 5 ms a request may wait ten times
 NICE = 5  # a third of the weight of an ordinary thread in Linux's scheduler: requests are read and answered first
 
 
@@ -31,20 +28,3 @@ def standing_back(make: Callable[[], T]) -> T:
     """What `make` makes, in a thread whose own threads stand back: libraries keep theirs to themselves."""
     with ThreadPoolExecutor(1, initializer=stand_back) as pool:
         return pool.submit(make).result()
-
-
-@contextmanager
-def giving_way() -> Generator[None]:
-    """Within, one thread makes much that stays, as an import does: others get the interpreter soon after they want it.
-
-    Nor does a search for garbage stop them, then or later: what there is at the end is taken to stay. One at a time.
-    """
-    turn_s = sys.getswitchinterval()
-    sys.setswitchinterval(TURN_S)
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()
-        sys.setswitchinterval(turn_s)
