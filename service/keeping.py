@@ -48,7 +48,7 @@ class Keeper:
         self._oom_counters = oom_counters
         self._first_pause_s, self._longest_pause_s = pauses_s
         self._command = (*command, str(os.getpid()))
-        # The worker's own libraries are held to one thread each; these are another process's.
+        # The worker's own libraries are held to one thread each; these are another process's, `threads` for each job.
         self._environment = {**environment, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
         self._turn = threading.Lock()
         self._begun = threading.Event()

@@ -154,6 +154,11 @@ class Settings(BaseSettings):
                 return self.audio_backbone
 
     @property
+    def threads_per_job(self) -> int:
+        """Of the trainer."""
+        return max(1, self.trainer_threads // self.trainer_jobs)
+
+    @property
     def place(self) -> Path | str:
         """Of the database."""
         return self.root if self.database_url is None else self.database_url.get_secret_value()

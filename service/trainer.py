@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,12 +36,12 @@ from tsugiki.monitoring import Metrics
 from tsugiki.observed import UNTRACED, JobEnd, Pass
 from tsugiki.ports import Method
 from tsugiki.runtime.engines.making import Cores
-from tsugiki.runtime.engines.rates import ensure_rates
 from tsugiki.runtime.trainable import TrainableBackbone
 from tsugiki.storage import FILE_NAME
 from tsugiki.storage.database import Database
 from tsugiki.storage.presence import TRAINER, Present, one_at_a_time
 from tsugiki.storage.unfinished import Unfinished
+from tsugiki.training.rates import ensure_rates
 
 if TYPE_CHECKING:
     from tsugiki.backbones.loaded import Loaded
@@ -70,7 +70,7 @@ def train(
         signal.signal(number, lambda number, frame: stop.set())
     _give_way()
     write_log(settings.log_format)
-    threads = max(1, settings.trainer_threads // settings.trainer_jobs)
+    threads = settings.threads_per_job
     threadpool_limits(threads)
     # Where rows are a server's, nobody has made this home before.
     (settings.root / WORKERS).mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -134,16 +134,18 @@ class Trainables:
     backbones: ServedBackbones
     make: MakeEngine
     threads: int
+    measuring: threading.Lock = field(default_factory=threading.Lock)
 
     def backbone(self, name: str) -> Backbone:
         """The first time on this machine it is measured how fast it trains."""
         served = self.backbones.get(name)
-        rates = ensure_rates(served.loaded, served.engine, self.threads)
+        with self.measuring:  # one by one: who measures beside another keeps what the two of them reached together
+            rates = ensure_rates(served.loaded, served.engine, self.threads)
 
         def engine(loaded: Loaded, delta: WeightsDelta | None) -> Engine:
             return served.engine if delta is None else self.make(loaded, delta)
 
-        return TrainableBackbone(served.loaded, engine, rates)
+        return TrainableBackbone(served.loaded, engine, rates, self.threads)
 
     def embed(self, tenant_id: str, name: str, contents: Sequence[Content]) -> Floats:
         return self.backbones.embed(tenant_id, name, contents)

@@ -44,7 +44,6 @@ from tsugiki.observed import OURS, UNTRACED, Pass
 from tsugiki.ports import Method
 from tsugiki.runtime.directory import Directory
 from tsugiki.runtime.engines.making import Cores
-from tsugiki.runtime.engines.rates import rates_file, read_rates
 from tsugiki.runtime.predictor import Predictor
 from tsugiki.runtime.residency import Residency
 from tsugiki.runtime.served import ServedBackbones
@@ -55,6 +54,7 @@ from tsugiki.storage.idempotency import Idempotency
 from tsugiki.storage.presence import TRAINER as TRAINER_OWNER
 from tsugiki.storage.presence import Presence
 from tsugiki.storage.tenants import Tenants
+from tsugiki.training.rates import rates_file, read_rates
 
 log = logging.getLogger("tsugiki")
 
@@ -124,7 +124,7 @@ def wire(
             {method.name: method for method in offered},
             partial(plan, offered),
             trains=settings.trainer,
-            rates=partial(_rates, backbones, max(1, settings.trainer_threads // settings.trainer_jobs)),
+            rates=partial(_rates, backbones, settings.threads_per_job),
             tracing=tracing,
             choose=chooser(settings, parts, backbones, lambda name: backbones.ready(name) is not None),
         ),
@@ -163,7 +163,7 @@ def wire(
         streams=Streams(),
         keeper=Keeper(
             root / WORKERS / "keeper",
-            settings.trainer_threads,
+            settings.threads_per_job,
             trainer,
             environment,
             partial(parts.adaptations.tell_running, TRAINER_OWNER, KILLED_FOR_MEMORY),

@@ -29,7 +29,7 @@ from tsugiki.domain import Budget, Fitted, MethodName, Profile, TrainingSet, Ver
 from tsugiki.jobs.deep_jobs import Step, StepName
 from tsugiki.jobs.deep_lane import DEEP
 from tsugiki.ports import Backbone, Method, Progress
-from tsugiki.runtime.engines.rates import FORMAT, rates_file
+from tsugiki.training.rates import FORMAT, rates_file
 
 COMMAND = (sys.executable, "-m", "tests.jobs.deep")
 KEY = "tsk_of-the-trainer-tests"

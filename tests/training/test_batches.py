@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tsugiki.training.batches import BATCH_TOKENS, PAIRED_ROWS, even_batches, length_batches
+from tsugiki.training.batches import BATCH_TOKENS, PAIRED_ROWS, even_batches, length_batches, near_lengths
 from tsugiki.training.schedule import WARM_UP, rate_at
 
 
@@ -27,12 +27,15 @@ def test_little_is_padding() -> None:
 
 
 def test_long_rows_come_in_smaller_batches() -> None:
-    found = length_batches([500] * 20, np.random.default_rng(0), most_rows=32, most_tokens=2_000)
-    assert max(len(batch) for batch in found) == 4
+    found = length_batches([500] * 20, np.random.default_rng(0), most_rows=32)
+    assert max(len(batch) for batch in found) == BATCH_TOKENS // 500
 
 
 def test_a_row_longer_than_a_batch_may_be_is_a_batch() -> None:
-    assert [batch.tolist() for batch in length_batches([900], np.random.default_rng(0), most_tokens=100)] == [[0]]
+    longer = BATCH_TOKENS + 1
+    assert [batch.tolist() for batch in length_batches([longer], np.random.default_rng(0))] == [[0]]
+    assert [part.tolist() for part in near_lengths([longer, 1, longer])] == [[1], [0], [2]]
+    assert near_lengths([]) == []
 
 
 def test_batches_differ_between_epochs_and_not_between_seeds() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, assert_never
 
@@ -13,6 +13,7 @@ from tsugiki.backbones.sites import linear_shapes
 from tsugiki.domain import LoraDelta, WeightsDelta
 from tsugiki.runtime.engines import torch as torch_engine
 from tsugiki.runtime.loras import LoraBank
+from tsugiki.training.batches import near_lengths
 from tsugiki.training.costs import TYPICAL
 
 if TYPE_CHECKING:
@@ -28,14 +29,20 @@ class TrainableBackbone:
     """The ports Backbone and Trainable over one loaded backbone, in the space of the engine that `make` makes.
 
     Not thread-safe: one adaptation has it to itself. What it holds is the engine of the unchanged network and of LoRA,
-    made when first needed; the engine of replaced weights lasts for one call.
+    made when first needed; the engine of replaced weights lasts for one call. Training takes `threads` threads (None:
+    as many as torch takes by itself); the setting is the whole process's.
     """
 
     def __init__(
-        self, loaded: Loaded, make: Callable[[Loaded, WeightsDelta | None], Engine], rates: Rates | None = None
+        self,
+        loaded: Loaded,
+        make: Callable[[Loaded, WeightsDelta | None], Engine],
+        rates: Rates | None = None,
+        threads: int | None = None,
     ) -> None:
         self._loaded = loaded
         self._make = make
+        self._threads = threads
         self.rates = rates or TYPICAL[loaded.source.modality].rates
 
     @property
@@ -61,6 +68,11 @@ class TrainableBackbone:
         return self._loaded.backbone.probe()
 
     def network(self) -> torch.nn.Module:
+        import torch
+
+        # Here, where torch is loaded at the latest: what libraries are told before it is, it does not hear.
+        if self._threads is not None:
+            torch.set_num_threads(self._threads)
         # On a processor, of short texts in bfloat16, torch's fused attention took half of a training step.
         return features_module(self._loaded.source, "sdpa" if torch_engine.why_not() is None else "eager")
 
@@ -87,19 +99,8 @@ class TrainableBackbone:
         self, engine: Engine, rows: Sequence[Prepared], adapters: Adapters | None, check: Callable[[], None]
     ) -> Floats:
         features = np.empty((len(rows), self._loaded.source.feature_dim), np.float32)
-        for part in _passes(rows, engine.pass_tokens):
+        for part in near_lengths([row.size for row in rows], engine.pass_tokens):
             check()
-            features[part] = engine.run([rows[row].row for row in part], adapters)
+            chosen: list[int] = part.tolist()
+            features[part] = engine.run([rows[row].row for row in chosen], adapters)
         return features
-
-
-def _passes(rows: Sequence[Prepared], tokens: int) -> Iterator[list[int]]:
-    """Rows of a size together, as many as make at most `tokens` with their padding, or one."""
-    part: list[int] = []
-    for row in sorted(range(len(rows)), key=lambda row: rows[row].size):
-        if part and (len(part) + 1) * rows[row].size > tokens:
-            yield part
-            part = []
-        part.append(row)
-    if part:
-        yield part

@@ -70,30 +70,31 @@ def label_batches(targets: Ints, lengths: Sequence[int], random: np.random.Gener
     return [np.concatenate(batch) for batch in found]
 
 
-def near_lengths(lengths: Sequence[int]) -> list[Ints]:
-    """All rows once, as indices into `lengths`, from short to long, in parts that hold little padding each."""
-    parts: list[list[int]] = [[]]
+def near_lengths(lengths: Sequence[int], most_tokens: int = PART_TOKENS) -> list[Ints]:
+    """All rows once, as indices into `lengths`, from short to long, in parts that hold little padding each.
+
+    Of at most so many tokens, padding included, or one row.
+    """
+    parts: list[list[int]] = []
     for row in np.argsort(lengths, kind="stable").tolist():
-        if parts[-1] and (len(parts[-1]) + 1) * lengths[row] > PART_TOKENS:
+        if not parts or (len(parts[-1]) + 1) * lengths[row] > most_tokens:
             parts.append([])
         parts[-1].append(row)
     return [np.array(part, np.int64) for part in parts]
 
 
-def length_batches(
-    lengths: Sequence[int], random: np.random.Generator, most_rows: int = BATCH_ROWS, most_tokens: int = BATCH_TOKENS
-) -> list[Ints]:
+def length_batches(lengths: Sequence[int], random: np.random.Generator, most_rows: int = BATCH_ROWS) -> list[Ints]:
     """All rows once, as indices into `lengths`, batch by batch in random order.
 
     Neighbours in length share a batch; which of those equally long do, and where the first batch ends, is drawn, so
-    batches differ from one epoch to the next. `most_tokens` counts padding.
+    batches differ from one epoch to the next. BATCH_TOKENS count padding.
     """
     sizes = np.asarray(lengths, np.int64)
     order = np.lexsort((random.random(len(sizes)), sizes))
     room = int(random.integers(1, most_rows + 1))
     found: list[list[int]] = [[]]
     for row in order.tolist():
-        if found[-1] and (len(found[-1]) == room or (len(found[-1]) + 1) * int(sizes[row]) > most_tokens):
+        if found[-1] and (len(found[-1]) == room or (len(found[-1]) + 1) * int(sizes[row]) > BATCH_TOKENS):
             found.append([])
             room = most_rows
         found[-1].append(row)

@@ -17,7 +17,7 @@ from tests.faults.cluster.members import Member, until_ready
 from tests.gate import Gate
 from tests.tiny import tiny_backbone
 from tsugiki.backbones import Loaded
-from tsugiki.runtime.engines.rates import FORMAT, rates_file
+from tsugiki.training.rates import FORMAT, rates_file
 
 KEY = "tsk_of-the-cluster-suite"
 REPLICAS = TRAINERS = 2

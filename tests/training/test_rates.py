@@ -11,10 +11,10 @@ import pytest
 
 from tsugiki.backbones import Loaded
 from tsugiki.domain import Rates
-from tsugiki.runtime.engines import rates
 from tsugiki.runtime.engines.onnx import OnnxEngine
-from tsugiki.runtime.engines.rates import ensure_rates, rates_file, read_rates
+from tsugiki.training import rates
 from tsugiki.training.costs import TYPICAL
+from tsugiki.training.rates import ensure_rates, rates_file, read_rates
 
 if TYPE_CHECKING:
     from tsugiki.domain import Floats, InputRow
