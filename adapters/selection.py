@@ -82,7 +82,7 @@ def readiness(methods: Sequence[Method], profile: Profile) -> Readiness:
             return Readiness(None, "head", f"a label that {MIN_PER_LABEL} samples have and {MIN_PER_LABEL} have not")
         return Readiness(None, "head", f"at least {MIN_LABELS} labels with {MIN_PER_LABEL} samples each")
     if now == "zero_shot":
-        return Readiness(now, "head", f"{profile.labels - profile.samples} more labelled samples, of as many labels")
+        return Readiness(now, "head", _needs_of_head(verdicts["head"], profile))
     near = profile.closeness
     fewest = _fewest_per_label(profile)
     if near is not None and _can_be_shown("lora", profile) and _gain(near, profile, "lora").expected >= WORTH:
@@ -90,8 +90,27 @@ def readiness(methods: Sequence[Method], profile: Profile) -> Readiness:
     if fewest is None:
         return Readiness(now, "lora", "nothing: the head leaves too little to gain")
     more = max(fewest - int(profile.median_per_label), 0)
-    needs = f"≈{more} more per label" if more else "nothing more"
-    return Readiness(now, "lora", needs if "lora" in verdicts else f"{needs}, and a release that has it")
+    told = [f"≈{more} more per label"] if more else []
+    lora = next((method for method in methods if method.name == "lora"), None)
+    if lora is not None and (refused := _assessed(lora, _with_more(profile, more), Budget()).skipped):
+        told.append(refused)
+    return Readiness(now, "lora", "; ".join(told) or "nothing more")
+
+
+def _with_more(profile: Profile, more: int) -> Profile:
+    """So many samples of each label."""
+    return replace(
+        profile,
+        samples=profile.samples + more * profile.labels,
+        min_per_label=profile.min_per_label + more,
+        max_per_label=profile.max_per_label + more,
+        median_per_label=profile.median_per_label + more,
+    )
+
+
+def _needs_of_head(head: Verdict, profile: Profile) -> str:
+    few = profile.labels - profile.samples
+    return f"{few} more labelled samples, of as many labels" if few > 0 else head.skipped or "nothing more"
 
 
 def from_about(profile: Profile) -> str:
@@ -111,7 +130,8 @@ def _next(chosen: Verdict, verdicts: Sequence[Verdict], profile: Profile, budget
     """The cheapest deeper method of those that may pay about as much as the best, or why there is none."""
     deeper = [v for v in verdicts if v.method not in FAST]
     if chosen.method == "zero_shot":
-        return _Onward(None, (f"next: the head, from {profile.labels} labelled samples on",))
+        few = profile.samples < profile.labels  # else it was told already what else keeps the head out
+        return _Onward(None, (f"next: the head, from {profile.labels} labelled samples on",) if few else ())
     if not deeper:
         return _Onward(None, (f"no deeper method is installed; {from_about(profile)}",))
     if profile.closeness is None:

@@ -10,6 +10,8 @@ from tsugiki.backbones.catalog import find
 from tsugiki.errors import Invalid
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from service.auth import Doorkeeper
     from service.board import Board
     from service.clerks import Clerks
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from tsugiki.jobs.taking_up import TakingUp
     from tsugiki.jobs.upkeep import Upkeep
     from tsugiki.monitoring import Metrics
+    from tsugiki.ports import Method
     from tsugiki.runtime.directory import Directory
     from tsugiki.runtime.predictor import Predictor
     from tsugiki.runtime.residency import Residency
@@ -47,6 +50,7 @@ class Core:
     """Everything a route may use."""
 
     settings: Settings
+    methods: Sequence[Method]  # from cheap to dear; without a trainer the deep ones say so
     database: Database
     tenants: Tenants
     door: Doorkeeper

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from adapters import METHODS, selection
+from adapters import selection
 from service import replies
 from service.schemas import SampleIn
 from tsugiki.data.files import clean_file
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from service.core import Core
     from tsugiki.data.decoding import Decoder
     from tsugiki.domain import Modality, Project, Task, Tenant
+    from tsugiki.ports import Method
     from tsugiki.storage.samples import Stored
 
 
@@ -90,9 +91,7 @@ def quota_left(core: Core, tenant: Tenant, project: Project | None, samples: int
             )
 
 
-def batch_reply(
-    checked: Checked, stored: Sequence[Stored], counts: Mapping[str, int], project: Project
-) -> dict[str, Any]:
+def batch_reply(core: Core, checked: Checked, stored: Sequence[Stored], project: Project) -> dict[str, Any]:
     """The `sample.batch` object; `stored` holds the outcomes of the good rows, in order."""
     outcomes = iter(stored)
     data: list[dict[str, Any]] = []
@@ -113,14 +112,14 @@ def batch_reply(
         "quarantined": states.count("quarantined"),
         "rejected": states.count("rejected"),
         "data": data,
-        "readiness": readiness(counts, project),
+        "readiness": readiness(core.methods, core.samples.counts(project.id), project),
     }
 
 
-def readiness(counts: Mapping[str, int], project: Project) -> dict[str, Any]:
-    """What the labelled samples of a project allow, and what the next method would need."""
+def readiness(methods: Sequence[Method], counts: Mapping[str, int], project: Project) -> dict[str, Any]:
+    """What the labelled samples of a project allow, of the `methods` there are, and what the next one would need."""
     profile = profile_of(counts, None, named_labels(project), project.task, project.modality)
-    found = selection.readiness(METHODS, profile)
+    found = selection.readiness(methods, profile)
     return {
         "labels": profile.labels,
         "min_per_label": profile.min_per_label,

@@ -237,7 +237,7 @@ def _take_samples(core: Core, principal: Principal, wish: AdaptIn) -> _Taken:
     if project is None:
         project = _made(core, principal, wish, backbone)
     stored = core.samples.add(project.id, checked.good)
-    return _Taken(project, batch_reply(checked, stored, core.samples.counts(project.id), project), plan)
+    return _Taken(project, batch_reply(core, checked, stored, project), plan)
 
 
 def _found(core: Core, principal: Principal, ref: str) -> Project | None:

@@ -142,6 +142,7 @@ def wire(
     )
     core = Core(
         settings=settings,
+        methods=offered,
         database=database,
         tenants=tenants,
         door=Doorkeeper(tenants, lambda: presence.processes, alone=not several and settings.database_url is None),

@@ -58,13 +58,13 @@ def add(
     project = by.project(p)
     checked = check_samples(_rows(request), project.task, project.modality, by.core.decoder, label_required=False)
     if checked.refused and (on_error == "fail" or not checked.good):
-        batch = batch_reply(checked, [], by.core.samples.counts(project.id), project) if not checked.good else {}
+        batch = batch_reply(by.core, checked, [], project) if not checked.good else {}
         return answer_problem(request, checked.refusal(), batch)
     if not validate_only:
         quota_left(by.core, by.principal.tenant, project, len(checked.good), file_bytes(checked.good))
     store = by.core.samples.preview if validate_only else by.core.samples.add
     stored = store(project.id, checked.good)
-    return Reply(batch_reply(checked, stored, by.core.samples.counts(project.id), project))
+    return Reply(batch_reply(by.core, checked, stored, project))
 
 
 @router.get("", responses=documented(ListReply, 404))

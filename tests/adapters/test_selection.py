@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from adapters.head import HeadMethod
+from adapters.lora import LoraMethod
 from adapters.selection import plan, readiness
 from adapters.zero_shot import ZeroShotMethod
 from tsugiki.domain import Budget, Closeness, Fitted, MethodName, Profile, TrainingSet, Verdict
@@ -177,8 +178,37 @@ def test_readiness_tells_what_the_next_method_needs(
 ) -> None:
     found = readiness((*METHODS, LORA), profile)
     assert (found.method_now, found.next_method) == (method_now, next_method)
-    assert needs in found.needs and "release" not in found.needs
-    assert ("release" in readiness(METHODS, profile).needs) == (method_now == "head" and "gain" not in needs)
+    assert needs in found.needs
+
+
+@pytest.mark.parametrize(
+    ("profile", "needs"), [(PROFILE, "switched off"), (FEW, "≈42 more per label; switched off"), (NAMES, "4 more")]
+)
+def test_what_is_switched_off_is_not_said_to_need_samples_alone(profile: Profile, needs: str) -> None:
+    assert needs in readiness((*METHODS, replace(LORA, skipped="switched off")), profile).needs
+
+
+def test_what_more_samples_would_mend_is_not_told_besides() -> None:
+    few = Profile(6, 2, 3, 3, 384, median_per_label=3.0)
+    needs = readiness((*METHODS, LoraMethod()), few).needs
+    assert needs.endswith("more per label"), needs
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"samples": 200_000}, "200000 samples, of at most 100000"),
+        ({"min_per_label": 1, "named": False}, "a label with 1 samples"),
+    ],
+)
+def test_what_keeps_the_head_out_is_told_as_it_is(changes: dict[str, Any], why: str) -> None:
+    profile = replace(PROFILE, **{"declared": 4, "named": True, **changes})
+    found = readiness(METHODS, profile)
+    assert (found.method_now, found.next_method) == ("zero_shot", "head")
+    assert why in found.needs
+    made = plan(METHODS, profile, Budget(), "auto")
+    assert made.chosen == "zero_shot" and why in made.reasons[0]
+    assert not any("next: the head" in reason for reason in made.reasons)
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,7 @@ def test_readiness_tells_what_is_missing(http: httpx.Client, samples: str) -> No
     assert add(http, samples, *rows)["readiness"]["labels"] == 3
     ready = add(http, samples, {"input": "charge", "label": "a"})["readiness"]
     assert (ready["method_now"], ready["next"]["method"]) == ("head", "lora")
+    assert "TSUGIKI_TRAINER" in ready["next"]["needs"], "it is switched off here"
 
 
 @pytest.mark.parametrize(

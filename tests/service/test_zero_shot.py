@@ -85,6 +85,15 @@ def test_one_sample_of_a_declared_label_is_enough_and_none_too(http: httpx.Clien
     assert {score["label"] for score in told["data"][0]["scores"]} == {"billing", "delivery_order", "weather"}
 
 
+def test_a_slip_of_a_label_leaves_what_is_declared_to_be_learnt(http: httpx.Client) -> None:
+    project = make(http, "slipped")
+    rows = [{**row, "label": {"delivery": "delivery_order"}.get(row["label"], row["label"])} for row in SAMPLES]
+    rows.append({"input": "a bill", "label": "biling"})
+    done = good(http.post("/adapt", json={"project": "slipped", "samples": rows, "wait_seconds": 60}))["adaptation"]
+    assert (done["status"], done["plan"]["chosen"], done["version"]) == ("succeeded", "head", 2)
+    assert predict(http, project, "refund my money")["method"] == "head"
+
+
 def test_what_is_left_to_the_user_is_left_to_the_user(http: httpx.Client) -> None:
     manual = make(http, "manually", policy={"adapt": "manual"})
     refused(http.post(f"{manual}/predict", json={"inputs": ["pay"]}), 409, "no_version")

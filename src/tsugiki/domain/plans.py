@@ -51,8 +51,8 @@ class TrainingSet:
 class Profile:
     """What a plan is made from: sizes and measures, no content.
 
-    A label counts that has samples, or is declared where its name says something. `named`: every label with fewer
-    than MIN_PER_LABEL samples is declared, so that its name stands in for them.
+    A label counts that has samples, or is declared where its name says something. `named`: where a label has fewer
+    than MIN_PER_LABEL samples, its name stands in for them.
     Of a multi_label project the usable labels count, `min_per_label` samples that have one or that have it not, and
     `left_out` are the others.
     """

@@ -8,7 +8,7 @@ from dataclasses import replace
 from statistics import mean, median
 from typing import TYPE_CHECKING, TypeVar
 
-from tsugiki.domain import MIN_PER_LABEL, Closeness, Profile, told_labels, usable_labels
+from tsugiki.domain import MIN_LABELS, MIN_PER_LABEL, Closeness, Profile, told_labels, usable_labels
 from tsugiki.evaluation.learning_curve import last_doubling
 
 if TYPE_CHECKING:
@@ -51,7 +51,8 @@ def _profile(counts: Mapping[str, int], declared: Collection[str]) -> Profile:
         median_per_label=float(median(sizes)) if sizes else 0.0,
         imbalance=max(sizes, default=0) / max(min(sizes, default=0), 1),
         declared=len(declared),
-        named=thin <= set(declared),
+        # Names that were not declared are spoken as well: beside two that were, the head has no need to wait for one.
+        named=thin <= set(declared) or len(declared) >= MIN_LABELS,
     )
 
 
@@ -75,17 +76,18 @@ def _profile_of_sets(counts: Mapping[str, int]) -> Profile:
 
 
 def named_labels(project: Project) -> frozenset[str]:
-    """The declared labels, where a name says something of the inputs: text is told by words.
+    """The declared labels, for single_label text projects only; else none.
 
-    And where a sample has one of them: how near a name must be for its label to apply, no name tells.
+    Names of labels mean nothing beside pictures or sounds, and in multi_label projects a name cannot tell how near is
+    near enough for its label to apply.
     """
     speaks = project.modality == "text" and project.task == "single_label"
     return frozenset(label.name for label in project.labels) if speaks else frozenset()
 
 
 def spread(samples: Sequence[S], modality: Modality) -> Sequence[S]:
-    """As many as lengths are counted of, evenly."""
-    return samples[:: max(1, len(samples) // (COUNTED_TEXTS if modality == "text" else COUNTED_FILES))]
+    """As many as lengths are counted of, evenly; half of that or more."""
+    return samples[:: max(1, -(-len(samples) // (COUNTED_TEXTS if modality == "text" else COUNTED_FILES)))]
 
 
 def with_lengths(profile: Profile, backbone: Backbone, contents: Sequence[Content]) -> Profile:
