@@ -20,7 +20,7 @@ from tsugiki.domain import Graft, Head, HeadScope, Json, Precision
 from tsugiki.errors import ParityMissed, WrongFeatureSpace
 from tsugiki.evaluation.scope import certainty_of, class_means, nearness_to
 from tsugiki.evaluation.sets import set_scores
-from tsugiki.export import Bundle, build
+from tsugiki.export.bundle import Bundle, build
 from tsugiki.export.standalone import Classifier, WrongFolder
 from tsugiki.runtime.engines.making import Cores, make
 from tsugiki.runtime.engines.onnx import OnnxEngine
@@ -54,9 +54,11 @@ class Delivered:
             archive.extractall(folder)
         self.manifest: Json = json.loads((folder / "manifest.json").read_text())
 
-    def ask(self, *arguments: str, stdin: str = "") -> list[Json]:
+    def ask(self, *arguments: str, stdin: str | bytes = "", status: int = 0) -> list[Json]:
         program = [sys.executable, "-I", "-c", BARE, str(self.folder / "predict.py"), *arguments]
-        asked = subprocess.run(program, input=stdin.encode(), capture_output=True, check=True, timeout=60)
+        given = stdin if isinstance(stdin, bytes) else stdin.encode()
+        asked = subprocess.run(program, input=given, capture_output=True, check=False, timeout=60)
+        assert asked.returncode == status, asked.stderr.decode()
         return [json.loads(line) for line in asked.stdout.splitlines()]
 
 
@@ -78,7 +80,6 @@ def test_zip_holds_the_promised_files_and_nothing_named_by_a_tenant(delivered: D
     with zipfile.ZipFile(delivered.bundle.path) as archive:
         assert sorted(archive.namelist()) == FILES
     assert sorted(path.name for path in delivered.folder.rglob("*")) == FILES
-    assert sorted(delivered.bundle.files) == FILES
 
 
 def test_manifest_says_what_it_is_and_how_near_the_service(delivered: Delivered, tiny: Loaded, graft: Graft) -> None:
@@ -111,6 +112,15 @@ def test_program_reads_json_lines(delivered: Delivered) -> None:
     answers = delivered.ask("--json", stdin=lines)
     assert len(answers) == 4
     assert answers[0] == answers[3]
+
+
+def test_an_odd_line_is_told_of_and_the_others_are_answered(delivered: Delivered) -> None:
+    odd = [b"{", b'{"text": "card"}', b"5", b"null", b'{"input": 5}', b'"\\ud800"', b'"\xff"', b"[" * 100_000]
+    lines = b"\n".join([b'"card"', b"", *odd, b"  ", b'{"input": "card"}', b""])
+    first, *between, last = delivered.ask("--json", stdin=lines, status=1)
+    assert first == last and first["outcome"] == "label"
+    assert len(between) == len(odd)
+    assert {answer["error"]["code"] for answer in between} == {"input_invalid"}
 
 
 def test_tokens_are_the_service_s(delivered: Delivered, tiny: Loaded, texts: tuple[str, ...]) -> None:
@@ -266,7 +276,7 @@ def test_texts_that_sentencepiece_cuts_are_answered_as_by_the_service(tmp_path: 
     served = probabilities(features, head)
     graft = Graft("head", ngrams.backbone.space.id, head)
     delivered = Delivered(build(tmp_path / "b.zip", ngrams, graft, FACTS, "fp32", texts, served), tmp_path / "unpacked")
-    assert sorted(delivered.bundle.files) == FILES
+    assert sorted(path.name for path in delivered.folder.iterdir()) == FILES
     for text, answer, scores in zip(texts[:5], delivered.ask(*texts[:5]), served, strict=False):
         assert answer["label"] == head.labels[int(scores.argmax())], text
         assert answer["score"] == pytest.approx(float(scores.max()), abs=1e-5)

@@ -3,7 +3,7 @@ import pytest
 
 from tsugiki.domain import Precision
 from tsugiki.errors import ParityMissed
-from tsugiki.export import certify
+from tsugiki.export.parity import certify
 
 SURE = np.tile(np.array([[0.7, 0.2, 0.1]], np.float32), (100, 1))
 
@@ -69,3 +69,27 @@ def test_a_row_on_the_other_side_of_the_scope_is_another_answer() -> None:
     other[0, 2] = -0.00002
     with pytest.raises(ParityMissed):
         certify(other, reference, "fp32", classes=2)
+
+
+def test_a_scope_among_long_features_is_met_within_their_length() -> None:
+    reference = np.array([[0.9, 0.1, 20.0], [0.8, 0.2, -20.0]], np.float32)
+    found = reference + np.array([0.0, 0.0, 1e-3], np.float32)
+    with pytest.raises(ParityMissed):
+        certify(found, reference, "fp32", classes=2)
+    assert certify(found, reference, "fp32", classes=2, scale=40.0).max_abs_diff == pytest.approx(2.5e-5, rel=0.1)
+    with pytest.raises(ParityMissed):
+        certify(found, reference, "fp32", classes=2, scale=0.01)
+    with pytest.raises(ParityMissed):
+        certify(reference[:, [1, 0, 2]], reference, "fp32", classes=2, scale=40.0)
+    turned = reference * np.array([1, 1, -1], np.float32)
+    with pytest.raises(ParityMissed):
+        certify(turned, reference, "fp32", classes=2, scale=40.0)
+
+
+def test_no_length_of_features_stretches_how_far_a_label_is_above_its_threshold() -> None:
+    reference = np.array([[0.9, 0.1, 0.4, -0.4, 20.0]], np.float32)
+    found = reference + np.array([0.0, 0.0, 1e-3, 0.0, 0.0], np.float32)
+    with pytest.raises(ParityMissed):
+        certify(found, reference, "fp32", classes=2, several=True, scale=40.0)
+    near = reference + np.array([0.0, 0.0, 0.0, 0.0, 1e-3], np.float32)
+    assert certify(near, reference, "fp32", classes=2, several=True, scale=40.0).label_agreement == 1.0

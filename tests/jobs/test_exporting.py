@@ -20,7 +20,7 @@ from tests.jobs.working import SOON_S, adapt, core_at, project, samples
 from tsugiki.backbones import Loaded
 from tsugiki.domain import Content, Export, Label, Precision, Project, Version
 from tsugiki.errors import NotFound, Unavailable
-from tsugiki.export import build
+from tsugiki.export.bundle import build
 from tsugiki.jobs.exporting import PARITY_ROWS, Answers, Exporting, ExportStores
 
 if TYPE_CHECKING:

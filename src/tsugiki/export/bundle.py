@@ -7,7 +7,7 @@ import json
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from importlib.resources import files
@@ -26,7 +26,7 @@ from tsugiki.export.quantise import quantise
 from tsugiki.export.standalone import FORMAT, Classifier, Refused
 
 if TYPE_CHECKING:
-    from tsugiki.domain import Content, Floats
+    from tsugiki.domain import Content, Floats, HeadScope
 
 PACKAGES = ("numpy", "onnxruntime")  # what predict.py imports, whatever it reads
 LATENCY_RUNS = 32  # single inputs timed: enough for a median, too few for more than a rough 95th percentile
@@ -36,17 +36,13 @@ READABLE = 0o100644 << 16  # a plain file, rw-r--r--, where zip keeps Unix modes
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """`path` is the finished zip; `files` maps its members to their sha256; `latency` is of one input, in ms.
-
-    The time holds reading the input, from characters or a file's bytes.
-    """
+    """`path` is the finished zip; `latency` is of one input, in ms, reading it from characters or bytes included."""
 
     path: Path
     bytes: int
     sha256: str
     parity: Parity
     latency: Json
-    files: Mapping[str, str]
 
     @property
     def certificate(self) -> Json:
@@ -90,13 +86,15 @@ def build(
         found = _answers(classifier, inputs)
         served_in, classes = loaded.backbone.space.precision, len(classifier.labels)
         several = graft.head.thresholds is not None
-        parity = replace(certify(found, reference, precision, served_in, classes=classes, several=several), over=over)
+        scale = 1.0 if graft.head.scope is None else _squared_length(graft.head.scope, loaded)
+        parity = certify(found, reference, precision, served_in, classes=classes, several=several, scale=scale)
+        parity = replace(parity, over=over)
         check()
         latency = _latency(classifier, inputs)
         check()
         _write_json(folder / "manifest.json", manifest | {"parity": asdict(parity)})
-        digests = _zip(folder, destination)
-    return Bundle(destination, destination.stat().st_size, _sha256(destination), parity, latency, digests)
+        _zip(folder, destination)
+    return Bundle(destination, destination.stat().st_size, _sha256(destination), parity, latency)
 
 
 def _stage(folder: Path, loaded: Loaded, graft: Graft, precision: Precision) -> Json:
@@ -130,17 +128,13 @@ def _stage(folder: Path, loaded: Loaded, graft: Graft, precision: Precision) -> 
     }
 
 
-def _zip(folder: Path, destination: Path) -> dict[str, str]:
+def _zip(folder: Path, destination: Path) -> None:
     """Stored, not deflated: float weights shrink by a twelfth, and take seconds for it."""
-    digests: dict[str, str] = {}
     with zipfile.ZipFile(destination, "w", zipfile.ZIP_STORED) as archive:
         for path in sorted(path for path in folder.iterdir() if path.is_file()):  # not what Python keeps of modules
             entry = zipfile.ZipInfo(path.name, EPOCH)
             entry.create_system, entry.external_attr = 3, READABLE
-            content = path.read_bytes()
-            archive.writestr(entry, content)
-            digests[path.name] = hashlib.sha256(content).hexdigest()
-    return digests
+            archive.writestr(entry, path.read_bytes())
 
 
 def _answers(classifier: Classifier, inputs: Sequence[Content]) -> Floats:
@@ -148,6 +142,11 @@ def _answers(classifier: Classifier, inputs: Sequence[Content]) -> Floats:
         return classifier.probabilities(inputs)
     except Refused as error:
         raise ParityMissed(f"the export cannot read what the service reads: {error}") from error
+
+
+def _squared_length(scope: HeadScope, loaded: Loaded) -> float:
+    """Of each part that a feature is joined from, by the means of the classes': at most 1 where they are normalised."""
+    return float(np.square(scope.means).sum(axis=1).mean()) / len(loaded.backbone.space.widths)
 
 
 def _latency(classifier: Classifier, inputs: Sequence[Content]) -> Json:

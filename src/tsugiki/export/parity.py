@@ -32,6 +32,7 @@ class Parity:
     """`max_abs_diff` is over probabilities and margins, `label_agreement` the share of rows with the same answer.
 
     `over` says what the rows are: samples and their beginnings, or, where there are none, what the labels are called.
+    Margins are in the units of `certify`.
     """
 
     rows: int
@@ -49,18 +50,24 @@ def certify(
     *,
     classes: int | None = None,
     several: bool = False,
+    scale: float = 1.0,
 ) -> Parity:
     """Compares an export's probabilities with the service's, both (rows, classes) in the same label order.
 
     A column beyond `classes` (None: there is none) holds the margins to the head's scope: below 0 no label is answered.
     Where rows may have `several` labels a column for each of them comes before it, and below 0 it is not answered.
     `served_in` is the precision class of the service's feature space: one that rounds is met within its rounding.
+    How near a row is to the scope's means is a squared length, as features are long: it is compared in units of `scale`
+    where that is more than 1.
 
     Raises ParityMissed with the figures. No rows, other shapes and NaN are misses.
     """
     if found.shape != reference.shape or not found.size:
         raise ParityMissed(f"the export answers {found.shape} probabilities, the service {reference.shape}")
     columns = reference.shape[1] if classes is None else classes
+    units = np.ones(reference.shape[1], np.float32)
+    units[(2 if several else 1) * columns :] = max(1.0, scale)
+    found, reference = found / units, reference / units
     same = (_answers(found, columns, several) == _answers(reference, columns, several)).all(axis=1)
     parity = Parity(len(found), float(np.abs(found - reference).max()), float(same.mean()))
     match precision:

@@ -10,8 +10,9 @@ python predict.py --json < lines.jsonl              each line a JSON string, or 
 
 An outcome of "abstain" (the score is too low to be relied on) or "out_of_scope" (nothing like it was among the samples)
 has no label. Where an input may have several labels, "labels" holds all that apply, perhaps none, "label" the best of
-them, and "set_score" says how sure all of that is. A file that cannot be read is answered {"error": {"code": ...,
-"detail": ..., "fix": ...}}, and the exit status is 1 then; in Python that is Refused.
+them, and "set_score" says how sure all of that is. A file that cannot be read, or a line that is not as above, is
+answered {"error": {"code": ..., "detail": ..., "fix": ...}}, and the exit status is 1 then; in Python that is Refused.
+Blank lines are skipped.
 """
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportAttributeAccessIssue=false
 # pyright: reportUnknownArgumentType=false
@@ -38,6 +39,7 @@ from onnxruntime import InferenceSession, SessionOptions
 
 FORMAT = 2  # of the folder this file reads: manifest.json says which it is
 LEAST_CHANCE = float(np.finfo(np.float32).eps)  # a float32 0 is not a proof
+LINE = 'give a JSON string, or {"input": "..."}, on each line'
 READ_AT_ONCE = 128  # inputs: what is read of them takes 20 MB of pictures, 120 MB of the longest sounds
 
 Input = str | Path | bytes  # a text; of pictures and sounds a path, or the bytes of a file
@@ -265,7 +267,7 @@ def main(arguments: Sequence[str]) -> int:
     status = 0
     for given in _lines() if arguments[0] == "--json" else arguments:
         try:
-            answer = classifier.predict([given])[0]
+            answer = classifier.predict([_asked(given) if isinstance(given, bytes) else given])[0]
         except Refused as refused:
             answer = {"error": {"code": refused.code, "detail": refused.detail, "fix": refused.fix}}
             status = 1
@@ -274,10 +276,21 @@ def main(arguments: Sequence[str]) -> int:
     return status
 
 
-def _lines() -> Iterator[str]:
-    for line in sys.stdin.buffer:
+def _lines() -> Iterator[bytes]:
+    return (line for line in sys.stdin.buffer if line.strip())
+
+
+def _asked(line: bytes) -> str:
+    """Raises Refused."""
+    try:
         value = json.loads(line)
-        yield value if isinstance(value, str) else value["input"]
+        asked = value["input"] if isinstance(value, dict) and "input" in value else value
+        if isinstance(asked, str):
+            asked.encode()  # half a character, which JSON can spell, is no text
+            return asked
+    except (ValueError, RecursionError) as error:
+        raise Refused("input_invalid", f"the line cannot be read: {error}", LINE) from error
+    raise Refused("input_invalid", "the line holds no string", LINE)
 
 
 if __name__ == "__main__":
