@@ -46,8 +46,8 @@ class HeadMethod:
 
     def fit(self, backbone: Backbone, data: TrainingSet, budget: Budget, progress: Progress) -> Fitted:
         """Deterministic for given data, folds and threads: nothing is drawn, so `data.seed` is not used."""
-        from tsugiki.evaluation import find_scope, find_set_scope
-        from tsugiki.training import fit_head
+        from tsugiki.evaluation.scope import find_scope, find_set_scope
+        from tsugiki.training.fit import fit_head
         from tsugiki.training.fitted import fitted_of
 
         refuse(backbone, data, named=data.names is not None)

@@ -25,10 +25,12 @@ from tests.bench.sets import Row, read
 from tsugiki.backbones.catalog import names
 from tsugiki.backbones.loaded import Loaded, load
 from tsugiki.data.folds import assign_folds
-from tsugiki.evaluation import History, decide, pair
+from tsugiki.evaluation.gate import decide
+from tsugiki.evaluation.pairing import History, pair
 from tsugiki.ports import Engine
 from tsugiki.runtime.engines.making import Cores, choose_engine, make
-from tsugiki.training import FittedHead, fit_head, plan_effort
+from tsugiki.training.effort import plan_effort
+from tsugiki.training.fit import FittedHead, fit_head
 
 if TYPE_CHECKING:
     from tsugiki.domain import Floats

@@ -37,6 +37,12 @@ def test_the_bootstraps_own_bias_is_shifted_away() -> None:
     assert (low, high) == pytest.approx((0.005, 0.195))
 
 
+def test_a_shifted_interval_stays_where_a_measure_can_be() -> None:
+    assert percentile(0.99, np.linspace(0.9, 1.0, 101), 1.0).high == 1.0
+    assert percentile(0.01, np.linspace(0.0, 0.1, 101), 1.0).low == 0.0
+    assert percentile(0.99, np.linspace(0.9, 1.0, 101)).high > 1.0, "a loss has no upper end"
+
+
 @pytest.mark.parametrize(("lost", "gained"), [(0, 0), (8, 1), (3, 3), (1, 8), (40, 20), (600, 500)])
 def test_the_sign_test_is_the_binomials_tail(lost: int, gained: int) -> None:
     ways = [comb(lost + gained, k) for k in range(lost, lost + gained + 1)]

@@ -11,7 +11,7 @@ import pytest
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, log_loss, precision_recall_fscore_support
 
 from tsugiki.domain import HeldOut
-from tsugiki.evaluation import evaluate
+from tsugiki.evaluation.report import evaluate
 
 if TYPE_CHECKING:
     from tsugiki.domain import Floats, Ints

@@ -5,7 +5,7 @@ import json
 import numpy as np
 
 from tsugiki.domain import HeldOut, Json
-from tsugiki.evaluation import evaluate
+from tsugiki.evaluation.report import evaluate
 
 
 def report(rows: int, classes: int, seed: int = 0) -> Json:

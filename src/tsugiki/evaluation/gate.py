@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 # What serving costs, in order: the shared pass alone, LoRA in it, a network of its own that took less or more to train.
 COST: Final[dict[MethodName, int]] = {"zero_shot": 0, "head": 0, "lora": 1, "partial": 2, "full": 3}
 MARGIN = 0.01  # a replacement may be worse by so much at the lower end of its 95 % interval
-LEAST_GAIN = (
-    0.005  # of a dearer one: a tie of 2,000 rows, a tenth of the answers other, seems to gain this one time in four
-)
+# Of a dearer one: of two equally good versions that differ in a tenth of 2,000 answers, one seems to gain this much one
+# time in four.
+LEAST_GAIN = 0.005
 FEWEST_ROWS = 30  # below this even ten rows lost and none gained are not told from a bad split
 WORSE_CHANCE = 0.05  # of a refit as good as the live version to be taken for worse
 FEWEST_CLASS_ROWS = 10  # a loss of seven and no gain is then shown; simulated runs with 20 missed classes lost at 10

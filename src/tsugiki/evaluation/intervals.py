@@ -70,14 +70,14 @@ def sign_test(lost: int, gained: int) -> float:
     return min(1.0, math.fsum(math.exp(term) for term in terms))
 
 
-def percentile(value: float, draws: NDArray[np.float64]) -> Interval:
-    """The middle 95 % of bootstrap `draws` (draws,), shifted to have their mean at `value`; never below 0.
+def percentile(value: float, draws: NDArray[np.float64], most: float = math.inf) -> Interval:
+    """The middle 95 % of bootstrap `draws` (draws,), shifted to have their mean at `value`; within 0 and `most`.
 
     The shift takes away the bootstrap's own bias: a sample with repeats looks worse calibrated than its rows are,
     and without it the ECE found would lie at the end of its interval (Efron & Tibshirani 1993, section 10.2).
     """
     low, high = np.percentile(draws, PERCENTILES) - draws.mean() + value
-    return Interval(max(0.0, float(low)), float(high))
+    return Interval(max(0.0, float(low)), min(most, float(high)))
 
 
 def resamples(rows: int, seed: int) -> Iterator[NDArray[np.float32]]:

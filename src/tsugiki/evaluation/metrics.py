@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -85,14 +86,14 @@ def measure(given: Answers, seed: int) -> Measures:
         ece_draws.append(resampled_errors(given.score, given.correct, counts))
     once = np.ones((1, rows), np.float32)
     return Measures(
-        macro_f1=_with_interval(float(_macro_f1(given, once)[0]), f1_draws),
+        macro_f1=_with_interval(float(_macro_f1(given, once)[0]), f1_draws, 1.0),
         log_loss=_with_interval(float(given.loss.mean(dtype=np.float64)), loss_draws),
-        ece=_with_interval(expected_calibration_error(given.score, given.correct), ece_draws),
+        ece=_with_interval(expected_calibration_error(given.score, given.correct), ece_draws, 1.0),
     )
 
 
-def _with_interval(value: float, draws: list[NDArray[np.float64]]) -> Measure:
-    return Measure(value, percentile(value, np.concatenate(draws)))
+def _with_interval(value: float, draws: list[NDArray[np.float64]], most: float = math.inf) -> Measure:
+    return Measure(value, percentile(value, np.concatenate(draws), most))
 
 
 def _macro_f1(given: Answers, counts: NDArray[np.float32]) -> NDArray[np.float64]:

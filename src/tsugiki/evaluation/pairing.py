@@ -3,8 +3,9 @@
 What a candidate learned may be poisoned, and then so are the labels it would be judged by: a flipped label flatters
 whoever learned the flip. So a sample counts only with the label that both versions' snapshots give it. What was added
 or relabelled since the live version neither condemns nor excuses the candidate; its harm shows on the samples that
-stayed as they were. But a text that the live version answered rightly, and of which the candidate was told otherwise in
-more spellings than not, counts as lost: that is what it will answer, whatever a fit that left all spellings out said.
+stayed as they were. One exception: if the live version answered a text rightly, and most of its spellings now carry
+another label in the candidate's data, the text counts as lost. The candidate will answer with the new label, whatever
+its held-out fit said.
 """
 
 from __future__ import annotations

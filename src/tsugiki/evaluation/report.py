@@ -13,6 +13,7 @@ from tsugiki.evaluation.calibration import reliability
 from tsugiki.evaluation.intervals import wilson
 from tsugiki.evaluation.metrics import Answers, Measure, answers, class_scores, measure
 from tsugiki.evaluation.scope import told_scope
+from tsugiki.evaluation.shares import on_holdout, share
 from tsugiki.evaluation.slices import by_slice
 
 if TYPE_CHECKING:
@@ -49,33 +50,23 @@ def evaluate(
     return {
         "samples": len(targets),
         "held_out": rows,
-        "accuracy": _share(int(given.correct.sum()), rows),
+        "accuracy": share(int(given.correct.sum()), rows),
         "macro_f1": _measure(measures.macro_f1),
         "log_loss": _measure(measures.log_loss),
         "ece": _measure(measures.ece),
         "majority_baseline": {
             "label": labels[majority],
-            "accuracy": _share(int((given.truth == majority).sum()), rows),
+            "accuracy": share(int((given.truth == majority).sum()), rows),
         },
         "per_class": _per_class(given, labels),
         "confusion": _confusion(given, labels),
         "reliability": [bin._asdict() for bin in reliability(given.score, given.correct)],
         "risk_coverage": told_curve(given.score, given.correct),
         "thresholds": told_thresholds(given.score, given.correct),
-        "holdout": None if frozen is None else _holdout(held_out.rows, given, frozen),
+        "holdout": on_holdout(given.correct, held_out.rows, frozen),
         "slices": by_slice(given.correct, sliced),
         "out_of_scope": told_scope(scope),
     }
-
-
-def _holdout(rows: Ints, given: Answers, frozen: Ints) -> Json:
-    """On the samples that stay the same from version to version, as far as the method held them out."""
-    inside = given.correct[np.isin(rows, frozen)]
-    return {"samples": len(frozen), "held_out": len(inside), "accuracy": _share(int(inside.sum()), len(inside))}
-
-
-def _share(hits: int, rows: int) -> Json:
-    return {"value": hits / max(rows, 1), "ci95": list(wilson(hits, rows))}
 
 
 def _measure(found: Measure) -> Json:

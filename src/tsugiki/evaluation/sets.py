@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from tsugiki.evaluation.calibration import BINS, bin_of, reliability
 from tsugiki.evaluation.intervals import percentile, resamples, wilson
 from tsugiki.evaluation.metrics import LEAST_CHANCE
 from tsugiki.evaluation.scope import told_scope
+from tsugiki.evaluation.shares import on_holdout, share
 from tsugiki.evaluation.slices import by_slice
 
 if TYPE_CHECKING:
@@ -62,30 +64,23 @@ def evaluate_sets(
     sure = set_scores(held_out.probabilities, answers)
     commonest = _commonest(truth)
     rows = len(known)
-    inside = None if frozen is None else exact[np.isin(held_out.rows, frozen)]
     sliced: list[Mapping[str, str]] = [] if facets is None else [facets[row] for row in held_out.rows.tolist()]
     return {
         "samples": len(truth),
         "held_out": rows,
-        "accuracy": _share(int(exact.sum()), rows),
+        "accuracy": share(int(exact.sum()), rows),
         **measures,
         "majority_baseline": {
             "label": None,
             "labels": [labels[place] for place in np.flatnonzero(commonest).tolist()],
-            "accuracy": _share(int((known == commonest).all(axis=1).sum()), rows),
+            "accuracy": share(int((known == commonest).all(axis=1).sum()), rows),
         },
         "per_class": _per_label(known, answers, labels, thresholds),
         "confusion": {"per_label": _confusion(known, answers, labels)},
         "reliability": [one._asdict() for one in reliability(held_out.probabilities.ravel(), known.ravel())],
         "risk_coverage": told_curve(sure, exact),
         "thresholds": told_thresholds(sure, exact),
-        "holdout": None
-        if frozen is None or inside is None
-        else {
-            "samples": len(frozen),
-            "held_out": len(inside),
-            "accuracy": _share(int(inside.sum()), len(inside)),
-        },
+        "holdout": on_holdout(exact, held_out.rows, frozen),
         "slices": by_slice(exact, sliced),
         "out_of_scope": told_scope(scope),
         "left_out": list(left_out),
@@ -117,7 +112,8 @@ def _measures(truth: Bools, answers: Bools, chances: Floats, seed: int) -> Json:
     once = of(np.ones((1, len(truth)), np.float32))
     found: Json = {}
     for name, value in once.items():
-        interval = percentile(float(value[0]), np.concatenate([draws[name] for draws in drawn]))
+        most = math.inf if name == "log_loss" else 1.0
+        interval = percentile(float(value[0]), np.concatenate([draws[name] for draws in drawn]), most)
         found[name] = {"value": float(value[0]), "ci95": list(interval)}
     return found
 
@@ -151,7 +147,3 @@ def _confusion(truth: Bools, answers: Bools, labels: Sequence[str]) -> list[Json
 def _commonest(truth: Bools) -> Bools:
     sets, counts = np.unique(truth, axis=0, return_counts=True)
     return sets[counts.argmax()]
-
-
-def _share(hits: int, rows: int) -> Json:
-    return {"value": hits / max(rows, 1), "ci95": list(wilson(hits, rows))}

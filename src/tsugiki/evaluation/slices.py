@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tsugiki.domain import Json
-from tsugiki.evaluation.intervals import Z95, newcombe, wilson
+from tsugiki.evaluation.intervals import Z95, newcombe
+from tsugiki.evaluation.shares import share
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -55,7 +56,7 @@ def _slice(key: str, value: str, rows: list[int], correct: NDArray[np.bool_]) ->
         "value": value,
         "rows": len(rows),
         "hits": hits,
-        "accuracy": {"value": hits / len(rows), "ci95": list(wilson(hits, len(rows)))},
+        "accuracy": share(hits, len(rows)),
     }
     rest = (int(correct.sum()) - hits) / (len(correct) - len(rows))
     found["difference"] = {"value": hits / len(rows) - rest, "ci95": list(_difference(found, correct, Z95))}
