@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -18,11 +20,12 @@ from tsugiki.runtime.trainable import TrainableBackbone
 from tsugiki.training.frozen import compute_below
 from tsugiki.training.learner import Aim, Learner
 from tsugiki.training.low_rank import LowRankLinear
-from tsugiki.training.network import ENCODER, Attach, blocks_of
+from tsugiki.training.network import ENCODER, Attached, blocks_of
 from tsugiki.training.tutor import class_weights
 
 AIM = Aim(0.0, None, 1e-2)
 CPU = torch.device("cpu")
+Attach = Callable[[torch.nn.Module], Attached]
 
 
 @pytest.fixture
@@ -122,6 +125,17 @@ def test_a_loss_that_is_no_number_moves_nothing(backbone: TrainableBackbone, row
     assert np.isnan(pupil.step(np.arange(4), np.array([0, 1, 2, 0]), 1.0))
     moved = zip(before[:-1], pupil.state()[:-1], strict=True)
     assert all(bool((a == b).all()) for a, b in moved)
+
+
+def test_a_gradient_that_is_no_number_moves_nothing(backbone: TrainableBackbone, rows: list[Prepared]) -> None:
+    """The loss may be one all the same: what is just finite on the way there overflows on the way back."""
+    pupil = learner(backbone, rows, LoraMethod(rank=4).attach)
+    steep = pupil.state()
+    steep[-2].mul_(1e36)
+    pupil.restore(steep)
+    assert np.isfinite(pupil.scores(np.arange(4))).all()
+    assert not np.isfinite(pupil.step(np.arange(4), np.array([0, 1, 2, 0]), 1.0))
+    assert all(bool((a == b).all()) for a, b in zip(steep, pupil.state(), strict=True))
 
 
 def test_lora_begins_as_the_unchanged_network(backbone: TrainableBackbone, rows: list[Prepared]) -> None:

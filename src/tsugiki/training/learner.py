@@ -91,7 +91,10 @@ class Learner:
         self._optimiser = torch.optim.AdamW(groups, foreach=True)
 
     def step(self, batch: Ints, targets: Ints, rate: float) -> float:
-        """One batch at `rate` times the peak rates; the loss before it. If that is no number, nothing changes."""
+        """One batch at `rate` times the peak rates; the loss before it.
+
+        If that is no number, or has no gradient that is one, nothing changes, and what is returned is infinite or NaN.
+        """
         features = self._features(batch, self._random)
         wanted = torch.from_numpy(targets).to(features.device)
         match self._objective:
@@ -110,7 +113,10 @@ class Learner:
             master.grad = None if gradient is None else gradient.float()
             self._working[name].grad = None
         moved = [*self._masters.values(), self._weight, self._bias]
-        torch.nn.utils.clip_grad_norm_(moved, LONGEST_STEP, error_if_nonfinite=False)
+        length = torch.nn.utils.clip_grad_norm_(moved, LONGEST_STEP, error_if_nonfinite=False)
+        if not bool(length.isfinite()):
+            self._optimiser.zero_grad(set_to_none=True)
+            return float("inf")
         for group, peak in zip(self._optimiser.param_groups, self._peaks, strict=True):
             group["lr"] = peak * rate
         self._optimiser.step()

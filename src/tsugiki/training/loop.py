@@ -34,7 +34,7 @@ class Pupil(Protocol):
     """What can be trained; see learner.py."""
 
     def step(self, batch: Ints, targets: Ints, rate: float) -> float:
-        """Learns from samples by index; the loss before. Changes nothing if that is no number."""
+        """Learns from samples by index; the loss before. Changes nothing if that is infinite or no number."""
         ...
 
     def scores(self, batch: Ints) -> Floats:
