@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 IMBALANCED = 2.0  # the largest class over the smallest, from where on classes are weighted
 PACED_ROWS = 64  # some passes of the serving engine
 LIGHTEST, HEAVIEST = 0.25, 4.0  # of a weight: a class of a hundredth must not outshout the others by a hundred
+DRAWING = threading.Lock()  # torch's generator is the whole process's: of trainings beside one another one draws
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,8 @@ class Tutor:
         check()
         self._below = None
         if first:
-            unchanged = backbone.network().to(self._where, self._kind)
+            with DRAWING:
+                unchanged = backbone.network().to(self._where, self._kind)
             if is_picture(data.rows):
                 self._below = compute_views(unchanged, data.rows, backbone.space.widths[0], first, check)
             else:
@@ -141,11 +144,12 @@ class Tutor:
         import torch
 
         self._check()
-        network = self._backbone.network()
-        self._check()
-        with torch.random.fork_rng(devices=[]):  # the process's own generator is nobody's to turn
-            torch.manual_seed(seed)
-            attached = self._recipe.attach(network.get_submodule(ENCODER))
+        with DRAWING:  # a network that is made draws as well, before it reads what it is
+            network = self._backbone.network()
+            self._check()
+            with torch.random.fork_rng(devices=[]):  # the process's own generator is nobody's to turn
+                torch.manual_seed(seed)
+                attached = self._recipe.attach(network.get_submodule(ENCODER))
         return network, attached
 
     def _first_head(self, train_rows: Ints) -> Head:
