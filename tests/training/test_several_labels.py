@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +12,8 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from tsugiki.domain import HeldOut
-from tsugiki.training import fit_head, plan_effort
+from tsugiki.training.effort import plan_effort
+from tsugiki.training.fit import fit_head
 from tsugiki.training.lbfgs import minimise
 from tsugiki.training.losses import loss_of
 from tsugiki.training.sigmoid import sigmoid
@@ -81,6 +83,22 @@ def test_scores_of_any_size_have_a_loss() -> None:
     assert losses.shape == (len(TEMPERATURES), 3)
     np.testing.assert_allclose(losses[:, :2], 0.0, atol=1e-6)
     np.testing.assert_allclose(losses[:, 2], np.log(2.0), rtol=1e-6)
+
+
+def test_many_rows_are_tempered_by_parts_and_as_they_would_be_together() -> None:
+    random = np.random.default_rng(0)
+    scores = random.standard_normal((64, 60_000)).astype(np.float32)
+    truths = (random.uniform(size=(50, 64)) < 0.2).astype(np.float32)
+    targets = random.integers(50, size=60_000)
+    tracemalloc.start()
+    try:
+        found = tempered_losses(scores, targets, 0.01, truths)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < found.nbytes + scores.nbytes, "of the scores no copy is made"
+    few = slice(29_990, 30_010)
+    np.testing.assert_allclose(found[:, few], tempered_losses(scores[:, few], targets[few], 0.01, truths), rtol=1e-5)
 
 
 def test_held_out_probabilities_are_good_and_calibrated() -> None:

@@ -230,19 +230,22 @@ class Phases:
         space = self._backbone.space
         if not rows:
             return np.zeros((0, space.dim), np.float32)
+        place = {row.id: number for number, row in enumerate(rows)}
+        found = np.empty((len(rows), space.dim), np.float32)  # filled, not joined of parts: large sets are not copied
         known = self._stores.features.load(self._project.id, space.id)
-        index = {sample_id: row for row, sample_id in enumerate(known.sample_ids)}
-        matrices = [known.matrix] if index else []
-        missing = [row for row in rows if row.id not in index]
+        for sample_id, vector in zip(known.sample_ids, known.matrix, strict=True):
+            if sample_id in place:
+                found[place[sample_id]] = vector
+        stored = frozenset(known.sample_ids)
+        missing = [row for row in rows if row.id not in stored]
         done = 0
         for part in self._parts(missing):
             fresh = self._tools.embedder.embed(self._project.tenant_id, self._project.backbone, self._contents(part))
             self._stores.features.save(self._project.id, space.id, [row.id for row in part], fresh)
-            index |= {row.id: len(index) + number for number, row in enumerate(part)}
-            matrices.append(fresh)
+            found[[place[row.id] for row in part]] = fresh
             done += len(part)
             self._progress.phase("embed", done / len(missing))
-        return np.concatenate(matrices)[[index[row.id] for row in rows]]
+        return found
 
     def _prepared(self, rows: Sequence[LabelledSample]) -> Iterator[Prepared]:
         """What the network reads of each; no more files are held at once than a part has."""

@@ -6,7 +6,7 @@ comparing, so cross-fitting costs no more than one pass over the scores for each
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,12 +32,10 @@ def tempered_losses(scores: Floats, targets: Ints, doubt: float, truths: Floats 
     mistake is not proof of certainty (Platt 1999 takes 1 / (rows + 2)).
     """
     if truths is not None:
-        return _each_tempered(scores, truths[targets].T, doubt)
+        return _each_tempered(scores, targets, truths, doubt)
     classes, rows = scores.shape
     losses = np.empty((len(TEMPERATURES), rows), np.float32)
-    step = max(64, CHUNK_SCORES // classes)
-    for start in range(0, rows, step):
-        part = slice(start, start + step)
+    for part in _parts(scores):
         shifted = scores[:, part] - scores[:, part].max(axis=0)
         chosen = shifted[targets[part], np.arange(shifted.shape[1])]
         others = (shifted.sum(axis=0) - chosen) / max(classes - 1, 1)
@@ -60,10 +58,21 @@ def refine(losses: Sequence[float], best: int) -> float:
     return TEMPERATURES[best] * (TEMPERATURES[1] / TEMPERATURES[0]) ** shift
 
 
-def _each_tempered(scores: Floats, truth: Floats, doubt: float) -> Floats:
-    expected = (truth + np.float32(doubt) * (1 - 2 * truth)).astype(np.float32)
-    each = (losses_of(scores * np.float32(1.0 / temperature), expected).sum(axis=0) for temperature in TEMPERATURES)
-    return np.stack(list(each))
+def _each_tempered(scores: Floats, targets: Ints, truths: Floats, doubt: float) -> Floats:
+    losses = np.empty((len(TEMPERATURES), scores.shape[1]), np.float32)
+    for part in _parts(scores):
+        truth = truths[targets[part]].T
+        expected = (truth + np.float32(doubt) * (1 - 2 * truth)).astype(np.float32)
+        for i, temperature in enumerate(TEMPERATURES):
+            losses[i, part] = losses_of(scores[:, part] * np.float32(1.0 / temperature), expected).sum(axis=0)
+    return losses
+
+
+def _parts(scores: Floats) -> Iterator[slice]:
+    """Of the rows of `scores` (classes, rows), as many at a time as make CHUNK_SCORES."""
+    classes, rows = scores.shape
+    step = max(64, CHUNK_SCORES // classes)
+    return (slice(start, start + step) for start in range(0, rows, step))
 
 
 def probabilities(scores: Floats, temperature: float, *, each: bool = False) -> Floats:
