@@ -10,7 +10,7 @@ import pytest
 from tsugiki.jobs.turns import Turns
 from tsugiki.storage.adaptations import Waiting
 
-Take = Callable[[Iterable[Waiting], Collection[str], int], list[Waiting]]
+Take = Callable[[Iterable[Waiting], Collection[str]], Waiting | None]
 numbers = itertools.count()
 
 
@@ -22,16 +22,17 @@ def served(take: Take, waiting: list[Waiting], at_once: int) -> list[str]:
     """Tenants in the order of their jobs' starts; the oldest running job ends first."""
     left, running, order = list(waiting), list[Waiting](), list[str]()
     while left or running:
-        chosen = take(left, {job.tenant_id for job in running}, at_once - len(running))
-        left = [job for job in left if job not in chosen]
-        order += [job.tenant_id for job in chosen]
-        running = (running + chosen)[1:]
+        while len(running) < at_once and (job := take(left, {job.tenant_id for job in running})) is not None:
+            left.remove(job)
+            order.append(job.tenant_id)
+            running.append(job)
+        del running[0]
     return order
 
 
-def oldest_first(waiting: Iterable[Waiting], busy: Collection[str], room: int) -> list[Waiting]:
+def oldest_first(waiting: Iterable[Waiting], busy: Collection[str]) -> Waiting | None:
     """The fault that must be found."""
-    return [job for job in waiting if job.tenant_id not in busy][: min(room, 1)]
+    return next((job for job in waiting if job.tenant_id not in busy), None)
 
 
 def behind_a_backlog(order: list[str]) -> list[str]:
@@ -52,18 +53,19 @@ def test_no_tenant_s_first_job_waits_for_another_s_second(at_once: int) -> None:
 def test_a_tenant_s_jobs_stay_in_order_and_one_at_a_time() -> None:
     turns, waiting = Turns(), jobs("a", 3)
     for job in list(waiting):
-        assert turns.take(waiting, set(), 2) == [job]
+        assert turns.take(waiting, set()) == job
         waiting.remove(job)
-        assert turns.take(waiting, {"a"}, 1) == []
+        assert turns.take(waiting, {"a"}) is None
 
 
 def test_who_comes_later_goes_behind_those_who_wait_and_before_anybody_s_next_but_one() -> None:
     turns, early = Turns(), jobs("a", 3) + jobs("b", 3)
-    assert turns.take(early, set(), 1) == early[:1]
+    assert turns.take(early, set()) == early[0]
     late = early[1:] + jobs("c", 3)
     order: list[str] = []
     while late:
-        (chosen,) = turns.take(late, set(), 1)
+        chosen = turns.take(late, set())
+        assert chosen is not None
         late.remove(chosen)
         order.append(chosen.tenant_id)
     assert order == ["b", "a", "c", "b", "a", "c", "b", "c"]

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tsugiki.data.folds import assign_folds
-from tsugiki.training import Effort, FittedHead, fit_head
-from tsugiki.training.effort import FINE
+from tsugiki.training.effort import FINE, Effort
+from tsugiki.training.fit import FittedHead, fit_head
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -19,10 +19,11 @@ from tsugiki.data.folds import assign_folds
 from tsugiki.domain import Budget, Head, LoraDelta, Profile, TrainingSet
 from tsugiki.runtime.trainable import TrainableBackbone
 from tsugiki.training.batches import BATCH_TOKENS, CONTRASTED_LABELS, ROWS_ALIKE, label_batches
+from tsugiki.training.blending import NAMED_BELOW
 from tsugiki.training.contrast import TEMPERATURE, contrast_loss
 from tsugiki.training.learner import Aim, Learner
 from tsugiki.training.network import ENCODER
-from tsugiki.training.objective import FEW_A_LABEL, FEWEST_CONTRASTED, MOST_PAIRED, expected_objective
+from tsugiki.training.objective import FEWEST_CONTRASTED, MOST_PAIRED, expected_objective
 from tsugiki.training.rounds import FEWEST_WATCHED
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ def _up(fitted: Fitted) -> Floats:
 
 def test_learning_by_contrast_draws_labels_apart_and_proves_it_on_every_sample(backbone: TrainableBackbone) -> None:
     """Enough samples to be watched, were there a head that learns along to watch them by."""
-    data = intents(backbone, FEW_A_LABEL - 1, len(LABELS))
+    data = intents(backbone, NAMED_BELOW - 1, len(LABELS))
     assert len(data.rows) // 5 >= FEWEST_WATCHED
     fitted = replace(SHORT, learning_rate=2e-2).fit(backbone, data, Budget(), Told())
     course = fitted.graft.details["course"]
@@ -176,7 +177,7 @@ def test_learning_by_contrast_draws_labels_apart_and_proves_it_on_every_sample(b
         ({"labels": FEWEST_CONTRASTED - 1}, "pairs"),
         ({"labels": FEWEST_CONTRASTED - 1, "samples": MOST_PAIRED + 1}, "labels"),
         ({"labels": FEWEST_CONTRASTED - 1, "mean_tokens": 256.0}, "labels"),
-        ({"samples": FEW_A_LABEL * 77}, "labels"),
+        ({"samples": NAMED_BELOW * 77}, "labels"),
         ({"task": "multi_label"}, "labels"),
         ({"modality": "image"}, "labels"),
         ({"samples": 64, "labels": 32}, "contrast"),

@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 
 from tests.training.drawing import WHOLE, Drawn, draw, fit
 from tsugiki.domain import Head
-from tsugiki.training import Effort, FittedHead, fit_head, plan_effort
-from tsugiki.training.effort import COARSE, FINE
-from tsugiki.training.fit import Seen, fit_changed_head
+from tsugiki.training.effort import COARSE, FINE, Effort, plan_effort
+from tsugiki.training.fit import FittedHead, Seen, fit_changed_head, fit_head
 
 if TYPE_CHECKING:
     from tsugiki.domain import Floats

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from tests.training.drawing import WHOLE, draw, draw_names, fit
-from tsugiki.training import Effort, FittedHead
 from tsugiki.training.blending import Setting, blend
-from tsugiki.training.effort import FINE, plan_effort
+from tsugiki.training.effort import FINE, Effort, plan_effort
 from tsugiki.training.examples import NAME_WEIGHT, NAME_WEIGHTS, Examples
+from tsugiki.training.fit import FittedHead
 
 NOISE = 0.35
 ONE_FOLD = Effort(every_fold=False, strengths=FINE, seconds=0.0)

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from tests.training.drawing import WHOLE, Drawn, draw, fit
-from tsugiki.training import FittedHead, estimate_peak_bytes, plan_effort
 from tsugiki.training.blending import EVENED_FOR, Setting, blend
+from tsugiki.training.effort import estimate_peak_bytes, plan_effort
 from tsugiki.training.examples import Examples
+from tsugiki.training.fit import FittedHead
 
 FAINT = np.float32(0.1)
 FOR = EVENED_FOR["text"]

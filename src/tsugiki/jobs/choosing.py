@@ -114,9 +114,9 @@ class Choosing:
         self._loaded = loaded
 
     def __call__(self, project: Project, rows: Sequence[LabelledSample]) -> Choice:
-        """Milliseconds where nothing is to be tried, else at most TRIED_S and the fits.
+        """Milliseconds where nothing is to be tried, else about TRIED_S of passes, and the fits.
 
-        Where the language wants another one, also what it takes to load the candidates.
+        Where the language wants another one, what it takes to load the candidates, and to try each on TRIED_ROWS.
         """
         if not rows or not (project.backbone_open or project.modality == "text"):
             return Choice(project)

@@ -47,8 +47,8 @@ class _Job:
 class DeepJobs:
     """`on_end` hears of each outcome. What an ended process was at is begun again.
 
-    A step is entered by what is stored: features slice by slice, the snapshot once it was cut, the graft once it was
-    trained. So a kill costs at most the step that ran, of embedding a slice.
+    A step resumes from what is stored: features slice by slice, the snapshot once cut, the graft once trained. So a
+    kill costs at most the running step, or one slice of embedding.
     """
 
     def __init__(

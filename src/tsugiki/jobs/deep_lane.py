@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tsugiki.domain import MethodName
-from tsugiki.errors import Overloaded
-from tsugiki.jobs.lane import TENANT_JOBS
+from tsugiki.jobs.lane import bound_waiting
 
 if TYPE_CHECKING:
     from tsugiki.domain import Budget, Fitted, Profile, TrainingSet, Verdict
@@ -30,13 +29,7 @@ class DeepLane:
 
     def admit(self, tenant_id: str) -> None:
         """To be asked before an adaptation is recorded. Raises Overloaded."""
-        own = self._adaptations.waiting_for_trainer(tenant_id)
-        if own >= TENANT_JOBS:
-            raise Overloaded(
-                f"{own} adaptations of this tenant wait for the trainer already, the limit is {TENANT_JOBS}",
-                retry_after_s=RETRY_AFTER_S,
-                fix="wait for some of them to end, or cancel them",
-            )
+        bound_waiting(self._adaptations.waiting_for_trainer(tenant_id), RETRY_AFTER_S)
 
 
 @dataclass(frozen=True, slots=True)

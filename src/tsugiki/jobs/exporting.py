@@ -20,7 +20,7 @@ from tsugiki.evaluation.abstention import abstain_below
 from tsugiki.jobs.attempts import MAX_ATTEMPTS, PAUSES_S, TROUBLE, Stopped, stopped
 from tsugiki.jobs.lane import Lane
 from tsugiki.jobs.recorder import Recorder
-from tsugiki.jobs.staging import WORK, Stage
+from tsugiki.jobs.staging import Stage
 
 if TYPE_CHECKING:
     from tsugiki.backbones.loaded import Loaded
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from tsugiki.storage.registry import Registry
     from tsugiki.storage.samples import LabelledSample, Samples
 
-__all__ = ["WORK", "Exporting"]
 log = logging.getLogger(__name__)
 S = TypeVar("S")
 

@@ -22,7 +22,8 @@ TIDY_EVERY_S = 10.0  # ended workflows are some hundred bytes each
 class Intake:
     """A row is queued by the transaction that accepts it, so no crash can lose a job between here and there.
 
-    One is handed on at a time, and the next once that one has begun: the queue there gives places by lot.
+    Jobs are handed on one at a time, the next only once the former has begun, because dbos's queue does not keep their
+    order.
     """
 
     def __init__(self, database: Database, adaptations: Adaptations, workflows: Workflows) -> None:
@@ -60,7 +61,8 @@ class Intake:
             if job.running:  # as another trainer's is, or one that its process lost: the same job again is the same
                 self._hand_on(job)
         waiting = [job for job in jobs if job.id not in self._known]
-        for job in self._turns.take(waiting, {job.tenant_id for job in jobs if job.id in self._known}):
+        job = self._turns.take(waiting, {job.tenant_id for job in jobs if job.id in self._known})
+        if job is not None:
             self._hand_on(job)
 
     def _hand_on(self, job: Waiting) -> None:

@@ -22,6 +22,16 @@ Run = Callable[[], "float | None"]
 """One attempt at a job: None once the job has ended, else the seconds after which it wants another."""
 
 
+def bound_waiting(own: int, retry_after_s: int) -> None:
+    """`own` jobs of a tenant wait in a lane. Raises Overloaded where they are as many as may."""
+    if own >= TENANT_JOBS:
+        raise Overloaded(
+            f"{own} jobs of this tenant are waiting already, the limit is {TENANT_JOBS}",
+            retry_after_s=retry_after_s,
+            fix="wait for some of them to end, or cancel them",
+        )
+
+
 class Lane:
     """Runs jobs on `workers` threads. A tenant's jobs run in order and one at a time; tenants take turns job by job.
 
@@ -50,13 +60,7 @@ class Lane:
         Callers who ask at the same moment are all admitted, so a bound may be passed by as many as there are threads.
         """
         with self._ready:
-            own = len(self._waiting.get(tenant_id, ()))
-            if own >= TENANT_JOBS:
-                raise Overloaded(
-                    f"{own} jobs of this tenant are waiting already, the limit is {TENANT_JOBS}",
-                    retry_after_s=RETRY_AFTER_S,
-                    fix="wait for some of them to end, or cancel them",
-                )
+            bound_waiting(len(self._waiting.get(tenant_id, ())), RETRY_AFTER_S)
             if sum(len(jobs) for jobs in self._waiting.values()) >= TOTAL_JOBS:
                 raise Overloaded(
                     "the service has as many jobs waiting as it may hold",

@@ -69,7 +69,7 @@ class Publishing:
         return self._promoted
 
     def evaluate(self, snapshot: Snapshot, fitted: Fitted) -> Json:
-        """The report of what was answered held out; of nothing but emptiness where nothing was."""
+        """The evaluation report from held-out answers; an empty one (see `unmeasured`) if there are none."""
         self._progress.phase("evaluate", 0.0)
         with self._watch.measure("evaluate_ms"):
             targets = np.array(snapshot.targets, np.int64)
@@ -136,7 +136,7 @@ class Publishing:
             graft=fitted.graft,
             snapshot=snapshot,
             backbone=self._project.backbone,
-            evaluation={**asdict(worth), "held_out": held_out},
+            evaluation={"report": worth.report, "audit": worth.audit, "held_out": held_out},
             metrics={name: worth.report[name] for name in HEADLINE if name in worth.report},
             lineage={
                 "adaptation": self._adaptation.id,

@@ -28,10 +28,11 @@ LOOK_EVERY_S = 2.0  # five reads of small indexes; a job whose process was kille
 class TakingUp:
     """A look at the start, and a thread that looks again. A job has one owner at any time, so no two run it.
 
-    So goes on what is this process's own, and in no lane by the second look at it: its row was committed, and the news
-    of that was lost, or its lane let it go without writing how it ended.
+    This process's own jobs are resubmitted as well if two looks in a row find them in no lane: either the row was
+    committed but never submitted, or the lane dropped the job without recording how it ended.
 
-    An owner whose process lives is left alone; that of this process's number is a former one at the first look only.
+    Jobs of a live process are left alone. At the first look, jobs under this process's own number belong to an earlier
+    process and are taken over; later they are its own.
     """
 
     def __init__(

@@ -19,15 +19,16 @@ class Turns:
     def __init__(self) -> None:
         self._order: dict[str, None] = {}  # the tenants that wait, whose turn it is first
 
-    def take(self, waiting: Iterable[Waiting], busy: Collection[str], room: int = 1) -> list[Waiting]:
-        """The next ones of all that wait, oldest first: `room` at most, one a tenant, none of a tenant that is busy."""
+    def take(self, waiting: Iterable[Waiting], busy: Collection[str]) -> Waiting | None:
+        """The next one of all that wait, which are told oldest first; none of a tenant that is busy."""
         oldest: dict[str, Waiting] = {}
         for job in waiting:
             oldest.setdefault(job.tenant_id, job)
         stayed = [tenant_id for tenant_id in self._order if tenant_id in oldest]
         self._order = dict.fromkeys([*stayed, *oldest])
-        chosen = [tenant_id for tenant_id in self._order if tenant_id not in busy][: max(0, room)]
-        for tenant_id in chosen:
-            del self._order[tenant_id]
-            self._order[tenant_id] = None
-        return [oldest[tenant_id] for tenant_id in chosen]
+        tenant_id = next((tenant_id for tenant_id in self._order if tenant_id not in busy), None)
+        if tenant_id is None:
+            return None
+        del self._order[tenant_id]
+        self._order[tenant_id] = None
+        return oldest[tenant_id]

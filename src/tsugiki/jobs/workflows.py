@@ -76,9 +76,9 @@ class Workflows:
     def waiting(self) -> set[str]:
         """Jobs that run or will. Others are forgotten by the call: those that ended, or are of another format.
 
-        So are those that this process has taken and no thread of it runs: their end could not be written, for the disk
-        was full say, or the database took note of who takes them and its answer was lost. Nobody would run them any
-        more. That is found out by the second call after it. Raises Unavailable.
+        Also forgotten are jobs that dbos lists as taken by this process but that no thread here runs, for example
+        because a full disk kept their end from being written, or the database's answer was lost. Nobody else would run
+        them. Two calls in a row must find a job so. Raises Unavailable.
         """
         with _told_as_ours():
             found = DBOS.list_workflows(load_input=False, load_output=False)

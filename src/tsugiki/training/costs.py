@@ -73,10 +73,11 @@ TYPICAL: Mapping[Modality, Typical] = {
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """`tokens` of all samples together, a `share` of the blocks trained, those below it `kept` or run anew each time;
-    kept of so many `views` of each sample, where that is more than one.
+    """`tokens` of all samples together; `share` of the blocks that is trained.
 
-    `weights_too`: weights get gradients of their own, not LoRA's matrices alone.
+    `kept`: the outputs of the blocks below are stored, not computed anew in each pass; `views`: of how many variants of
+    each sample, 0 if only of the sample itself. `weights_too`: weights get gradients of their own, not LoRA's matrices
+    alone.
     """
 
     tokens: float

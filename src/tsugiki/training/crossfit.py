@@ -87,7 +87,7 @@ def cross_fit_views(
     check: Callable[[], None],
     truths: Floats | None = None,
 ) -> CrossFit:
-    """The same where what was held out in a fold was held out from the network too, so each fold has rows of its own.
+    """As `cross_fit`, for trained networks: none saw the rows held out in its fold, so each fold has its own features.
 
     The rows held out of a single view are blocks by turns: the even ones and the odd ones judge each other. `start` is
     None: weights on the axes of different networks have no mean.

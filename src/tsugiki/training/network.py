@@ -35,7 +35,8 @@ class Group:
 class Attached:
     """What a method made of an encoder: all that it trains, and how its trained values become a delta.
 
-    No parameter of a block below `first_block`, nor of what comes before the blocks if that is above 0, is trained.
+    Blocks below `first_block` are not trained. If `first_block` is above 0, nor is what comes before the blocks
+    (embeddings or stem).
     `settled` are the values of its hyperparameters that depend on the network.
     """
 
@@ -43,10 +44,6 @@ class Attached:
     first_block: int
     as_delta: Callable[[Mapping[str, Floats]], Delta]
     settled: Mapping[str, int] = field(default_factory=dict[str, int])
-
-
-Attach = Callable[["torch.nn.Module"], Attached]
-"""Changes an encoder in place; draws from torch's generator, which is seeded before."""
 
 
 def blocks_of(encoder: torch.nn.Module) -> torch.nn.ModuleList:
@@ -84,10 +81,6 @@ def width_of(encoder: torch.nn.Module) -> int:
         return own
     config: Any = encoder.config  # Any: transformers' own, of whatever network
     return int(config.hidden_size)
-
-
-def name_of(encoder: torch.nn.Module, module: torch.nn.Module) -> str:
-    return next(name for name, known in encoder.named_modules() if known is module)
 
 
 def device() -> torch.device:

@@ -37,7 +37,6 @@ MOST_PAIRED = 1_000
 # samples, and labels that are alike beside one another, gave nothing more. Nothing was measured between these sizes and
 # those of pairs.
 FEWEST_CONTRASTED = 32
-FEW_A_LABEL = NAMED_BELOW
 
 
 def objective_of(modality: Modality, data: TrainingSet) -> Objective:
@@ -58,6 +57,6 @@ def _objective(modality: Modality, samples: int, labels: int, mean_tokens: float
     if modality != "text" or several:
         return "labels"
     if labels >= FEWEST_CONTRASTED:
-        return "contrast" if samples < FEW_A_LABEL * labels else "labels"
+        return "contrast" if samples < NAMED_BELOW * labels else "labels"
     beside = min(samples, PAIRED_ROWS)  # one another in a step, if they are not too long for that
     return "pairs" if samples <= MOST_PAIRED and beside * mean_tokens <= BATCH_TOKENS else "labels"

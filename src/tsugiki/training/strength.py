@@ -13,7 +13,6 @@ from tsugiki.training.effort import USUAL_STRENGTH
 from tsugiki.training.temperature import TEMPERATURES, refine
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 # With few rows every strength explains the held-out ones about equally well, and the best of them is luck. One

@@ -11,8 +11,8 @@ import numpy as np
 from tsugiki.data.audit import Lengths, Material, audit, fold_groups, search
 from tsugiki.data.folds import assign_folds
 from tsugiki.domain import Snapshot
-from tsugiki.training import fit_head
 from tsugiki.training.effort import plan_effort
+from tsugiki.training.fit import fit_head
 
 if TYPE_CHECKING:
     from tsugiki.domain import Floats, Ints, Json
