@@ -20,11 +20,16 @@ POISON = 666  # a row that begins so makes its whole pass fail
 
 
 class Passes:
-    """The Engine port: a row's feature is (first token, tokens). `held` stops every pass before it begins."""
+    """The Engine port: a row's feature is (first token, tokens). `held` stops every pass before it begins.
+
+    `clock` tells the seconds that passes took at `tokens_per_s`; nothing else moves it.
+    """
 
     def __init__(self) -> None:
         self.seen: list[list[int]] = []  # the first token of each row, pass by pass
         self.entered = threading.Semaphore(0)
+        self.tokens_per_s = 1_000.0
+        self._seconds = 0.0
         self._open = threading.Event()
         self._open.set()
 
@@ -39,10 +44,14 @@ class Passes:
     def run(self, rows: Sequence[InputRow], adapters: Adapters | None = None) -> Floats:
         self.entered.release()
         self._open.wait()
+        self._seconds += sum(map(len, rows)) / self.tokens_per_s
         self.seen.append([int(row[0]) for row in rows])
         if any(row[0] == POISON for row in rows):
             raise RuntimeError("the pass failed")
         return np.array([[row[0], len(row)] for row in rows], np.float32)
+
+    def clock(self) -> float:
+        return self._seconds
 
     def hold(self) -> None:
         self._open.clear()
@@ -57,7 +66,7 @@ def batcher(engine: Passes, *, workers: int = 1, limits: Limits | None = None, e
     def work(rows: Sequence[InputRow], routes: Sequence[Route | None]) -> Passed:
         return list(engine.run(rows)), 0.0
 
-    return Batcher(work, workers=workers, limits=limits or Limits(), express=express)
+    return Batcher(work, workers=workers, limits=limits or Limits(), express=express, clock=engine.clock)
 
 
 def row(number: int, tokens: int = 8) -> Prepared:

@@ -14,8 +14,8 @@ from tests.runtime.passes import POISON, Passes, batcher, row
 from tsugiki.errors import Overloaded, TsugikiError, Unavailable
 from tsugiki.runtime.batcher import BULK_TURN, Batcher, Lane, Limits, Passed
 from tsugiki.runtime.mending import EngineLost
-from tsugiki.runtime.queueing import Replies
 from tsugiki.runtime.route import Route
+from tsugiki.runtime.tickets import Replies
 
 if TYPE_CHECKING:
     from tsugiki.domain import InputRow
@@ -316,17 +316,91 @@ def test_more_seconds_of_work_than_may_wait_are_refused_at_once(engine: Passes) 
     work.close()
 
 
+def paced(engine: Passes, to: Batcher, tokens_per_s: float) -> None:
+    """What the engine can do is known to the batcher, by full passes."""
+    engine.tokens_per_s = tokens_per_s
+    assert told(ask(to, "first", *range(1, 200))) == list(range(1, 200))
+
+
 def test_a_tenant_with_nothing_waiting_has_room_beside_a_flood(engine: Passes) -> None:
     work = batcher(engine, limits=Limits(batch_tokens=64))
-    assert told(ask(work, "a", *range(1, 200))) == list(range(1, 200))
+    paced(engine, work, 1_000)
     plug = plugged(engine, work)
     flood: list[Future[Replies]] = []
     with pytest.raises(Overloaded, match="s of work"):
-        for number in range(1, 1_000):  # each as large as a tenant may have waiting
-            flood.append(work.submit("a", [row(number, 4_096)] * 4, None, Lane.INTERACTIVE))
+        for number in range(1, 1_000):
+            flood.append(ask(work, "a", number))
+    assert len(flood) * 8 / 1_000 == pytest.approx(1.0, abs=0.01), "a second of its own"
     quiet = ask(work, "b", 1)
-    for one in flood:
-        one.cancel()
     engine.release()
     assert [told(plug), told(quiet)] == [[0], [1]]
+    assert [told(one) for one in flood] == [[number + 1] for number in range(len(flood))]
+    work.close()
+
+
+def test_one_request_of_many_seconds_keeps_no_other_tenant_out(engine: Passes) -> None:
+    work = batcher(engine, limits=Limits(batch_tokens=64))
+    paced(engine, work, 1_000)
+    plug, before = plugged(engine, work), len(engine.seen)
+    large = ask(work, "a", *range(100, 600), tokens=40)
+    with pytest.raises(Overloaded, match=r"20\.0 s of work") as refused:
+        ask(work, "a", 1)
+    assert refused.value.retry_after_s in (20, 21)
+    work.check("b", 9, Lane.INTERACTIVE)
+    few = ask(work, "b", *range(1, 10))
+    with pytest.raises(Overloaded, match="s of work"):
+        ask(work, "c", *range(300), tokens=40)
+    engine.release()
+    assert [told(plug), told(few)] == [[0], list(range(1, 10))]
+    assert told(large) == list(range(100, 600))
+    last = max(number for number, rows in enumerate(engine.seen) if 9 in rows)
+    assert last - before <= 6, "of 500 passes"
+    work.close()
+
+
+def test_many_tenants_with_little_each_are_refused_where_it_is_too_much_together(engine: Passes) -> None:
+    work = batcher(engine, limits=Limits(batch_tokens=64))
+    paced(engine, work, 1_000)
+    plug = plugged(engine, work)
+    asked: list[Future[Replies]] = []
+    with pytest.raises(Overloaded, match=r"2\.0 s of work"):
+        for number in range(1_000):
+            asked.append(ask(work, f"t{number}", number))
+    assert len(asked) * 8 == pytest.approx(2_000, abs=8)
+    with pytest.raises(Overloaded, match=r"2\.0 s of work"):
+        work.check("new", 1, Lane.INTERACTIVE)
+    engine.release()
+    assert told(plug) == [0]
+    assert [told(one) for one in asked] == [[number] for number in range(len(asked))]
+    work.close()
+
+
+def test_rows_whose_caller_has_left_are_no_work_that_others_wait_for(engine: Passes) -> None:
+    work = batcher(engine, limits=Limits(batch_tokens=64))
+    paced(engine, work, 1_000)
+    plug = plugged(engine, work)
+    for _ in range(3):  # each more than the tenant may have ahead of its next
+        left = ask(work, "a", *range(100, 300))
+        with pytest.raises(Overloaded, match="s of work"):
+            ask(work, "a", 1)
+        assert left.cancel()
+    again = ask(work, "a", 1)
+    engine.release()
+    assert [told(plug), told(again)] == [[0], [1]]
+    work.close()
+
+
+@pytest.mark.parametrize("first", [[1.0, 1_000.0], [1_000.0, 1.0, *[1_000.0] * 9]])
+def test_a_slow_pass_at_first_does_not_say_for_long_what_the_engine_can_do(
+    engine: Passes, first: Sequence[float]
+) -> None:
+    work = batcher(engine, limits=Limits(batch_tokens=64))
+    for tokens_per_s in first:
+        engine.tokens_per_s = tokens_per_s
+        assert told(ask(work, "a", *range(8))) == list(range(8))
+    plug = plugged(engine, work)
+    waiting = [ask(work, "a", number) for number in range(100)]  # 0.8 s of 1,000 tokens a second
+    engine.release()
+    assert told(plug) == [0]
+    assert [told(one) for one in waiting] == [[number] for number in range(100)]
     work.close()

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from tests.runtime.passes import Passes
 from tsugiki.domain import Prepared
-from tsugiki.runtime.queueing import STRETCH, FairQueue, Row, Ticket
+from tsugiki.runtime.queueing import STRETCH, FairQueue
 from tsugiki.runtime.route import LoraSlot, OwnNetwork, Rack, Route, Slot
+from tsugiki.runtime.tickets import Row, Ticket
 
 RACK, OTHER_RACK = Rack(("query",), 8), Rack(("query",), 16)
 Delta = LoraSlot | OwnNetwork | None
@@ -93,7 +94,8 @@ def test_every_row_is_taken_once_and_no_pass_is_larger_than_it_may_be(lengths: l
     assert {id(one) for one in taken} == {id(one) for one in rows}
     assert len(taken) == len(rows)
     assert queue.size == 0
-    assert all(queue.waiting(f"t{number}") == 0 for number in range(5))
+    assert queue.tokens == 0
+    assert all(queue.of(f"t{number}") == (0, 0) for number in range(5))
 
 
 def test_rows_without_an_adapter_go_with_one_rack_and_racks_go_apart() -> None:
@@ -116,6 +118,21 @@ def test_rows_whose_caller_has_left_cost_nobody_a_turn() -> None:
     left, stays = row("a", 16), row("a", 16)
     queue = filled(left, row("b", 16), stays)
     assert left.ticket.future.cancel()
+    queue.leave(left.ticket)
+    assert (queue.of("a"), queue.tokens) == ((2, 16), 32), "what nobody waits for is no work"
+    queue.leave(left.ticket)
     assert tenants(queue.take(0)) == ["b"]
     assert tenants(queue.take(0)) == ["a"]
     assert queue.leader() is None
+    assert (queue.size, queue.tokens) == (0, 0)
+
+
+def test_a_row_that_was_taken_before_its_caller_left_is_not_taken_off_twice() -> None:
+    both = Ticket("a", None, [None] * 2, 2, Future())
+    queue = filled(*[Row(both, index, Prepared(np.zeros(16, np.int64), 16)) for index in range(2)], row("a", 8))
+    assert len(queue.take(0)) == 1
+    queue.leave(both)
+    assert queue.of("a") == (2, 8)
+    assert both.future.cancel()
+    assert [one.size for one in (*queue.take(0), *queue.take(0))] == [8]
+    assert queue.of("a") == (0, 0)

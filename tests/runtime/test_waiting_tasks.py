@@ -9,7 +9,7 @@ from typing import Any
 from tests.runtime.passes import Passes, batcher, row
 from tsugiki.errors import TsugikiError
 from tsugiki.runtime.batcher import Batcher, Lane
-from tsugiki.runtime.queueing import Replies
+from tsugiki.runtime.tickets import Replies
 
 SOON_S = 30  # a test that waits so long has hung
 

@@ -10,14 +10,16 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from enum import IntEnum
-from math import ceil
+from functools import partial
+from math import ceil, inf
 from typing import TYPE_CHECKING, TypeAlias
 
 from tsugiki.errors import Overloaded, TsugikiError, Unavailable
 from tsugiki.observed import Pass, working_for
 from tsugiki.runtime.mending import EngineLost
 from tsugiki.runtime.priority import stand_back
-from tsugiki.runtime.queueing import FairQueue, Replies, Row, Ticket, deliver, owner_of, padded, waiters_of
+from tsugiki.runtime.queueing import FairQueue, owner_of
+from tsugiki.runtime.tickets import Replies, Row, Ticket, deliver, padded, waiters_of
 
 if TYPE_CHECKING:
     from tsugiki.domain import Floats, InputRow, Prepared
@@ -45,7 +47,7 @@ class Limits:
     batch_tokens: int = 256  # of a pass; the engine says what it needs (Engine.pass_tokens)
     tenant_rows: int = 4_096  # waiting rows of one tenant before it is told 429
     total_rows: int = 32_768
-    wait_s: float = 1.0  # of work queued before a tenant with rows waiting is told 429; twice that before any is
+    wait_s: float = 1.0  # of work ahead of a tenant with rows waiting before it is told 429; twice that of any other
 
 
 Passed: TypeAlias = "tuple[Sequence[Floats | TsugikiError], float]"
@@ -57,22 +59,23 @@ Work: TypeAlias = "Callable[[Sequence[InputRow], Sequence[Route | None]], Passed
 class Batcher:
     """Rows of many tenants share each pass of one backbone's engine.
 
-    - A pass holds rows of near lengths, at most `Limits.batch_tokens` with padding, and of one kin (see `Kin`): those
-      without an adapter go with any. What is padded and gathered for one pass is done while others run.
+    - A pass holds rows of near lengths, at most `Limits.batch_tokens` with padding, and of one kin (see `Kin`). Rows
+      without an adapter can join any LoRA pass, but not a pass of a version's own network. Padding and gathering for
+      one pass overlap with other passes.
     - Nobody waits for a batch to fill: an idle worker takes what is there, so a lone row runs at once.
     - Turns between tenants are fair in tokens (see `FairQueue`), so that no flood delays others by more than a pass;
       nor does it fill the pass that others' rows are in.
-    - Nor by that: while every worker runs a pass that one tenant owns, one more thread runs the rows of the others,
-      one at a time. The system shares the cores between them; without a flood the thread sleeps.
+    - While every worker is busy with a pass that mostly belongs to one tenant, an extra (express) thread runs the other
+      tenants' rows, one at a time. Otherwise that thread sleeps.
     - INTERACTIVE goes before BULK, but for every `BULK_TURN`th pass: a job must end even if somebody always asks.
     - BULK passes are half as long, and of several workers never hold the last idle one.
-    - Queues are bounded, in rows per tenant and in all, and in seconds of work by the pace of full passes: beyond,
-      `Overloaded` at once, never a longer queue. A tenant with nothing waiting has twice the seconds, so that another's
-      flood does not use up its room.
-    - Rows whose caller has left, or whose deadline made it leave, are skipped.
+    - Queues are bounded, in rows per tenant and in all, and in seconds of the work that goes before a request's last
+      row, by the pace of full passes: beyond, `Overloaded` at once, never a longer queue. As turns are fair, another's
+      flood is hardly ahead of a small request. A tenant with nothing waiting has twice the seconds.
+    - Rows whose caller has left, or whose deadline made it leave, are skipped; they are no work that others wait for.
     - If a pass fails it is halved until only the poison row fails; if the engine is lost, all of it fails.
 
-    `on_pass` hears of each pass, once its replies are out, by the backbone's `name`.
+    `on_pass` hears of each pass, once its replies are out, by the backbone's `name`. `clock` tells seconds.
     `submit` is for threads, `ask` for tasks. Each row carries its immutable route; nothing else says whose it is.
     """
 
@@ -85,8 +88,10 @@ class Batcher:
         express: bool = True,
         name: str = "",
         on_pass: Callable[[Pass], None] | None = None,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._work_on = work
+        self._clock = clock
         self._name = name
         self._on_pass = on_pass
         self._limits = limits
@@ -96,9 +101,8 @@ class Batcher:
         self._bulk_workers = max(1, workers - 1)
         self._workers = max(1, workers)
         self._owners: dict[int, str | None] = {}  # of the running passes, by worker: the tenant that owns it, or None
-        self._pace: float | None = (
-            None  # tokens a second of all workers together, by full passes; None before the first
-        )
+        self._paced = 0  # passes in the pace: the first of each worker, in which libraries begin lazily, is in none
+        self._pace: float | None = None  # tokens a second of all workers together, by full passes; None before any
         self._closed = False
         self._lock = threading.Lock()
         self._ready = threading.Condition(self._lock)  # the workers sleep on it
@@ -128,20 +132,29 @@ class Batcher:
         if not rows:
             ticket.future.set_result(ticket.gathered())
             return
+        tokens = sum(prepared.size for prepared in rows)
         with self._lock:
-            self._admit(lane, ticket.tenant_id, len(rows))
+            self._admit(lane, ticket.tenant_id, len(rows), tokens)
             for index, prepared in enumerate(rows):
                 self._lanes[lane].push(Row(ticket, index, prepared))
             self._ready.notify(len(rows))
             if self._owned:
                 self._cue.notify()
+        ticket.future.add_done_callback(partial(self._let_go, lane, ticket))
 
-    def check(self, tenant_id: str, rows: int, lane: Lane) -> None:
+    def _let_go(self, lane: Lane, ticket: Ticket, future: Future[Replies] | asyncio.Future[Replies]) -> None:
+        if future.cancelled():
+            with self._lock:
+                self._lanes[lane].leave(ticket)
+
+    def check(self, tenant_id: str, rows: int, lane: Lane, tokens: float = inf) -> None:
         """What `submit` would raise now: asked before rows are prepared, overload is refused for next to nothing.
 
-        Without the lock, which workers hold while they choose a pass: `submit` looks again.
+        How long they are is not known then: they are taken to have `tokens`, or if that is fewer as many as rows that
+        wait. Without the lock, which workers hold while they choose a pass: `submit` looks again.
         """
-        self._admit(lane, tenant_id, rows)
+        queue = self._lanes[lane]
+        self._admit(lane, tenant_id, rows, int(min(tokens, rows * queue.tokens / max(1, queue.size))))
 
     @property
     def alive(self) -> bool:
@@ -162,37 +175,42 @@ class Batcher:
         for thread in self._threads:
             thread.join()
 
-    def _admit(self, lane: Lane, tenant_id: str, rows: int) -> None:
+    def _admit(self, lane: Lane, tenant_id: str, rows: int, tokens: int) -> None:
         """A queue that is empty takes any request whole."""
         if self._closed:
             raise Unavailable("the service is shutting down", fix="send the request to another replica")
         queue = self._lanes[lane]
-        waiting = queue.waiting(tenant_id)
-        if waiting and waiting + rows > self._limits.tenant_rows:
+        waiting = queue.of(tenant_id)
+        if waiting.rows and waiting.rows + rows > self._limits.tenant_rows:
             raise Overloaded(
-                f"{waiting} rows of this tenant are waiting already, the limit is {self._limits.tenant_rows}",
+                f"{waiting.rows} rows of this tenant are waiting already, the limit is {self._limits.tenant_rows}",
                 fix="send fewer requests at a time",
             )
         if queue.size and queue.size + rows > self._limits.total_rows:
             raise Overloaded("the service has as many rows waiting as it may hold", fix="try again shortly")
         if lane is Lane.INTERACTIVE and self._pace is not None:
-            wait_s = queue.tokens / self._pace
-            if wait_s > (self._limits.wait_s if waiting else 2 * self._limits.wait_s):
+            most = self._pace * (self._limits.wait_s if waiting.tokens else 2 * self._limits.wait_s)
+            # Of all that waits no more can be ahead: mostly nothing else is asked.
+            if queue.tokens > most and (ahead := queue.ahead(tenant_id, tokens)) > most:
+                wait_s = ahead / self._pace
                 raise Overloaded(
                     f"{wait_s:.1f} s of work are waiting already", fix="try again later", retry_after_s=ceil(wait_s)
                 )
 
     def _serve(self, worker: int) -> None:
         stand_back()
+        warm = False
         while (batch := self._await(self._ready, self._next_batch, worker)) is not None:
-            started = time.perf_counter()
+            started = self._clock()
             whole = False
             try:
                 whole = self._run(batch.lane, batch.rows)
             finally:
                 with self._lock:
                     if whole and padded(batch.rows) >= FULL * self._limits.batch_tokens:
-                        self._measure(padded(batch.rows) / (time.perf_counter() - started))
+                        if warm:
+                            self._measure(padded(batch.rows) / (self._clock() - started))
+                        warm = True
                     self._owners.pop(worker, None)
                     if batch.lane is Lane.BULK:
                         self._bulk_running -= 1
@@ -228,8 +246,9 @@ class Batcher:
         self._cue.notify_all()
 
     def _measure(self, tokens_per_s: float) -> None:
-        pace = self._workers * tokens_per_s
-        self._pace = pace if self._pace is None else self._pace + SMOOTHING * (pace - self._pace)
+        self._paced += 1
+        known, pace = self._pace or 0.0, self._workers * tokens_per_s
+        self._pace = known + max(SMOOTHING, 1 / self._paced) * (pace - known)
 
     def _next_batch(self) -> _Batch | None:
         if self._passed_over >= BULK_TURN - 1 and (batch := self._take_bulk()):

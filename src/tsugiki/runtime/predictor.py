@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,14 +30,15 @@ if TYPE_CHECKING:
     from tsugiki.observed import Tracing
     from tsugiki.ports import Truncate
     from tsugiki.runtime.directory import Directory, Selector
-    from tsugiki.runtime.queueing import Replies
     from tsugiki.runtime.residency import Lease, Residency
     from tsugiki.runtime.served import Served, ServedBackbones
+    from tsugiki.runtime.tickets import Replies
 
 log = logging.getLogger(__name__)
 
 DEADLINE_S = 100.0  # the server's own limit is 120 s, and says nothing: it must never be met
 INLINE_CHARS = 1_024  # prepared in 0.5 to 0.6 ms; 4,096 take up to 2.3 ms, too long for the event loop
+CHARS_A_TOKEN = 4  # English texts have 4 to 5: hardly one has more tokens than this says
 READERS = 32  # requests whose files are read at a time; each waits for the decoders, of which there are few
 INLINE_SCORES = 2_048  # ditto of building answers
 
@@ -119,7 +121,8 @@ class Predictor:
         served = self._backbones.ready_of(target.version)
         if served is None:
             served = await asyncio.to_thread(self._backbones.of, target.version)
-        served.batcher.check(tenant_id, len(inputs), Lane.INTERACTIVE)
+        tokens = _characters(inputs) / CHARS_A_TOKEN if served.backbone.modality == "text" else inf
+        served.batcher.check(tenant_id, len(inputs), Lane.INTERACTIVE, tokens)
         with self._tracing.span("prepare", inputs=len(inputs)):
             rows = await self._prepared(served, inputs, truncate)
         good = [row for row in rows if not isinstance(row, TsugikiError)]

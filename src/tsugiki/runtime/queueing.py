@@ -2,111 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import heapq
-import threading
-import time
 from collections import Counter, deque
 from collections.abc import Sequence
-from concurrent.futures import Future
-from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from tsugiki.observed import ORIGIN, Origin, Waiter
+from tsugiki.runtime.backlog import Backlog
 from tsugiki.runtime.route import OwnNetwork
 
 if TYPE_CHECKING:
-    from tsugiki.domain import Floats, Prepared
-    from tsugiki.errors import TsugikiError
-    from tsugiki.runtime.route import Kin, Route
+    from tsugiki.runtime.route import Kin
+    from tsugiki.runtime.tickets import Row, Ticket
 
 MOST = 0.5  # of a pass's tokens: a tenant with more of it owns the pass, and another's row need not wait for its end
 JOINING = 1 / 16  # of a pass's tokens: what a flood may add to others' rows, on engines that gain by large passes
 STRETCH = 1.5  # a pass takes rows of up to this times one another's length: then padding stays under a third of it
-
-
-@dataclass(frozen=True, slots=True)
-class Replies:
-    """One reply a row, in order. `engine_s` is how long the passes of these rows ran, together."""
-
-    replies: list[Floats | TsugikiError]
-    engine_s: float
-
-
-@dataclass(slots=True, eq=False)
-class Ticket:
-    """One caller's rows: replies are gathered here until none is missing. Several workers may deliver at once.
-
-    `future` is a thread's or a task's, whoever waits. `queued` is of the performance counter, in seconds.
-    """
-
-    tenant_id: str
-    route: Route | None
-    replies: list[Floats | TsugikiError | None]
-    missing: int
-    future: Future[Replies] | asyncio.Future[Replies]
-    engine_s: float = 0.0
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    origin: Origin = field(default_factory=ORIGIN.get)
-    queued: float = field(default_factory=time.perf_counter)
-
-    def deliver(self, index: int, reply: Floats | TsugikiError, engine_s: float) -> bool:
-        """Whether it was the last one missing. `engine_s` is the row's share of its pass."""
-        with self.lock:
-            self.replies[index] = reply
-            self.missing -= 1
-            self.engine_s += engine_s
-            return self.missing == 0
-
-    def gathered(self) -> Replies:
-        return Replies([reply for reply in self.replies if reply is not None], self.engine_s)
-
-
-def _settle(tickets: Sequence[Ticket]) -> None:
-    """Tell those who wait for tickets of which nothing is missing: an event loop is woken once for all of its own."""
-    looped: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Replies], Ticket]]] = {}
-    for ticket in tickets:
-        future = ticket.future
-        if isinstance(future, asyncio.Future):
-            looped.setdefault(future.get_loop(), []).append((future, ticket))
-        elif future.set_running_or_notify_cancel():
-            future.set_result(ticket.gathered())
-    for loop, waiting in looped.items():
-        with suppress(RuntimeError):  # the loop was closed: nobody waits there any more
-            loop.call_soon_threadsafe(_settle_here, waiting)
-
-
-def _settle_here(waiting: Sequence[tuple[asyncio.Future[Replies], Ticket]]) -> None:
-    """In the loop that they wait in."""
-    for future, ticket in waiting:
-        if not future.done():
-            future.set_result(ticket.gathered())
-
-
-@dataclass(slots=True, eq=False)
-class Row:
-    ticket: Ticket
-    index: int
-    prepared: Prepared
-
-    @property
-    def size(self) -> int:
-        """In tokens."""
-        return self.prepared.size
-
-
-def deliver(rows: Sequence[Row], replies: Sequence[Floats | TsugikiError], engine_s: float) -> None:
-    """A reply a row, of a pass of so many seconds."""
-    share = engine_s / len(rows)
-    _settle(
-        [row.ticket for row, reply in zip(rows, replies, strict=True) if row.ticket.deliver(row.index, reply, share)]
-    )
-
-
-def padded(rows: Sequence[Row]) -> int:
-    """Tokens of a pass of them."""
-    return len(rows) * max(row.size for row in rows)
 
 
 def owner_of(rows: Sequence[Row]) -> str | None:
@@ -118,13 +29,6 @@ def owner_of(rows: Sequence[Row]) -> str | None:
     return tenant_id if most > MOST * tokens.total() else None
 
 
-def waiters_of(rows: Sequence[Row]) -> tuple[Waiter, ...]:
-    counts: dict[Ticket, int] = {}
-    for row in rows:
-        counts[row.ticket] = counts.get(row.ticket, 0) + 1
-    return tuple(Waiter(ticket.origin, count, ticket.queued) for ticket, count in counts.items())
-
-
 class FairQueue:
     """Rows by length and kin, each line in the order of its tenants' virtual times. Not thread-safe.
 
@@ -134,17 +38,29 @@ class FairQueue:
     """
 
     def __init__(self) -> None:
-        self.size = 0
-        self.tokens = 0  # of all rows, unpadded
+        self.size = 0  # rows, whether or not somebody still waits for them
+        self._backlog = Backlog()  # of those that somebody waits for, unpadded
         self._now = 0.0  # virtual
         self._arrivals = 0
         self._tenants: dict[str, _Tenant] = {}
         self._lines: dict[_Place, _Line] = {}
 
-    def waiting(self, tenant_id: str) -> int:
-        """Rows of the tenant."""
+    @property
+    def tokens(self) -> int:
+        """Of all rows that somebody waits for, unpadded."""
+        return self._backlog.tokens
+
+    def of(self, tenant_id: str) -> Waiting:
         tenant = self._tenants.get(tenant_id)
-        return 0 if tenant is None else tenant.rows
+        return NOTHING if tenant is None else Waiting(tenant.rows, tenant.tokens)
+
+    def ahead(self, tenant_id: str, tokens: int) -> int:
+        """Tokens that are served before the last of so many more of the tenant's, if nothing else comes.
+
+        Not those of a flood: until then its tenant gets no more than this one. See `Backlog` for how exact it is.
+        """
+        waiting = self.of(tenant_id).tokens
+        return self._backlog.served_by(waiting + tokens)
 
     def push(self, row: Row) -> None:
         tenant = self._tenants.get(row.ticket.tenant_id)
@@ -158,8 +74,15 @@ class FairQueue:
         line.push(tenant, self._arrivals, row)
         self._arrivals += 1
         self.size += 1
-        self.tokens += row.size
         tenant.rows += 1
+        row.ticket.waiting += row.size
+        self._owe(tenant, row.size)
+
+    def leave(self, ticket: Ticket) -> None:
+        """Nobody waits for its rows any more: they are no work, though they stay where they are until their turn."""
+        if ticket.waiting:
+            self._owe(self._tenants[ticket.tenant_id], -ticket.waiting)
+            ticket.waiting = 0
 
     def leader(self) -> str | None:
         """The tenant whose turn it is; None when nothing waits."""
@@ -170,8 +93,9 @@ class FairQueue:
         """The next pass: at most `tokens` with padding, but at least one row; empty when nothing waits.
 
         The tenant with the least virtual time leads with its oldest row; rows of near lengths and the same kin join.
-        Where only one tenant's are left to join others', no more of them do than there are of these, or `JOINING` of a
-        pass: one full of a flood's takes ten times as long as a lone row. Rows whose caller has left are dropped.
+        If only one tenant still has rows to add to other tenants' rows, it may add as many tokens as they have, or
+        `JOINING` of a pass if that is more: filling the pass up could make the others wait ten times as long. Rows
+        whose caller has left are dropped.
         """
         while (lead := self._lead()) is not None:
             batch: list[Row] = []
@@ -209,8 +133,10 @@ class FairQueue:
         while line.rows and len(rows) < limit and run.lets(line.first().tenant, place.length):
             tenant, row = line.pop()
             self.size -= 1
-            self.tokens -= place.length
             tenant.rows -= 1
+            if row.ticket.waiting:  # else it has left
+                row.ticket.waiting -= row.size
+                self._owe(tenant, -row.size)
             if not tenant.rows:
                 del self._tenants[tenant.id]
             if not row.ticket.future.cancelled():
@@ -222,10 +148,24 @@ class FairQueue:
             del self._lines[place]
         return rows
 
+    def _owe(self, tenant: _Tenant, tokens: int) -> None:
+        self._backlog.change(tenant.tokens, tenant.tokens + tokens)
+        tenant.tokens += tokens
+
 
 def _share(kin: Kin, other: Kin) -> bool:
     """Whether rows of these kin go in one pass."""
     return kin == other or (None in (kin, other) and not any(isinstance(one, OwnNetwork) for one in (kin, other)))
+
+
+class Waiting(NamedTuple):
+    """What a tenant has: `rows` whether or not somebody still waits for them, `tokens` of those only."""
+
+    rows: int
+    tokens: int
+
+
+NOTHING = Waiting(0, 0)
 
 
 class _Place(NamedTuple):
@@ -238,11 +178,14 @@ class _Tenant:
     id: str
     virtual: float
     rows: int = 0
+    tokens: int = 0
 
 
 @dataclass(slots=True)
 class _Run:
-    """Tokens that the tenant who joined a pass last has added one row after another, and those there were before."""
+    """While a pass is put together: the tenant that added the latest rows, the tokens it added without a break, and the
+    tokens already there before.
+    """
 
     free: float  # of any run
     tenant: _Tenant | None = None
