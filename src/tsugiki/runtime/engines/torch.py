@@ -21,6 +21,7 @@ from tsugiki.backbones.source import Source
 from tsugiki.domain import EngineName
 from tsugiki.errors import ArtifactCorrupt
 from tsugiki.ports import Adapters, BankType
+from tsugiki.training.network import ENCODER
 
 if TYPE_CHECKING:
     import torch
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
 
 PASS_TOKENS = 16_384  # not measured: a device of thousands of lanes is not full with less
 DRIVER = Path("/proc/driver/nvidia/version")  # asked before torch is imported, which takes 200 MB and a second
-ENCODER = "encoder"  # the attribute of features_module
+UNREAD = -1  # the generation of a slot that is not on the device yet; that of adapters is none
+KEPT_BANKS = 8  # on the device: one a rack, of which there are few, or one of each adapter that a trainer tries
 
 
 def why_not() -> str | None:
@@ -65,12 +67,12 @@ class TorchEngine:
         _replace(encoder, weights)
         self._module = module.to(self._device, self._dtype)
         self._mirror = _Mirror(self._device)
-        self._here = threading.local()  # the adapters and the stream of this thread's pass
+        self._here = _Here()
         for name, linear in encoder.named_modules():
             if isinstance(linear, torch.nn.Linear):
-                linear.register_forward_hook(partial(self._adapt, name))
+                linear.register_forward_hook(partial(_adapt, self._here, name))
             elif isinstance(linear, torch.nn.Conv2d) and linear.kernel_size == (1, 1):
-                linear.register_forward_hook(partial(self._adapt_places, name))
+                linear.register_forward_hook(partial(_adapt_places, self._here, name))
 
     def prepare(self, modules: tuple[str, ...]) -> None:
         """Nothing to compile: the same network runs with and without adapters."""
@@ -90,31 +92,41 @@ class TorchEngine:
 
         if self._device.type != "cuda":
             return nullcontext()
-        stream = getattr(self._here, "stream", None)
-        if stream is None:
-            stream = self._here.stream = torch.cuda.Stream(self._device)
-        return torch.cuda.stream(stream)
+        if self._here.stream is None:
+            self._here.stream = torch.cuda.Stream(self._device)
+        return torch.cuda.stream(self._here.stream)
 
-    def _adapt(self, name: str, linear: torch.nn.Module, inputs: tuple[torch.Tensor], output: torch.Tensor) -> Any:
-        adapters: _OnDevice | None = self._here.adapters
-        if adapters is None or name not in adapters.pairs:
-            return None
-        down, up = adapters.pairs[name]
-        x = inputs[0].reshape(len(adapters.slots), -1, inputs[0].shape[-1])
-        delta = (x @ down[adapters.slots]) @ up[adapters.slots]
-        return output + delta.reshape(output.shape)
 
-    def _adapt_places(
-        self, name: str, convolution: torch.nn.Module, inputs: tuple[torch.Tensor], output: torch.Tensor
-    ) -> Any:
-        """Of a convolution: its channels come before the places."""
-        adapters: _OnDevice | None = self._here.adapters
-        if adapters is None or name not in adapters.pairs:
-            return None
-        down, up = adapters.pairs[name]
-        x = inputs[0].flatten(2).transpose(1, 2).reshape(len(adapters.slots), -1, inputs[0].shape[1])
-        delta = (x @ down[adapters.slots]) @ up[adapters.slots]
-        return output + delta.reshape(len(output), -1, output.shape[1]).transpose(1, 2).reshape(output.shape)
+class _Here(threading.local):
+    """Of this thread's pass. What reads it refers to no engine: one that is let go of leaves its device at once."""
+
+    adapters: _OnDevice | None = None
+    stream: torch.cuda.Stream | None = None
+
+
+def _adapt(
+    here: _Here, name: str, linear: torch.nn.Module, inputs: tuple[torch.Tensor], output: torch.Tensor
+) -> torch.Tensor | None:
+    adapters = here.adapters
+    if adapters is None or name not in adapters.pairs:
+        return None
+    down, up = adapters.pairs[name]
+    x = inputs[0].reshape(len(adapters.slots), -1, inputs[0].shape[-1])
+    delta = (x @ down[adapters.slots]) @ up[adapters.slots]
+    return output + delta.reshape(output.shape)
+
+
+def _adapt_places(
+    here: _Here, name: str, convolution: torch.nn.Module, inputs: tuple[torch.Tensor], output: torch.Tensor
+) -> torch.Tensor | None:
+    """Of a convolution: its channels come before the places."""
+    adapters = here.adapters
+    if adapters is None or name not in adapters.pairs:
+        return None
+    down, up = adapters.pairs[name]
+    x = inputs[0].flatten(2).transpose(1, 2).reshape(len(adapters.slots), -1, inputs[0].shape[1])
+    delta = (x @ down[adapters.slots]) @ up[adapters.slots]
+    return output + delta.reshape(len(output), -1, output.shape[1]).transpose(1, 2).reshape(output.shape)
 
 
 def _replace(encoder: torch.nn.Module, weights: Mapping[str, Floats]) -> None:
@@ -136,7 +148,11 @@ class _OnDevice:
 
 
 class _Mirror:
-    """Banks on the device. What a pass reads is brought up to date before it; other slots may be in the writing."""
+    """Banks on the device. What a pass reads is brought up to date before it; other slots may be in the writing.
+
+    Passes of several threads read one bank, each on a stream of its own, which waits for no other: what one has written
+    is on the device before another is told that it is there.
+    """
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
@@ -149,15 +165,20 @@ class _Mirror:
         with self._lock:
             bank = self._banks.get(id(adapters.banks))
             if bank is None or bank.source is not adapters.banks:
+                while len(self._banks) >= KEPT_BANKS:
+                    del self._banks[next(iter(self._banks))]
                 bank = self._banks[id(adapters.banks)] = _empty(adapters, self._device)
             used = np.unique(adapters.slots)
             old = used[bank.generations[used] != adapters.generations[used]]
             if len(old):
-                bank.generations[old] = adapters.generations[old]
+                generations = adapters.generations[old]
                 at = torch.from_numpy(old)
                 for name, pair in adapters.banks.items():
                     for mine, theirs in zip(bank.pairs[name], pair, strict=True):
                         mine[at] = _tensor(theirs[old]).to(self._device)
+                if self._device.type == "cuda":
+                    torch.cuda.current_stream(self._device).synchronize()
+                bank.generations[old] = generations
         return _OnDevice(bank.pairs, torch.from_numpy(adapters.slots).to(self._device))
 
 
@@ -175,7 +196,7 @@ def _empty(adapters: Adapters, device: torch.device) -> _Bank:
         return torch.zeros(bank.shape, dtype=_tensor(bank[:0]).dtype, device=device)
 
     pairs = {name: (like(down), like(up)) for name, (down, up) in adapters.banks.items()}
-    return _Bank(adapters.banks, np.zeros_like(adapters.generations), pairs)
+    return _Bank(adapters.banks, np.full_like(adapters.generations, UNREAD), pairs)
 
 
 def _tensor(values: NDArray[Any]) -> torch.Tensor:  # Any: as in Adapters
