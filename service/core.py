@@ -136,6 +136,8 @@ class Core:
             self.watcher.close()
         if self.board is not None:
             self.board.close()
+        self.predictor.close()
+        self.residency.close()
         self.backbones.close()
         self.decoder.close()
         self.presence.close()

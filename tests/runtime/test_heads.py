@@ -96,7 +96,7 @@ def test_heads_of_either_task_share_a_pass_and_each_answers_as_alone(bank: HeadB
 
 def test_a_two_class_head_with_a_scope_takes_at_most_16_kib() -> None:
     bank = HeadBank(SPACE, 384)
-    weight = heads_only(bank).prepare(graft(1, classes=2, dim=384, scope=True)).weight.heads
+    weight = heads_only(bank).weigh(graft(1, classes=2, dim=384, scope=True)).heads
     slot = bank.load(graft(1, classes=2, dim=384, scope=True))
     assert slot.rows * (384 + 1) * 4 + HEAD_OVERHEAD_BYTES == weight <= 16 << 10
 

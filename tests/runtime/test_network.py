@@ -53,7 +53,7 @@ class Bench:
     def place(self, seed: int, *, adapted: bool) -> Placed:
         graft = drawn(LABELS, self.space.dim, self.space.id, seed)
         delta = drawn_lora(self.tiny, seed) if adapted else None
-        return self.banks.prepare(replace(graft, delta=delta)).place()
+        return self.banks.prepare(replace(graft, delta=delta))()
 
     def route(self, placed: Placed) -> Route:
         return Route("ten_a", "proj_a", 1, "digest", self.space.id, placed.slot, placed.delta)
@@ -114,5 +114,5 @@ def test_a_failed_placing_leaves_nothing_behind(tiny: Loaded, adapted: bool) -> 
     elsewhere = replace(drawn(LABELS, bench.space.dim, "fsp_other", 1), delta=drawn_lora(tiny, 1) if adapted else None)
     for _ in range(5):  # more often than there are slots
         with pytest.raises(Exception, match="fsp_other"):
-            bench.banks.prepare(elsewhere).place()
+            bench.banks.prepare(elsewhere)()
     assert bench.place(3, adapted=True).delta is not None

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -24,7 +26,7 @@ from tsugiki.runtime.batcher import Lane
 from tsugiki.runtime.directory import Selector
 from tsugiki.runtime.engines.onnx import OnnxEngine
 from tsugiki.runtime.heads import StaleSlot
-from tsugiki.runtime.predictor import INLINE_CHARS, INLINE_SCORES, Predictor
+from tsugiki.runtime.predictor import INLINE_CHARS, INLINE_INPUTS, INLINE_SCORES, Answered, Predictor
 from tsugiki.runtime.residency import Lease, Residency
 from tsugiki.runtime.route import Slot
 
@@ -110,6 +112,32 @@ def test_a_large_request_answers_as_small_ones(parts: Assembled) -> None:
         assert isinstance(row, Prediction)
         alone = dict(zip(LABELS, parts.alone(version, texts[number]).tolist(), strict=True))
         assert dict(row.scores) == pytest.approx(alone, abs=TOLERANCE)
+
+
+class Counting(ThreadPoolExecutor):
+    """Counts what is given to its threads."""
+
+    given = 0
+
+    def submit(self, *arguments: Any, **named: Any) -> Future[Any]:
+        self.given += 1
+        return super().submit(*arguments, **named)
+
+
+def test_only_few_and_short_texts_are_prepared_in_the_event_loop(parts: Assembled) -> None:
+    project = parts.project("support", "acme")
+    parts.publish(project, LABELS, 1)
+    predict(parts, project.tenant_id, "a")  # from now on it is in memory
+
+    async def threads_of(*inputs: str) -> int:
+        pool = Counting(2)
+        asyncio.get_running_loop().set_default_executor(pool)
+        await parts.predictor.predict(project.tenant_id, "support", Selector(), inputs)
+        return pool.given
+
+    assert asyncio.run(threads_of(*["a"] * INLINE_INPUTS)) == 0
+    assert asyncio.run(threads_of(*["a"] * (INLINE_INPUTS + 1))) == 1
+    assert asyncio.run(threads_of("a" * (INLINE_CHARS + 1))) == 1
 
 
 def test_what_lies_beyond_the_scope_gets_no_label_but_its_scores(parts: Assembled) -> None:
@@ -230,10 +258,10 @@ class Losing(Residency):
         super().__init__(banks_of, graft_of, budget)
         self._banks = banks_of
 
-    def lease(self, version: Version) -> Lease:
-        lease = super().lease(version)
-        self._banks(version).heads.free(lease.placed.slot)
-        return lease
+    def lease_soon(self, version: Version) -> Future[Lease]:
+        leasing = super().lease_soon(version)
+        self._banks(version).heads.free(leasing.result().placed.slot)
+        return leasing
 
 
 def test_a_head_that_is_lost_again_is_refused_and_never_guessed(tmp_path: Path, tiny: Loaded) -> None:
@@ -269,6 +297,7 @@ def test_a_request_that_leaves_during_a_cold_load_gives_the_head_back(tmp_path: 
         project = parts.project("support", "acme")
         version = parts.publish(project, LABELS, 1)
         asyncio.run(leave(parts, project.tenant_id))
+        parts.residency.close()  # the load has come to its end
         slot = slot_of(parts, version)
         parts.residency.forget(project.id)
         space = tiny.backbone.space
@@ -311,6 +340,48 @@ def test_a_request_that_takes_too_long_is_told_so_and_leaves_the_queue(tmp_path:
     finally:
         engine.open.set()
     assert engine.passes <= passes + 3, "what was on its way; closing found nothing else to answer"
+
+
+def cold(home: Path, tiny: Loaded, engine: Gated, opened: threading.Event) -> AbstractContextManager[Assembled]:
+    """Grafts are read once `opened`, and the backbone is loaded once the engine is open."""
+
+    def slow(banks_of: Callable[[Version], Banks], graft_of: Callable[[Version], Graft], budget: Weight) -> Residency:
+        def held(version: Version) -> Graft:
+            assert opened.wait(30)
+            return graft_of(version)
+
+        return Residency(banks_of, held, budget)
+
+    return assembled(home, tiny, engine=engine, make_residency=slow)
+
+
+def test_requests_that_wait_for_a_cold_version_keep_nobody_else_from_a_thread(tmp_path: Path, tiny: Loaded) -> None:
+    engine, opened = Gated(OnnxEngine(tiny, threads=1)), threading.Event()
+    engine.open.clear()
+
+    async def ask(parts: Assembled, tenant_id: str) -> list[Answered]:
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2))
+        asked = [
+            asyncio.create_task(parts.predictor.predict(tenant_id, "support", Selector(), TEXTS)) for _ in range(8)
+        ]
+        for gate in (engine.open, opened):
+            for _ in range(20):  # each request has come as far as it can
+                await asyncio.wait_for(asyncio.to_thread(int), 30)
+            assert not any(one.done() for one in asked)
+            gate.set()
+        return await asyncio.gather(*asked)
+
+    try:
+        with cold(tmp_path, tiny, engine, opened) as parts:
+            project = parts.project("support", "acme")
+            version = parts.publish(project, LABELS, 1)
+            for answered in asyncio.run(ask(parts, project.tenant_id)):
+                assert is_right(parts, version, TEXTS[0], answered.rows[0])
+            parts.residency.forget(project.id)
+            assert parts.residency.resident_grafts == 0
+    finally:
+        engine.open.set()
+        opened.set()
 
 
 @pytest.mark.parametrize("rows", [1, INLINE_SCORES])

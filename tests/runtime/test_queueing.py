@@ -107,7 +107,7 @@ def test_rows_without_an_adapter_go_with_one_rack_and_racks_go_apart() -> None:
 
 
 def test_a_network_of_its_own_shares_passes_with_itself_only() -> None:
-    own, another = OwnNetwork(Passes(), 1), OwnNetwork(Passes(), 1)
+    own, another = OwnNetwork(Passes()), OwnNetwork(Passes())
     rows = [row("a", 16, own), row("b", 16, another), row("c", 16), row("d", 16, own), row("e", 16)]
     queue = filled(*rows)
     batches = [tenants(queue.take(256)) for _ in range(3)]

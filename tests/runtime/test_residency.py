@@ -20,7 +20,7 @@ from tsugiki.errors import ArtifactCorrupt, Overloaded, WrongFeatureSpace
 from tsugiki.runtime.banks import HEAD_OVERHEAD_BYTES, NOTHING, Banks, Placed, Weight
 from tsugiki.runtime.heads import HeadBank, StaleSlot
 from tsugiki.runtime.loras import LoraBank
-from tsugiki.runtime.residency import Residency
+from tsugiki.runtime.residency import LOADERS, Residency
 from tsugiki.runtime.route import LoraSlot, OwnNetwork, Slot
 
 HEAD_BYTES = HEAD_OVERHEAD_BYTES + 2 * 8 * 4 + 2 * 4  # of a head of two classes in eight dimensions
@@ -256,14 +256,14 @@ def test_adapters_and_networks_have_budgets_of_their_own(tiny: Loaded) -> None:
     closed: list[WeightsDelta] = []
 
     def own(delta: WeightsDelta) -> OwnNetwork:
-        made.append(OwnNetwork(Passes(), 1_000, lambda: closed.append(delta)))
+        made.append(OwnNetwork(Passes(), lambda: closed.append(delta)))
         return made[-1]
 
     loras = LoraBank(lambda: linear_shapes(tiny.graph), "float32", 0)
     delta = grafts["first"].delta
     assert isinstance(delta, LoraDelta)
     one = loras.slot_bytes(loras.rack_of(delta))
-    banks = Banks(HeadBank(SPACE, 8), loras, Passes(), own)
+    banks = Banks(HeadBank(SPACE, 8), loras, Passes(), own, 1_000)
     heads = Residency(lambda _: banks, lambda asked: grafts[asked.digest], Weight(1 << 20, loras=one, networks=1_000))
 
     def use(digest: str) -> Placed:
@@ -287,3 +287,109 @@ def test_adapters_and_networks_have_budgets_of_their_own(tiny: Loaded) -> None:
     heads.forget("proj_a")
     assert heads.resident == NOTHING
     assert closed == [grafts["network"].delta]
+
+
+HEAD_ALONE = head(0, "proj_b")
+
+
+class Workshop:
+    """Banks that build networks of 1,000 bytes; counts them, and can hold or fail the building.
+
+    A version of `HEAD_ALONE` brings none.
+    """
+
+    def __init__(self, tiny: Loaded) -> None:
+        self.made = 0
+        self.fails = False
+        self.room: list[int] = []  # taken by networks that were there as one was to be built
+        self.open = threading.Event()
+        self.open.set()
+        self.entered = threading.Semaphore(0)
+        self.banks = Banks(HeadBank(SPACE, 8), LoraBank(dict, "float32", 0), Passes(), self._own, 1_000)
+        self._delta = drawn_weights(tiny, 1)
+
+    def residency(self, networks: int) -> Residency:
+        self.grafts = Residency(lambda _: self.banks, self._graft, Weight(1 << 20, networks=1_000 * networks))
+        return self.grafts
+
+    def _graft(self, wanted: Version) -> Graft:
+        return replace(graft(int(wanted.digest)), delta=None if wanted == HEAD_ALONE else self._delta)
+
+    def _own(self, delta: WeightsDelta) -> OwnNetwork:
+        self.made += 1
+        self.room.append(self.grafts.resident.networks)
+        self.entered.release()
+        assert self.open.wait(30)
+        if self.fails:
+            raise ArtifactCorrupt("the weights are not the backbone's")
+        return OwnNetwork(Passes())
+
+
+def test_no_network_is_built_that_there_is_no_room_for(tiny: Loaded) -> None:
+    shop = Workshop(tiny)
+    grafts = shop.residency(1)
+    with grafts.lease(head(1)):
+        for _ in range(3):
+            with pytest.raises(Overloaded):
+                grafts.lease(head(2))
+        assert shop.made == 1
+    with grafts.lease(head(2)):
+        assert (shop.made, grafts.resident.networks) == (2, 1_000)
+
+
+def test_networks_are_built_one_at_a_time_and_no_head_waits_for_them(tiny: Loaded) -> None:
+    shop = Workshop(tiny)
+    grafts = shop.residency(3)
+    shop.open.clear()
+    asked = [grafts.lease_soon(head(number)) for number in range(LOADERS + 1)]
+    assert shop.entered.acquire(timeout=30)
+    with grafts.lease(HEAD_ALONE):
+        assert shop.made == 1
+    shop.open.set()
+    refused = 0
+    for one in asked:
+        try:
+            one.result(30)
+        except Overloaded:
+            refused += 1
+    assert (shop.made, refused) == (3, LOADERS + 1 - 3), "as many as there is room for"
+    assert shop.room == [0, 1_000, 2_000]
+
+
+def test_the_least_used_network_goes_before_another_is_built(tiny: Loaded) -> None:
+    shop = Workshop(tiny)
+    grafts = shop.residency(2)
+    for number in (1, 2, 3, 4):
+        with grafts.lease(head(number)):
+            pass
+    assert shop.room == [0, 1_000, 1_000, 1_000]
+
+
+def test_a_network_that_cannot_be_built_leaves_its_room(tiny: Loaded) -> None:
+    shop = Workshop(tiny)
+    grafts = shop.residency(1)
+    shop.fails = True
+    for _ in range(2):
+        with pytest.raises(ArtifactCorrupt):
+            grafts.lease(head(1))
+    shop.fails = False
+    with grafts.lease(head(1)), pytest.raises(Overloaded):
+        grafts.lease(head(2))
+    assert grafts.resident.networks == 1_000
+
+
+def test_each_who_waits_for_a_head_has_a_lease_of_its_own(tiny: Loaded) -> None:
+    shelf = Shelf()
+    heads, bank = residency(shelf, 1)
+    shelf.open.clear()
+    asked = [heads.lease_soon(head(1)) for _ in range(3)]
+    assert not any(one.cancel() for one in asked), "what has begun comes to its end"
+    shelf.open.set()
+    leases = [one.result(30) for one in asked]
+    for lease in leases:
+        with pytest.raises(Overloaded):
+            heads.lease(head(2))
+        lease.release()
+    with heads.lease(head(2)):
+        assert is_stale(bank, leases[0].placed.slot)
+    heads.close()

@@ -6,6 +6,7 @@ Each control breaks one part on purpose and must be found out by the same judge 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
@@ -49,10 +50,24 @@ class Unpinned(Residency):
 
     def lease_resident(self, version: Version) -> Lease | None:
         lease = super().lease_resident(version)
-        if lease is None:
-            return None
-        with lease:
-            return Lease(lease.placed, lambda: None)
+        return None if lease is None else _unpinned(lease)
+
+    def lease_soon(self, version: Version) -> Future[Lease]:
+        found: Future[Lease] = Future()
+
+        def tell(leasing: Future[Lease]) -> None:
+            if (error := leasing.exception()) is not None:
+                found.set_exception(error)
+            else:
+                found.set_result(_unpinned(leasing.result()))
+
+        super().lease_soon(version).add_done_callback(tell)
+        return found
+
+
+def _unpinned(lease: Lease) -> Lease:
+    with lease:
+        return Lease(lease.placed, lambda: None)
 
 
 class ByName(Predictor):

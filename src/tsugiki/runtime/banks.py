@@ -54,42 +54,54 @@ class Placed:
     delta: LoraSlot | OwnNetwork | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Incoming:
-    """A graft that is ready to be placed: what takes long is done. `place` is quick."""
-
-    weight: Weight
-    place: Callable[[], Placed]
-
-
 class Banks:
-    """The banks of one feature space. Thread-safe, as each of them is."""
+    """The banks of one feature space; a network of a version's own takes `network_bytes`. Thread-safe, as they are."""
 
     def __init__(
-        self, heads: HeadBank, loras: LoraBank, engine: Engine, own_network: Callable[[WeightsDelta], OwnNetwork]
+        self,
+        heads: HeadBank,
+        loras: LoraBank,
+        engine: Engine,
+        own_network: Callable[[WeightsDelta], OwnNetwork],
+        network_bytes: int = 0,
     ) -> None:
         self.heads = heads
         self.loras = loras
         self._engine = engine
         self._own_network = own_network
+        self._network_bytes = network_bytes
 
-    def prepare(self, graft: Graft) -> Incoming:
-        """Blocks: compiles what the graft's delta needs. Raises ArtifactCorrupt."""
+    def weigh(self, graft: Graft) -> Weight:
+        """What it will take. Raises ArtifactCorrupt."""
         heads = graft.head.weight.nbytes + graft.head.bias.nbytes + HEAD_OVERHEAD_BYTES
         if (scope := graft.head.scope) is not None:
             heads += scope.means.nbytes + scope.means[:, 0].nbytes
         delta = graft.delta
         match delta:
             case None:
-                return Incoming(Weight(heads), lambda: Placed(self.heads.load(graft)))
+                return Weight(heads)
             case LoraDelta():
-                rack = self.loras.rack_of(delta)
-                self._engine.prepare(rack.modules)
-                return Incoming(Weight(heads, self.loras.slot_bytes(rack)), lambda: self._with_lora(graft, delta))
+                return Weight(heads, loras=self.loras.slot_bytes(self.loras.rack_of(delta)))
+            case WeightsDelta():
+                return Weight(heads, networks=self._network_bytes)
+            case _:
+                assert_never(delta)
+
+    def prepare(self, graft: Graft) -> Callable[[], Placed]:
+        """Blocks: compiles what the graft's delta needs. What is returned places it, and is quick.
+
+        Raises ArtifactCorrupt.
+        """
+        delta = graft.delta
+        match delta:
+            case None:
+                return lambda: Placed(self.heads.load(graft))
+            case LoraDelta():
+                self._engine.prepare(self.loras.rack_of(delta).modules)
+                return lambda: self._with_lora(graft, delta)
             case WeightsDelta():
                 network = self._own_network(delta)
-                weight = Weight(heads, networks=network.size_bytes)
-                return Incoming(weight, lambda: Placed(self.heads.load(graft), network))
+                return lambda: Placed(self.heads.load(graft), network)
             case _:
                 assert_never(delta)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from concurrent.futures import Future
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 # A project's version by content: a name may come to mean something else, a digest cannot.
 GraftKey = tuple[str, str]  # (project id, graft digest)
+
+LOADERS = 8  # grafts read at a time: their files, and what of a graph an adapter's first needs
 
 
 class Lease:
@@ -42,7 +44,8 @@ class Residency:
     """Grafts of all banks under one byte budget a kind of memory, least recently used first to go.
 
     A leased graft is never evicted; a forgotten one is freed when its last lease ends. Cold loads of one graft are
-    coalesced, and nobody waits for the cold load of another. Thread-safe.
+    coalesced, and nobody waits for the cold load of another, but for networks: these are built one at a time.
+    Thread-safe.
     """
 
     def __init__(
@@ -53,8 +56,11 @@ class Residency:
         self._budget = budget
         self._lock = threading.Lock()
         self._grafts: OrderedDict[GraftKey, _Resident] = OrderedDict()
-        self._loading: dict[GraftKey, Future[None]] = {}
+        self._loading: dict[GraftKey, _Loading] = {}
         self._used = NOTHING
+        self._reserved = NOTHING  # for what is being built
+        self._loaders = ThreadPoolExecutor(LOADERS, thread_name_prefix="loading")
+        self._builder = ThreadPoolExecutor(1, thread_name_prefix="building")
 
     @property
     def resident(self) -> Weight:
@@ -67,31 +73,31 @@ class Residency:
 
     def lease_resident(self, version: Version) -> Lease | None:
         """A lease if the graft is in memory, else None; never blocks on a load."""
-        key = (version.project_id, version.digest)
         with self._lock:
-            graft = self._grafts.get(key)
-            if graft is None:
-                return None
-            self._grafts.move_to_end(key)
-            graft.leases += 1
-        return Lease(graft.placed, lambda: self._release(graft))
+            return self._hold((version.project_id, version.digest))
 
     def lease(self, version: Version) -> Lease:
         """A lease, loading the graft first if needed. Raises ArtifactCorrupt, Overloaded, WrongFeatureSpace."""
-        while True:
-            if (lease := self.lease_resident(version)) is not None:
-                return lease
-            key = (version.project_id, version.digest)
-            with self._lock:
-                if key in self._grafts:
-                    continue
-                loading = self._loading.get(key)
-                mine = loading is None
-                if loading is None:
-                    loading = self._loading[key] = Future()
-            if mine:
-                self._load(version, key, loading)
-            loading.result()
+        return self.lease_resident(version) or self.lease_soon(version).result()
+
+    def lease_soon(self, version: Version) -> Future[Lease]:
+        """The same without a thread of the caller's: however many wait for one graft, one loads it.
+
+        Whoever asks gets a lease, and must release it even if it has lost its interest.
+        """
+        key = (version.project_id, version.digest)
+        asked: Future[Lease] = Future()
+        asked.set_running_or_notify_cancel()  # from now on nobody can cancel it
+        with self._lock:
+            if (lease := self._hold(key)) is not None:
+                asked.set_result(lease)
+                return asked
+            loading = self._loading.get(key)
+            if loading is None:
+                loading = self._loading[key] = _Loading(version)
+                self._loaders.submit(self._load, loading, networks=False)
+            loading.asked.append(asked)
+        return asked
 
     def disown(self, version: Version, placed: Placed) -> None:
         """A bank says that a slot is not the version's any more: the next lease loads the graft anew.
@@ -110,37 +116,82 @@ class Residency:
         with self._lock:
             for key in [key for key in self._grafts if key[0] == project_id]:
                 self._drop(key)
-            for key in [key for key in self._loading if key[0] == project_id]:
-                del self._loading[key]  # what is being read for it must not be kept
+            for loading in self._loading.values():
+                if loading.version.project_id == project_id:
+                    loading.forgotten = True  # what is being read for it must not be kept
 
-    def _load(self, version: Version, key: GraftKey, loading: Future[None]) -> None:
+    def close(self) -> None:
+        """Finish the loads that were asked for."""
+        self._loaders.shutdown()
+        self._builder.shutdown()
+
+    def _hold(self, key: GraftKey) -> Lease | None:
+        graft = self._grafts.get(key)
+        if graft is None:
+            return None
+        self._grafts.move_to_end(key)
+        graft.leases += 1
+        return self._leased(graft)
+
+    def _leased(self, graft: _Resident) -> Lease:
+        return Lease(graft.placed, lambda: self._release(graft))
+
+    def _load(self, loading: _Loading, *, networks: bool) -> None:
         try:
-            graft = self._graft_of(version)
-            banks = self._banks_of(version)
-            incoming = banks.prepare(graft)
-            with self._lock:
-                if self._loading.get(key) is loading:
-                    self._make_room(incoming.weight)
-                    self._grafts[key] = _Resident(banks, incoming.place(), incoming.weight)
-                    self._used += incoming.weight
-                    del self._loading[key]
+            graft = self._loaded(loading, networks=networks)
         except BaseException as error:
             with self._lock:
-                if self._loading.get(key) is loading:
-                    del self._loading[key]
-            loading.set_exception(error)
-        else:
-            loading.set_result(None)
+                del self._loading[loading.key]
+            for asked in loading.asked:
+                asked.set_exception(error)
+            return
+        if graft is None:
+            self._builder.submit(self._load, loading, networks=True)
+            return
+        for asked in loading.asked:
+            asked.set_result(self._leased(graft))
+
+    def _loaded(self, loading: _Loading, *, networks: bool) -> _Resident | None:
+        """The graft in its place, with a lease for each who asked; None for one with a network, unless `networks`.
+
+        There is room before anything is built. What was forgotten meanwhile is read anew.
+        """
+        while True:
+            loading.forgotten = False
+            graft = self._graft_of(loading.version)
+            banks = self._banks_of(loading.version)
+            weight = banks.weigh(graft)
+            if weight.networks and not networks:
+                return None  # read again when it is its turn: until then its weights would take memory
+            with self._lock:
+                self._make_room(weight)
+                self._reserved += weight
+            try:
+                place = banks.prepare(graft)
+            except BaseException:
+                with self._lock:
+                    self._reserved -= weight
+                raise
+            with self._lock:
+                self._reserved -= weight
+                if not loading.forgotten:
+                    return self._keep(loading, _Resident(banks, place(), weight, len(loading.asked)))
+
+    def _keep(self, loading: _Loading, graft: _Resident) -> _Resident:
+        self._grafts[loading.key] = graft
+        self._used += graft.weight
+        del self._loading[loading.key]
+        return graft
 
     def _make_room(self, weight: Weight) -> None:
         """A graft larger than a whole budget is still served, alone; so nothing idle is ever in its way."""
-        if (over := (self._used + weight).beyond(self._budget)) == NOTHING:
+        if (over := (self._used + self._reserved + weight).beyond(self._budget)) == NOTHING:
             return
         for key in [key for key, graft in self._grafts.items() if not graft.leases and graft.weight.eases(over)]:
             if self._grafts[key].weight.eases(over):
                 self._drop(key)
-                over = (self._used + weight).beyond(self._budget)
-        if any(graft.weight.eases(over) for graft in self._grafts.values()):
+                over = (self._used + self._reserved + weight).beyond(self._budget)
+        if self._reserved.eases(over) or any(graft.weight.eases(over) for graft in self._grafts.values()):
             raise Overloaded("every resident graft is in use and their memory is full", fix="try again shortly")
 
     def _drop(self, key: GraftKey) -> None:
@@ -155,6 +206,19 @@ class Residency:
             graft.leases -= 1
             if graft.dropped and not graft.leases:
                 graft.banks.free(graft.placed)
+
+
+@dataclass(slots=True, eq=False)
+class _Loading:
+    """A graft on its way, and who is told once it is there."""
+
+    version: Version
+    asked: list[Future[Lease]] = field(default_factory=list["Future[Lease]"])
+    forgotten: bool = False
+
+    @property
+    def key(self) -> GraftKey:
+        return self.version.project_id, self.version.digest
 
 
 @dataclass(slots=True, eq=False)

@@ -65,7 +65,6 @@ class OwnNetwork:
     """A network whose weights are a version's own; its rows share passes with one another only."""
 
     engine: Engine
-    size_bytes: int
     close: Callable[[], None] = _nothing
 
 

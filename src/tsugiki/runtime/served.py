@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
     from tsugiki.domain import Content, Floats, Version, WeightsDelta
     from tsugiki.observed import Pass
     from tsugiki.ports import Backbone, Engine
+
+
+LOADERS = 4  # backbones that load at a time because somebody asks
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +83,9 @@ class ServedBackbones:
         self._limits = limits
         self._budget = budget
         self._on_pass = on_pass
+        self._lock = threading.Lock()
+        self._coming: dict[tuple[str, str], Future[Served]] = {}  # the last load of each backbone and feature space
+        self._loaders = ThreadPoolExecutor(LOADERS, thread_name_prefix="loading")
         self._served: Once[str, Served] = Once(lambda name: self._serve(name, engines.preferred))
         self._plain: Once[str, Served] = Once(lambda name: self._serve(name, engines.plain))
 
@@ -123,6 +131,15 @@ class ServedBackbones:
             fix="adapt the project again, or serve with the engine it was fitted with (TSUGIKI_ENGINE)",
         )
 
+    def of_soon(self, version: Version) -> Future[Served]:
+        """The same without a thread of the caller's: however many wait for one backbone, one thread loads it."""
+        wanted = (version.backbone, version.feature_space)
+        with self._lock:
+            coming = self._coming.get(wanted)
+            if coming is None or coming.done():
+                coming = self._coming[wanted] = self._loaders.submit(self.of, version)
+        return coming
+
     def ready_of(self, version: Version) -> Served | None:
         """The same if it is loaded; never blocks."""
         for made in (self._served, self._plain):
@@ -148,6 +165,7 @@ class ServedBackbones:
         return features
 
     def close(self) -> None:
+        self._loaders.shutdown()
         for served in self._all():
             served.close()
 
@@ -161,7 +179,7 @@ class ServedBackbones:
 
         def own_network(delta: WeightsDelta) -> OwnNetwork:
             own = MendedEngine(lambda: make(files, delta), probe, files.backbone.space.dim)
-            return OwnNetwork(own, loaded.graph.stat().st_size, own.close)
+            return OwnNetwork(own, own.close)
 
         loaded = files.at(engine.precision)
         space = loaded.backbone.space
@@ -170,6 +188,7 @@ class ServedBackbones:
             LoraBank(lambda: linear_shapes(loaded.graph), engine.bank_type, self._budget.loras),
             engine,
             own_network,
+            loaded.graph.stat().st_size,
         )
         limits = replace(self._limits, batch_tokens=max(self._limits.batch_tokens, engine.pass_tokens))
         run = Network(engine, banks).run
