@@ -121,6 +121,23 @@ def test_an_engine_that_yields_other_features_does_not_pass_for_mended(tiny: Loa
     engine.close()
 
 
+@pytest.mark.parametrize(("fact", "other"), [("name", "openvino"), ("precision", "bf16"), ("bank_type", "bfloat16")])
+def test_an_engine_of_another_kind_does_not_pass_for_mended(
+    fact: str, other: str, tiny: Loaded, rows: list[InputRow]
+) -> None:
+    real = OnnxEngine(tiny, threads=1)
+    engines = [Breaking(real) for _ in range(3)]
+    setattr(engines[1], fact, other)
+    left = iter(engines)
+    engine = MendedEngine(lambda: next(left), rows, tiny.backbone.space.dim)
+    engines[0].fault = "raises"
+    with pytest.raises(EngineLost):
+        engine.run(rows)
+    until_it_answers(engine)
+    assert next(left, None) is None, "the second was made, and not taken"
+    engine.close()
+
+
 def test_what_was_ready_for_passes_is_ready_in_the_next_engine(tiny: Loaded, rows: list[InputRow]) -> None:
     factory = Factory(tiny)
     engine = mended(factory, tiny, rows)

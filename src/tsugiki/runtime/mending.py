@@ -36,7 +36,8 @@ class MendedEngine:
 
     When a pass raises, or returns numbers that no features are, the engine is asked the known rows of `probe`. If it
     answers them as ever, the pass's own rows are at fault and the error is theirs. If not, the engine is lost: passes
-    raise EngineLost until another one answers. Thread-safe.
+    raise EngineLost until another one answers: of the same kind, as what is fitted and loaded for one engine is nothing
+    to another; where there is none, only a restart can choose anew. Thread-safe.
     """
 
     def __init__(self, make: Callable[[], Engine], probe: Sequence[InputRow], dim: int) -> None:
@@ -89,6 +90,9 @@ class MendedEngine:
             raise Unavailable(f"the engine returned {features.shape} or non-finite features", code="engine_fault")
         return features
 
+    def _alike(self, engine: Engine) -> bool:
+        return (engine.name, engine.precision, engine.bank_type) == (self.name, self.precision, self.bank_type)
+
     def _answers_as_ever(self, engine: Engine) -> bool:
         try:
             found = self._checked(engine, self._probe, None)
@@ -115,7 +119,11 @@ class MendedEngine:
             except Exception:
                 log.exception("the engine cannot be made", extra=OURS)
             else:
-                if self._answers_as_ever(engine):
+                if not self._alike(engine):
+                    log.error(
+                        "%s %s cannot stand in for %s %s", engine.name, engine.precision, self.name, self.precision
+                    )
+                elif self._answers_as_ever(engine):
                     self._engine = engine
                     log.warning("the engine answers again")
                     return
