@@ -8,6 +8,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from threadpoolctl import threadpool_limits
 
@@ -30,10 +31,9 @@ from tsugiki.data.audit import confident
 from tsugiki.data.decoding.pool import DecoderPool
 from tsugiki.domain import Rates
 from tsugiki.errors import OutOfMemory, TsugikiError
-from tsugiki.export.bundle import build
 from tsugiki.jobs.adapting import Tools
 from tsugiki.jobs.deep_lane import DEEP, DeepLane, Untrained
-from tsugiki.jobs.exporting import Exporting, ExportStores
+from tsugiki.jobs.exporting import Built, Exporting, ExportStores
 from tsugiki.jobs.fast_lane import FastLane
 from tsugiki.jobs.memory import OOM_COUNTERS
 from tsugiki.jobs.staging import clear_work
@@ -135,7 +135,7 @@ def wire(
         ExportStores(exports, parts.registry, parts.samples, parts.blobs),
         lambda version: backbones.of(version).loaded,
         predictor.probabilities,
-        build,
+        _build,
         decoder,
         stage=root / STAGING,
         on_end=metrics.export,
@@ -189,6 +189,13 @@ def wire(
         bootstrap(settings, tenants)
     threading.Thread(target=_warm, args=(core,), name="warm-up", daemon=True).start()
     return core
+
+
+def _build(*given: Any, **named: Any) -> Built:  # as `Build` says
+    """Of an export. The first brings onnx, which most of what serves does without."""
+    from tsugiki.export.bundle import build
+
+    return build(*given, **named)
 
 
 def _rates(backbones: ServedBackbones, threads: int, name: str) -> Rates:

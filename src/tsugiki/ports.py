@@ -72,8 +72,9 @@ class Trainable(Protocol):
     def network(self) -> torch.nn.Module:
         """A fresh copy of the whole, on the processor in float32: what `stack` makes of rows -> (batch, dim).
 
-        `encoder` is its one submodule, under whose names a delta speaks. Of its features the last part is made from
-        block `middle` (None: there is no such part); while it has `lower`, that part of a batch is taken from there.
+        `encoder` is its one submodule, under whose names a delta speaks. The last part of each feature is pooled from
+        block `middle` (None: there is no such part). If the attribute `lower` is set, it is used as that part instead
+        of being computed.
         """
         ...
 

@@ -9,7 +9,7 @@ from service.settings import read_settings
 from tests.bench.heads import RandomHead, random_head
 from tsugiki.backbones import load
 from tsugiki.domain import LIVE, FeatureSpace, Graft, Head, NewSample, NewVersion, Project, Scope, Snapshot
-from tsugiki.runtime.engines.making import Cores, choose_engine, precision_of
+from tsugiki.runtime.engines.making import Cores, choose_engine, make
 from tsugiki.storage.adaptations import Adaptations
 from tsugiki.storage.blobs import Blobs
 from tsugiki.storage.database import Database
@@ -48,8 +48,9 @@ def fill(
 def served_space(home: Path) -> FeatureSpace:
     """The feature space that a service on this home works in."""
     files = load(BACKBONE, {}, home / "graphs")
-    engine = choose_engine(read_settings().engine, files, Cores(1, 1)).name
-    return files.at(precision_of(engine)).backbone.space
+    alone = Cores(1, 1)
+    engine = make(choose_engine(read_settings().engine, files, alone).name, files, None, alone)
+    return files.at(engine.precision).backbone.space
 
 
 class _Filler:

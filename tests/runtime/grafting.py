@@ -85,7 +85,7 @@ def features(rows: int, dim: int = 8, seed: int = 0) -> Floats:
 
 
 def route(slot: Slot, space: str = SPACE) -> Route:
-    return Route("ten_a", "proj_a", 1, "digest", space, slot)
+    return Route("ten_a", space, slot)
 
 
 def version(project: str, digest: str, labels: tuple[str, ...] = ("no", "yes")) -> Version:

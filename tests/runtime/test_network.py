@@ -56,7 +56,7 @@ class Bench:
         return self.banks.prepare(replace(graft, delta=delta))()
 
     def route(self, placed: Placed) -> Route:
-        return Route("ten_a", "proj_a", 1, "digest", self.space.id, placed.slot, placed.delta)
+        return Route("ten_a", self.space.id, placed.slot, placed.delta)
 
     def _no_network(self, delta: WeightsDelta) -> OwnNetwork:
         raise AssertionError("no graft here brings weights")

@@ -20,7 +20,7 @@ Delta = LoraSlot | OwnNetwork | None
 
 
 def row(tenant: str, tokens: int, delta: Delta = None) -> Row:
-    route = Route(tenant, "proj", 1, "digest", "fsp", Slot(0, 0, 2, 1), delta)
+    route = Route(tenant, "fsp", Slot(0, 0, 2, 1), delta)
     return Row(Ticket(tenant, route, [None], 1, Future()), 0, Prepared(np.zeros(tokens, np.int64), tokens))
 
 

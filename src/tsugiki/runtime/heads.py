@@ -1,7 +1,7 @@
 """The head bank: thousands of small classifiers stacked in a few large arrays.
 
-A head with a scope brings a row for each of its means: twice the mean, and minus its squared length, so that one
-product of an input's features yields logits and nearness together.
+A head with a scope stores one extra row for each class mean m: weight 2m, bias -|m|^2. One matrix product then yields
+both the logits and, up to -|x|^2, the negative squared distance to each mean.
 """
 
 from __future__ import annotations

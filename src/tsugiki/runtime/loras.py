@@ -32,8 +32,9 @@ Shapes = Mapping[str, tuple[int, int]]  # module -> (in, out)
 
 
 class LoraBank:
-    """Slots of all racks; `capacity_bytes` bounds each rack, the residency's budget all of them together.
+    """Slots of all racks; `capacity_bytes` bounds each rack, the residency's budget what is loaded in all of them.
 
+    What of a rack was once written stays in memory, free or not: to the rack's bound, and of racks there are few.
     A slot is written once. Freed, it is reused under a new generation, which is raised before the matrices change: a
     pass that finds a row's generation unchanged afterwards has read that row's own. Thread-safe.
     """

@@ -207,10 +207,7 @@ class Predictor:
 
 
 def _route(project: Project, version: Version, lease: Lease) -> Route:
-    at = lease.placed
-    return Route(
-        project.tenant_id, project.id, version.number, version.digest, version.feature_space, at.slot, at.delta
-    )
+    return Route(project.tenant_id, version.feature_space, lease.placed.slot, lease.placed.delta)
 
 
 def _release(leased: Future[Lease]) -> None:

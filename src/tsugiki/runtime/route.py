@@ -17,7 +17,9 @@ def _nothing() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Of a head's scope, all but its `means`, of which so many stand in the bank behind the head's own rows."""
+    """A head's scope without its vectors: `means` is how many of them the bank holds, in the rows right after the
+    head's own.
+    """
 
     certainty: float
     least: float
@@ -77,9 +79,6 @@ class Route:
     """One version of one project of one tenant, resident in the banks of its feature space."""
 
     tenant_id: str
-    project_id: str
-    version: int
-    digest: str
     feature_space: str
     slot: Slot
     delta: LoraSlot | OwnNetwork | None = None

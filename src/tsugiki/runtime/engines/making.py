@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, assert_never, get_args
+from typing import TYPE_CHECKING, TypeAlias
 
 from tsugiki.domain import EngineName, EngineWish
 from tsugiki.runtime.engines import openvino, torch
@@ -28,38 +30,12 @@ class Cores:
 
 def make(name: EngineName, loaded: Loaded, delta: WeightsDelta | None, cores: Cores) -> Engine:
     """Blocks for a second or more. Raises ArtifactCorrupt where the delta is not the backbone's."""
-    if name == "torch":
-        return torch.TorchEngine(loaded.source, {} if delta is None else delta.tensors)
-    if delta is None:
-        return _over_graph(name, loaded, cores)
-    from tsugiki.backbones.replaced import write_replaced  # and onnx, which nothing else that serves needs
-
-    with tempfile.TemporaryDirectory(prefix="tsugiki-network-") as folder:
-        graph = Path(folder) / "network.onnx"  # read once: the engine keeps what it needs of it
-        write_replaced(loaded.graph, graph, delta)
-        return _over_graph(name, replace(loaded, graph=graph), cores)
+    return ENGINES[name].make(loaded, delta, cores)
 
 
 def why_not(name: EngineName) -> str | None:
     """None where the engine can run here; else what is missing."""
-    match name:
-        case "onnxruntime":
-            return None
-        case "openvino" | "openvino-int8":
-            return openvino.why_not()
-        case "torch":
-            return torch.why_not()
-
-
-def precision_of(name: EngineName) -> str:
-    """The class of arithmetic that an engine made here computes in."""
-    match name:
-        case "onnxruntime":
-            return OnnxEngine.precision
-        case "openvino" | "openvino-int8":
-            return openvino.PRECISIONS[name]
-        case "torch":
-            return "bf16"
+    return ENGINES[name].why_not()
 
 
 def bank_types_of(wanted: EngineWish) -> tuple[BankType, ...]:
@@ -77,19 +53,55 @@ def choose_engine(wanted: EngineWish, loaded: Loaded, cores: Cores) -> Choice:
     def candidate(name: EngineName) -> Candidate:
         return Candidate(name, lambda: why_not(name), lambda: make(name, loaded, None, cores))
 
-    candidates = [candidate(name) for name in get_args(EngineName)]  # the first, fp32, is the reference
+    candidates = [candidate(name) for name in ENGINES]
     probe = [prepared.row for prepared in loaded.backbone.probe()]
     return choose(wanted, candidates, probe, loaded.graph.with_suffix(".engine.json"))
 
 
-def _over_graph(name: EngineName, loaded: Loaded, cores: Cores) -> Engine:
-    match name:
-        case "onnxruntime":
-            return OnnxEngine(loaded, threads=cores.threads)
-        case "openvino" | "openvino-int8":
-            known = [prepared.row for prepared in loaded.backbone.probe()]
-            return openvino.OpenVinoEngine(name, loaded, known, passes=cores.passes, threads=cores.threads)
-        case "torch":
-            raise AssertionError("torch reads the folder, no graph; this is a bug")
-        case _:
-            assert_never(name)
+Make: TypeAlias = "Callable[[Loaded, WeightsDelta | None, Cores], Engine]"
+
+
+@dataclass(frozen=True, slots=True)
+class _Library:
+    """As `why_not` and `make`."""
+
+    why_not: Callable[[], str | None]
+    make: Make
+
+
+def _over_graph(over: Callable[[Loaded, Cores], Engine]) -> Make:
+    """By an engine that reads graphs: of replaced weights one is written for it, which it reads once."""
+
+    def make(loaded: Loaded, delta: WeightsDelta | None, cores: Cores) -> Engine:
+        if delta is None:
+            return over(loaded, cores)
+        from tsugiki.backbones.replaced import write_replaced  # and onnx, which most of what serves does without
+
+        with tempfile.TemporaryDirectory(prefix="tsugiki-network-") as folder:
+            graph = Path(folder) / "network.onnx"
+            write_replaced(loaded.graph, graph, delta)
+            return over(replace(loaded, graph=graph), cores)
+
+    return make
+
+
+def _onnx(loaded: Loaded, cores: Cores) -> Engine:
+    return OnnxEngine(loaded, threads=cores.threads)
+
+
+def _openvino(name: openvino.OpenVino, loaded: Loaded, cores: Cores) -> Engine:
+    known = [prepared.row for prepared in loaded.backbone.probe()]
+    return openvino.OpenVinoEngine(name, loaded, known, passes=cores.passes, threads=cores.threads)
+
+
+def _torch(loaded: Loaded, delta: WeightsDelta | None, cores: Cores) -> Engine:
+    return torch.TorchEngine(loaded.source, {} if delta is None else delta.tensors)
+
+
+# The first, fp32, is the reference; those that round more come later.
+ENGINES: Mapping[EngineName, _Library] = {
+    "onnxruntime": _Library(lambda: None, _over_graph(_onnx)),
+    "openvino": _Library(openvino.why_not, _over_graph(partial(_openvino, "openvino"))),
+    "openvino-int8": _Library(openvino.why_not, _over_graph(partial(_openvino, "openvino-int8"))),
+    "torch": _Library(torch.why_not, _torch),
+}

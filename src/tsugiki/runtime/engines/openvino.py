@@ -100,7 +100,7 @@ class OpenVinoEngine:
 
 def _reader(core: Any, graph: Path, known: Sequence[InputRow]) -> Callable[[Path], Any]:  # openvino's
     """Reads graphs over `graph` in 8 bits."""
-    from tsugiki.backbones.eight_bits import in_eight_bits, seen  # and onnx, which nothing else that serves needs
+    from tsugiki.backbones.eight_bits import in_eight_bits, seen  # and onnx, which most of what serves does without
 
     magnitudes = seen(graph, known)
     return lambda over: core.read_model(in_eight_bits(over, magnitudes))
