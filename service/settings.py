@@ -92,7 +92,7 @@ class Settings(BaseSettings):
         1.0,
         gt=0,
         le=600,
-        description="work that may wait for an engine before a tenant with some of it gets 429; others, twice that",
+        description="work that may go before a tenant's rows until it gets 429; twice that if it has none waiting",
     )
     head_bytes: int = Field(
         256 * MIB, ge=1 * MIB, description="memory for heads before the least used are put away, in each worker"

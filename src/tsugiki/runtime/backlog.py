@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-SIZES = 48  # powers of two: more tokens than ever wait
+SIZES = 32  # powers of two: more tokens than ever wait
 
 
 class Backlog:
@@ -18,8 +18,9 @@ class Backlog:
     def change(self, before: int, after: int) -> None:
         """A tenant had `before` tokens waiting and has `after`."""
         here, there = before.bit_length(), after.bit_length()
-        self._tenants[here] -= 1
-        self._tenants[there] += 1
+        if here != there:
+            self._tenants[here] -= 1
+            self._tenants[there] += 1
         self._tokens[here] -= before
         self._tokens[there] += after
         self.tokens += after - before
@@ -30,5 +31,5 @@ class Backlog:
         Exact but for tenants with half as much to twice as much, who may be reckoned with up to twice their part.
         """
         near = tokens.bit_length()
-        alike = zip(self._tenants[near:], self._tokens[near:], strict=True)
-        return sum(self._tokens[1:near]) + sum(min(waiting, tenants * tokens) for tenants, waiting in alike)
+        as_much = [tenants * tokens for tenants in self._tenants[near:]]
+        return sum(self._tokens[1:near]) + sum(map(min, self._tokens[near:], as_much))
