@@ -15,8 +15,8 @@ from tsugiki.backbones.loaded import Loaded, load
 from tsugiki.errors import TsugikiError
 from tsugiki.jobs.adapting import Stores
 from tsugiki.jobs.choosing import Choosing, Offers
+from tsugiki.runtime.admission import Limits
 from tsugiki.runtime.banks import Weight
-from tsugiki.runtime.batcher import Limits
 from tsugiki.runtime.engines.making import choose_engine, make
 from tsugiki.runtime.served import Engines, ServedBackbones
 from tsugiki.storage.adaptations import Adaptations

@@ -15,8 +15,8 @@ from tests.folders import contents
 from tsugiki.backbones import Loaded
 from tsugiki.domain import Graft, Head, WeightsDelta
 from tsugiki.export.bundle import build
+from tsugiki.runtime.admission import Limits
 from tsugiki.runtime.banks import Weight
-from tsugiki.runtime.batcher import Limits
 from tsugiki.runtime.engines.making import Cores, make
 from tsugiki.runtime.served import Engines, ServedBackbones
 

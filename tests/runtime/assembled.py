@@ -27,8 +27,8 @@ from tsugiki.domain import (
     WeightsDelta,
 )
 from tsugiki.ports import Engine
+from tsugiki.runtime.admission import Limits
 from tsugiki.runtime.banks import Banks, Weight
-from tsugiki.runtime.batcher import Limits
 from tsugiki.runtime.directory import Directory
 from tsugiki.runtime.engines.making import Cores, make
 from tsugiki.runtime.engines.onnx import OnnxEngine

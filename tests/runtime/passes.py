@@ -10,7 +10,8 @@ import numpy as np
 
 from tsugiki.domain import EngineName, Prepared
 from tsugiki.ports import Adapters, BankType
-from tsugiki.runtime.batcher import Batcher, Limits, Passed
+from tsugiki.runtime.admission import Limits
+from tsugiki.runtime.batcher import Batcher, Passed
 from tsugiki.runtime.route import Route
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ import pytest
 
 from tests.runtime.passes import POISON, Passes, batcher, row
 from tsugiki.errors import Overloaded, TsugikiError, Unavailable
-from tsugiki.runtime.batcher import BULK_TURN, Batcher, Lane, Limits, Passed
+from tsugiki.runtime.admission import Limits
+from tsugiki.runtime.batcher import BULK_TURN, Batcher, Lane, Passed
 from tsugiki.runtime.mending import EngineLost
 from tsugiki.runtime.route import Route
 from tsugiki.runtime.tickets import Replies

@@ -11,11 +11,12 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import partial
-from math import ceil, inf
+from math import inf
 from typing import TYPE_CHECKING, TypeAlias
 
-from tsugiki.errors import Overloaded, TsugikiError, Unavailable
+from tsugiki.errors import TsugikiError, Unavailable
 from tsugiki.observed import Pass, working_for
+from tsugiki.runtime.admission import Admission, Asked, Limits
 from tsugiki.runtime.mending import EngineLost
 from tsugiki.runtime.priority import stand_back
 from tsugiki.runtime.queueing import FairQueue, owner_of
@@ -29,8 +30,6 @@ log = logging.getLogger(__name__)
 
 # While both wait, each eighth pass is BULK's: as its passes are half as long, it costs interactive rows 1/15.
 BULK_TURN = 8
-FULL = 0.5  # of the budget: smaller passes say little of what the engine can do
-SMOOTHING = 0.1  # of each full pass in the pace: ten passes, some tenths of a second, until a change is seen
 
 
 class Lane(IntEnum):
@@ -38,16 +37,6 @@ class Lane(IntEnum):
 
     INTERACTIVE = 0
     BULK = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Bounds of one batcher. Token budgets count padding, because the engine does."""
-
-    batch_tokens: int = 256  # of a pass; the engine says what it needs (Engine.pass_tokens)
-    tenant_rows: int = 4_096  # waiting rows of one tenant before it is told 429
-    total_rows: int = 32_768
-    wait_s: float = 1.0  # of work ahead of a tenant with rows waiting before it is told 429; twice that of any other
 
 
 Passed: TypeAlias = "tuple[Sequence[Floats | TsugikiError], float]"
@@ -101,8 +90,7 @@ class Batcher:
         self._bulk_workers = max(1, workers - 1)
         self._workers = max(1, workers)
         self._owners: dict[int, str | None] = {}  # of the running passes, by worker: the tenant that owns it, or None
-        self._paced = 0  # passes in the pace: the first of each worker, in which libraries begin lazily, is in none
-        self._pace: float | None = None  # tokens a second of all workers together, by full passes; None before any
+        self._admission = Admission(limits, self._workers)
         self._closed = False
         self._lock = threading.Lock()
         self._ready = threading.Condition(self._lock)  # the workers sleep on it
@@ -134,7 +122,7 @@ class Batcher:
             return
         tokens = sum(prepared.size for prepared in rows)
         with self._lock:
-            self._admit(lane, ticket.tenant_id, len(rows), tokens)
+            self._admit(lane, Asked(ticket.tenant_id, len(rows), tokens))
             for index, prepared in enumerate(rows):
                 self._lanes[lane].push(Row(ticket, index, prepared))
             self._ready.notify(len(rows))
@@ -154,7 +142,7 @@ class Batcher:
         wait. Without the lock, which workers hold while they choose a pass: `submit` looks again.
         """
         queue = self._lanes[lane]
-        self._admit(lane, tenant_id, rows, int(min(tokens, rows * queue.tokens / max(1, queue.size))))
+        self._admit(lane, Asked(tenant_id, rows, int(min(tokens, rows * queue.tokens / max(1, queue.size)))))
 
     @property
     def alive(self) -> bool:
@@ -175,31 +163,13 @@ class Batcher:
         for thread in self._threads:
             thread.join()
 
-    def _admit(self, lane: Lane, tenant_id: str, rows: int, tokens: int) -> None:
-        """A queue that is empty takes any request whole."""
+    def _admit(self, lane: Lane, asked: Asked) -> None:
         if self._closed:
             raise Unavailable("the service is shutting down", fix="send the request to another replica")
-        queue = self._lanes[lane]
-        waiting = queue.of(tenant_id)
-        if waiting.rows and waiting.rows + rows > self._limits.tenant_rows:
-            raise Overloaded(
-                f"{waiting.rows} rows of this tenant are waiting already, the limit is {self._limits.tenant_rows}",
-                fix="send fewer requests at a time",
-            )
-        if queue.size and queue.size + rows > self._limits.total_rows:
-            raise Overloaded("the service has as many rows waiting as it may hold", fix="try again shortly")
-        if lane is Lane.INTERACTIVE and self._pace is not None:
-            most = self._pace * (self._limits.wait_s if waiting.tokens else 2 * self._limits.wait_s)
-            # Of all that waits no more can be ahead: mostly nothing else is asked.
-            if queue.tokens > most and (ahead := queue.ahead(tenant_id, tokens)) > most:
-                wait_s = ahead / self._pace
-                raise Overloaded(
-                    f"{wait_s:.1f} s of work are waiting already", fix="try again later", retry_after_s=ceil(wait_s)
-                )
+        self._admission.admit(self._lanes[lane], asked, timely=lane is Lane.INTERACTIVE)
 
     def _serve(self, worker: int) -> None:
         stand_back()
-        warm = False
         while (batch := self._await(self._ready, self._next_batch, worker)) is not None:
             started = self._clock()
             whole = False
@@ -207,10 +177,8 @@ class Batcher:
                 whole = self._run(batch.lane, batch.rows)
             finally:
                 with self._lock:
-                    if whole and padded(batch.rows) >= FULL * self._limits.batch_tokens:
-                        if warm:
-                            self._measure(padded(batch.rows) / (self._clock() - started))
-                        warm = True
+                    if whole:
+                        self._admission.passed(worker, padded(batch.rows), self._clock() - started)
                     self._owners.pop(worker, None)
                     if batch.lane is Lane.BULK:
                         self._bulk_running -= 1
@@ -244,11 +212,6 @@ class Batcher:
     def _wake_all(self) -> None:
         self._ready.notify_all()
         self._cue.notify_all()
-
-    def _measure(self, tokens_per_s: float) -> None:
-        self._paced += 1
-        known, pace = self._pace or 0.0, self._workers * tokens_per_s
-        self._pace = known + max(SMOOTHING, 1 / self._paced) * (pace - known)
 
     def _next_batch(self) -> _Batch | None:
         if self._passed_over >= BULK_TURN - 1 and (batch := self._take_bulk()):

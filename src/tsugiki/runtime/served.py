@@ -12,8 +12,9 @@ import numpy as np
 
 from tsugiki.backbones.sites import linear_shapes
 from tsugiki.errors import NotFound, TsugikiError, WrongFeatureSpace
+from tsugiki.runtime.admission import Limits
 from tsugiki.runtime.banks import Banks, Weight
-from tsugiki.runtime.batcher import Batcher, Lane, Limits
+from tsugiki.runtime.batcher import Batcher, Lane
 from tsugiki.runtime.heads import HeadBank
 from tsugiki.runtime.loras import LoraBank
 from tsugiki.runtime.mending import MendedEngine
