@@ -33,8 +33,9 @@ PREDICTION_FORM = {
 SAMPLES_FORM = {
     "type": "object",
     "required": [FILE],
-    "description": "The order of the parts counts: what follows a `file` up to the next one is told of it, as in "
-    "`curl -F file=@a.jpg -F label=ants -F file=@b.jpg -F label=bees`. In a multi_label project a `file` has as many "
+    "description": "What follows a `file` up to the next one is told of it, as in `curl -F file=@a.jpg -F label=ants "
+    "-F file=@b.jpg -F label=bees`. What stands before the first `file`, where HTTP libraries put fields, is told of "
+    "the only one, or of several in order, one part of a name a `file`. In a multi_label project a `file` has as many "
     "`label` parts as labels. One without a `label` is stored without; JSON can say that none applies.",
     "properties": {
         FILE: {
@@ -77,6 +78,7 @@ def samples_form(body: bytes, content_type: str) -> list[SampleIn]:
 
 def _rows(parts: Sequence[Part]) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
+    ahead: dict[str, list[Part]] = {}
     for part in parts:
         if part.name == FILE:
             rows.append({"input": part.data})
@@ -84,10 +86,23 @@ def _rows(parts: Sequence[Part]) -> list[dict[str, Any]]:
         place = pointer(["samples", max(len(rows) - 1, 0), part.name])
         if part.name not in TOLD_OF_A_FILE:
             raise _unknown(part, place, (FILE, *TOLD_OF_A_FILE))
-        if not rows:
-            raise malformed(f"the part {part.name} comes before any file", place, fix="send it after its file")
-        _tell(rows[-1], part, place)
+        if rows:
+            _tell(rows[-1], part, place)
+        else:
+            ahead.setdefault(part.name, []).append(part)
+    for name, told in ahead.items():
+        _tell_ahead(rows, name, told)
     return rows
+
+
+def _tell_ahead(rows: list[dict[str, Any]], name: str, told: Sequence[Part]) -> None:
+    """HTTP libraries send fields before files, whatever their order in the call: those are dealt out in theirs."""
+    if len(rows) > 1 and len(told) != len(rows):
+        detail = f"{len(told):,} parts {name} stand before {len(rows):,} files: which belongs to which cannot be told"
+        raise malformed(detail, pointer(["samples", 0, name]), fix=f"send one {name} a file, or each after its file")
+    for place, part in enumerate(told if rows else ()):
+        row = min(place, len(rows) - 1)  # all of them are of the one file, where there is one
+        _tell(rows[row], part, pointer(["samples", row, name]))
 
 
 def _tell(row: dict[str, Any], part: Part, place: str) -> None:

@@ -150,11 +150,30 @@ def test_what_follows_a_file_is_told_of_it() -> None:
     assert (third.input, third.label, third.labels) == (b"1", None, ["", "bees", "wasps"])
 
 
+def test_what_stands_before_one_file_is_told_of_it() -> None:
+    request = httpx.Request("POST", "http://x", files={"file": b"1"}, data={"label": ["a", "b"], "source": "s"})
+    (row,) = samples_form(request.read(), request.headers["content-type"])
+    assert (row.input, row.labels, row.source) == (b"1", ["a", "b"], "s")
+
+
+def test_what_stands_before_several_files_is_told_of_them_in_order() -> None:
+    files = [("file", data) for data in (b"1", b"2")]
+    request = httpx.Request("POST", "http://x", files=files, data={"label": ["a", "b"]})
+    rows = samples_form(request.read(), request.headers["content-type"])
+    assert [(row.input, row.label) for row in rows] == [(b"1", "a"), (b"2", "b")]
+
+
 @pytest.mark.parametrize(
     ("parts", "place"),
     [
         ([], "/samples"),
-        ([("label", b"a"), ("file", b"1")], "/samples/0/label"),
+        ([("label", b"a")], "/samples"),
+        ([("label", b"a"), ("file", b"1"), ("file", b"2")], "/samples/0/label"),
+        ([("label", b"a"), ("label", b"b"), ("label", b"c"), ("file", b"1"), ("file", b"2")], "/samples/0/label"),
+        ([("source", b"a"), ("source", b"b"), ("file", b"1")], "/samples/0/source"),
+        ([("source", b"a"), ("source", b"b"), ("file", b"1"), ("file", b"1"), ("source", b"c")], "/samples/1/source"),
+        ([("label", b"a"), ("label", b"\xff"), ("file", b"1"), ("file", b"2")], "/samples/1/label"),
+        ([("lable", b"a"), ("file", b"1")], "/samples/0/lable"),
         ([("file", b"1"), ("file", b"2"), ("lable", b"a")], "/samples/1/lable"),
         ([("file", b"1"), ("labels", b'["a"]')], "/samples/0/labels"),
         ([("file", b"1"), ("label", b"\xff")], "/samples/0/label"),
