@@ -18,7 +18,7 @@ BOOTSTRAP_KEY_FILE = "bootstrap-key"
 def bootstrap(settings: Settings, tenants: Tenants) -> None:
     """Tenant `default` with an admin key, in an empty store only; taken up again if a former start died half-way."""
     found = tenants.list(limit=1).data
-    if found and tenants.keys(found[0].id):
+    if found and tenants.keys(found[0].id, limit=1).data:
         return
     tenant = found[0] if found else tenants.create("default", operator=True)
     given = settings.bootstrap_key

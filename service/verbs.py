@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import bentoml
@@ -69,18 +69,23 @@ async def adapting(core: Core, project: Project, wish: AdaptationIn, plan: Plan,
     """Queue an adaptation where the plan wants it, and wait as long as the caller wishes. Raises Overloaded."""
     if plan.chosen not in DEEP:
         core.fast_lane.admit(project.tenant_id)
-        return await _adapted(core, project, wish, once)
+        return await _adapted(core, project, wish, plan, once)
     await asyncio.to_thread(core.deep_lane.admit, project.tenant_id)
-    request = request_of(wish)
-    adaptation = await asyncio.to_thread(core.adaptations.create, project.id, request, once, for_trainer=True)
+    request, planned = request_of(wish), asdict(plan)
+    adaptation = await asyncio.to_thread(
+        core.adaptations.create, project.id, request, once, for_trainer=True, plan=planned
+    )
     ended = await _ended(core, project.tenant_id, adaptation.id, wish.wait_seconds)
     core.directory.forget(project.id)  # who was told of a version is answered by it: no later news is waited for
     return ended
 
 
-async def _adapted(core: Core, project: Project, wish: AdaptationIn, once: Once | None) -> Adaptation:
+async def _adapted(
+    core: Core, project: Project, wish: AdaptationIn, plan: Plan | None, once: Once | None
+) -> Adaptation:
     """By the fast lane, which has admitted it."""
-    adaptation = await asyncio.to_thread(core.adaptations.create, project.id, request_of(wish), once)
+    request, planned = request_of(wish), None if plan is None else asdict(plan)
+    adaptation = await asyncio.to_thread(core.adaptations.create, project.id, request, once, plan=planned)
     if adaptation.status == "queued" and adaptation.attempts == 0:
         done = asyncio.wrap_future(core.fast_lane.submit(project, adaptation))
         await asyncio.wait([done], timeout=wish.wait_seconds)
@@ -104,7 +109,8 @@ async def answer_by_names(core: Core, project: Project) -> None:
     it changed the project.
     """
     if await asyncio.to_thread(_names_answer, core, project):
-        await _adapted(core, project, AdaptationIn(wait_seconds=NAMES_WAIT_S), None)
+        wish = AdaptationIn(wait_seconds=NAMES_WAIT_S)
+        await _adapted(core, project, wish, await asyncio.to_thread(_plan_by_names, core, project, wish), None)
 
 
 def _names_answer(core: Core, project: Project) -> bool:
@@ -113,6 +119,15 @@ def _names_answer(core: Core, project: Project) -> bool:
         return False
     alias = core.registry.alias(project.id, LIVE)
     return alias is None or core.registry.get(project.id, alias.version).method == "zero_shot"
+
+
+def _plan_by_names(core: Core, project: Project, wish: AdaptationIn) -> Plan | None:
+    """None where nothing can run: the project is changed all the same, and the adaptation tells why it failed."""
+    counts = core.samples.counts(project.id)
+    try:
+        return core.fast_lane.plan(project.backbone, request_of(wish), counts, project.task, project)
+    except Invalid:
+        return None
 
 
 def request_of(wish: AdaptationIn) -> dict[str, Any]:
@@ -178,7 +193,10 @@ async def adapt_verb(core: Core, ctx: bentoml.Context, body: Mapping[str, Any]) 
     """`adapt` for a BentoML API: errors become problems in its reply."""
 
     async def run(principal: Principal) -> dict[str, Any]:
-        return await adapt(core, principal, AdaptIn.model_validate(body), None)
+        state = ctx.request.state
+        reply = await adapt(core, principal, AdaptIn.model_validate(body), getattr(state, "once", None))
+        state.project_id = reply["project"]["id"]
+        return reply
 
     return await _answer(ctx, run)
 

@@ -3,7 +3,7 @@
 from .adaptations import AdaptationReply, EventsReply, adaptation, event, plan
 from .audits import AuditReply, FixBatchReply
 from .exports import ExportReply, export
-from .lists import ListReply, Object, ProblemReply, page, whole
+from .lists import ListReply, Object, ProblemReply, page
 from .predictions import PredictionList, prediction, predictions
 from .projects import ProjectReply, SampleReply, issue, project, sample
 from .tenants import KeyReply, TenantReply, key, tenant
@@ -40,5 +40,4 @@ __all__ = [
     "sample",
     "tenant",
     "version",
-    "whole",
 ]

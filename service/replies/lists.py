@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -37,10 +37,6 @@ class ProblemReply(TypedDict):
 
 def page(found: Page[T], present: Callable[[T], Mapping[str, Any]]) -> ListReply:
     return {"object": "list", "data": [dict(present(item)) for item in found.data], "has_more": found.has_more}
-
-
-def whole(items: Sequence[T], present: Callable[[T], Mapping[str, Any]]) -> ListReply:
-    return {"object": "list", "data": [dict(present(item)) for item in items], "has_more": False}
 
 
 def moment(at: datetime | None) -> Any:  # str where a moment is given; the callers' types say which

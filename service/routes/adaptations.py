@@ -6,7 +6,7 @@ import asyncio
 from functools import partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Request
+from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
 from service import replies, verbs
@@ -19,6 +19,7 @@ from service.schemas import AdaptationIn
 from service.verbs import ENDED
 from tsugiki.domain import Adaptation, Plan, Project
 from tsugiki.errors import Invalid
+from tsugiki.storage.pages import cut, one_more
 
 router = APIRouter(prefix="/v1", route_class=StrictRoute, tags=["adaptations"])
 
@@ -68,13 +69,19 @@ def cancel(by: Adapting, a: str) -> Reply:
     responses={**documented(EventsReply, 404), 204: {"description": "No more will come"}},
 )
 def events(
-    by: Predicting, a: str, request: Request, last_event_id: Annotated[str | None, Header(max_length=20)] = None
+    by: Predicting,
+    a: str,
+    request: Request,
+    last_event_id: Annotated[str | None, Header(max_length=20)] = None,
+    after: Annotated[int, Query(ge=0, lt=MAX_EVENTS, description="the last id of the page before")] = 0,
+    limit: Limit = 100,
 ) -> Any:  # a Reply, or events as text/event-stream
     """What happened so far, as a list; or as text/event-stream (by `Accept`) until the adaptation ends.
 
     Each event of the stream has an `id`, the `event` type (`phase`, `metric`, `message`) and, as `data`, the object of
     the list. `Last-Event-ID` (which browsers send by themselves) goes on after that id; 204 then tells that there
-    is nothing more to come. A comment keeps a silent stream open. 429 beyond a tenant's number of open streams.
+    is nothing more to come. The stream has no pages: of `after` and `limit` it heeds the first, as a `Last-Event-ID`.
+    A comment keeps a silent stream open. 429 beyond a tenant's number of open streams.
     """
     adaptation = _found(by, a)
     seen = last_event_id or "0"
@@ -84,15 +91,16 @@ def events(
             code="last_event_id",
             fix="send the id of the last event that arrived, or leave it out",
         )
-    found = by.core.adaptations.events(adaptation.id, int(seen))
+    seen = max(int(seen), after)
+    found = by.core.adaptations.events(adaptation.id, seen, one_more(limit))
     if "text/event-stream" not in request.headers.get("accept", ""):
-        return Reply(replies.whole(found, replies.event))
+        return Reply(replies.page(cut(found, limit, replies.event), dict))
     if last_event_id is not None and adaptation.status in ENDED and not found:
         return Response(status_code=204)  # a browser asks again and again otherwise
     by.core.streams.admit(by.tenant_id)
     # Nothing in between may keep the events until there are many.
     headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
-    flow = stream(by.core, by.tenant_id, adaptation.id, int(seen))
+    flow = stream(by.core, by.tenant_id, adaptation.id, seen)
     return StreamingResponse(flow, media_type="text/event-stream", headers=headers)
 
 

@@ -47,9 +47,9 @@ def issue_key(by: Operating, t: str, wish: KeyIn) -> Reply:
 
 
 @router.get("/{t}/keys", responses=documented(ListReply, 404))
-def list_keys(by: Operating, t: str) -> Reply:
+def list_keys(by: Operating, t: str, after: After = None, limit: Limit = 100) -> Reply:
     by.core.tenants.get(t)
-    return Reply(replies.whole(by.core.tenants.keys(t), replies.key))
+    return Reply(replies.page(by.core.tenants.keys(t, after, limit), replies.key))
 
 
 @router.delete("/{t}/keys/{k}", responses=documented(KeyReply, 404, 507))

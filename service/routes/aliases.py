@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Query
 
 from service import replies
-from service.edge import Adapting, Predicting, Reply, StrictRoute, documented
+from service.edge import Adapting, After, Limit, Predicting, Reply, StrictRoute, documented
 from service.replies import AliasReply, ListReply
 from service.schemas import AliasMoveIn, RollbackIn
 from tsugiki.storage.aliases import UNSET
@@ -15,11 +15,12 @@ from tsugiki.storage.aliases import UNSET
 router = APIRouter(prefix="/v1/projects/{p}", route_class=StrictRoute, tags=["aliases"])
 
 Name = Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+AfterMove = Annotated[int | None, Query(ge=1, lt=2**63, description="the last id of the page before")]
 
 
 @router.get("/aliases", responses=documented(ListReply, 404))
-def list_aliases(by: Predicting, p: str) -> Reply:
-    return Reply(replies.whole(by.core.registry.aliases(by.project(p).id), replies.alias))
+def list_aliases(by: Predicting, p: str, after: After = None, limit: Limit = 100) -> Reply:
+    return Reply(replies.page(by.core.registry.aliases(by.project(p).id, after, limit), replies.alias))
 
 
 @router.put("/aliases/{name}", responses=documented(AliasReply, 404, 409, 413, 415, 507))
@@ -34,9 +35,9 @@ def move(by: Adapting, p: str, name: Name, wish: AliasMoveIn) -> Reply:
 
 
 @router.get("/aliases/{name}/history", responses=documented(ListReply, 404))
-def history(by: Predicting, p: str, name: Name) -> Reply:
+def history(by: Predicting, p: str, name: Name, after: AfterMove = None, limit: Limit = 100) -> Reply:
     """Every move of the alias, newest first."""
-    return Reply(replies.whole(by.core.registry.history(by.project(p).id, name), replies.alias_move))
+    return Reply(replies.page(by.core.registry.history(by.project(p).id, name, after, limit), replies.alias_move))
 
 
 @router.post("/rollback", responses=documented(AliasReply, 404, 409, 413, 415, 507))

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from fastapi import APIRouter
 
-from service.edge import Predicting, Reply, StrictRoute, documented
+from service import replies
+from service.edge import After, Limit, Predicting, Reply, StrictRoute, documented
 from service.recommending import described, recommended
 from service.replies import ListReply
 from service.schemas import RecommendIn
+from tsugiki.storage.pages import cut
 
 router = APIRouter(prefix="/v1/backbones", route_class=StrictRoute, tags=["backbones"])
 
 
 @router.get("", responses=documented(ListReply))
-def list_backbones(by: Predicting) -> Reply:
-    """Every backbone that is installed, with its identity and whether it is in memory."""
-    data = [described(by.core, name) for name in by.core.offered]
-    return Reply({"object": "list", "data": data, "has_more": False})
+def list_backbones(by: Predicting, after: After = None, limit: Limit = 100) -> Reply:
+    """Every backbone that is installed, by name, with its identity and whether it is in memory."""
+    names = sorted(name for name in by.core.offered if name > (after or ""))
+    return Reply(replies.page(cut(names, limit, partial(described, by.core)), dict))
 
 
 @router.post("/recommend", responses=documented(ListReply, 404, 413, 415))

@@ -82,7 +82,7 @@ def test_each_has_a_number_of_its_own_and_one_of_them_made_the_first_key(replica
     one, other = replicas.cores
     assert {one.presence.number, other.presence.number} == {1, 2}
     (tenant,) = one.tenants.list().data
-    assert len(other.tenants.keys(tenant.id)) == 1
+    assert len(other.tenants.keys(tenant.id).data) == 1
 
 
 def test_a_tenant_s_rate_is_shared_by_all_there_are(replicas: Replicas) -> None:

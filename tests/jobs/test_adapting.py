@@ -147,7 +147,7 @@ def test_an_alias_moved_meanwhile_is_compared_with_anew(core: Core) -> None:
     lane = lane_of(core, methods=[method])
     done = adapt(core, lane, made)
     assert (done.status, done.version, live(core, made.id), method.fitted) == ("succeeded", 3, 3, 1)
-    assert [move.from_version for move in core.registry.history(made.id, LIVE)] == [1, 2, 1, None]
+    assert [move.from_version for move in core.registry.history(made.id, LIVE).data] == [1, 2, 1, None]
     assert core.registry.get(made.id, 3).lineage["parent"] == 1
     lane.close()
 

@@ -186,6 +186,7 @@ def test_what_the_plan_names_next_follows_in_the_background_and_has_to_pass_the_
         assert (done.status, live(core, made.id)) == ("succeeded", number)
         follower = core.adaptations.list(made.id).data[-1]
         assert (follower.request["follows"], follower.request["method"]) == (done.id, "lora")
+        assert follower.plan is not None and follower.plan["chosen"] == "lora"
         if number == 1:
             core.adaptations.cancel(made.tenant_id, follower.id)
     assert soon(lambda: trains(core, made, follower), SOON_S)

@@ -63,7 +63,11 @@ def test_what_is_unknown_or_another_tenant_s_is_not_found_and_not_remembered(par
         parts.directory.resolve(project.tenant_id, "support", Selector(version=9))
     with pytest.raises(NoVersion):
         parts.directory.resolve(other.tenant_id, "other", Selector())
+    with pytest.raises(NoVersion):
+        parts.directory.resolve(other.tenant_id, "other", Selector("canary"))
     parts.publish(other, LABELS, 2)
+    with pytest.raises(NotFound, match="canary"):
+        parts.directory.resolve(other.tenant_id, "other", Selector("canary"))
     assert parts.directory.resolve(other.tenant_id, "other", Selector()).version.number == 1
 
 

@@ -107,4 +107,4 @@ def listed(http: httpx.Client, path: str, **params: Any) -> list[Object]:
         found += page["data"]
         if not page["has_more"]:
             return found
-        after = page["data"][-1].get("id") or page["data"][-1]["version"]
+        after = next(page["data"][-1][name] for name in ("id", "name", "version") if name in page["data"][-1])

@@ -34,6 +34,7 @@ def test_one_that_ends_within_the_wait_answers_200_with_its_version(http: httpx.
 def test_without_a_wait_the_answer_is_202_and_the_end_can_be_watched(http: httpx.Client, support: str) -> None:
     begun = good(http.post(f"{support}/adaptations", json={"promote": "never"}), 202)
     assert begun["status"] in ("queued", "running") and begun["version"] is None
+    assert begun["plan"]["chosen"] == "head" and begun["plan"]["candidates"]
     # One job a tenant at a time: when this one has ended, so has the one before.
     good(http.post(f"{support}/adaptations", json={"promote": "never", "wait_seconds": 60}))
     assert good(http.get(f"/v1/adaptations/{begun['id']}"))["status"] == "succeeded"
@@ -107,7 +108,8 @@ def test_manual_promotion_leaves_the_alias_where_it_is(http: httpx.Client) -> No
 
 
 def test_events_tell_the_phases_in_order(http: httpx.Client, events: str) -> None:
-    found = good(http.get(events))["data"]
+    found = listed(http, events)
+    assert found == good(http.get(events))["data"]
     assert [event["id"] for event in found] == list(range(1, len(found) + 1))
     assert {event["type"] for event in found} <= {"phase", "metric", "message"}
     named = [event["data"]["phase"] for event in found if event["type"] == "phase"]
@@ -136,7 +138,7 @@ def test_a_stream_tells_what_comes_until_the_job_ends_and_is_taken_up_after_a_br
     with stranger.http.stream("GET", path, headers=seen) as reply:
         later = [line.removeprefix("id: ") for line in reply.iter_lines() if line.startswith("id: ")]
     assert good(stranger.http.get(f"/v1/adaptations/{job}"))["status"] == "succeeded"
-    whole = [str(event["id"]) for event in good(stranger.http.get(path))["data"]]
+    whole = [str(event["id"]) for event in listed(stranger.http, path)]
     assert [first.removeprefix("id: "), *later] == whole
     reply = stranger.http.get(path, headers={**accepted, "last-event-id": whole[-1]})
     assert (reply.status_code, reply.content) == (204, b"")
@@ -147,11 +149,11 @@ def test_what_was_cancelled_publishes_nothing(stranger: Tenant) -> None:
     # The first occupies the tenant's one place, so that the second surely waits.
     first = stranger.adapt("slow", rows, wait_seconds=0)["adaptation"]
     second = good(stranger.http.post("/v1/projects/slow/adaptations", json={}), 202)
-    assert second["status"] == "queued"
+    assert second["status"] == "queued" and second["plan"]["chosen"] == "head"
     for waiting in (second, first):
         gone = good(stranger.http.post(f"/v1/adaptations/{waiting['id']}/cancel"))
         assert (gone["status"], gone["version"]) == ("cancelled", None)
-        assert gone["finished_at"]
+        assert gone["finished_at"] and gone["plan"]["chosen"] == "head"
     assert good(stranger.http.post(f"/v1/adaptations/{first['id']}/cancel"))["status"] == "cancelled"
     good(stranger.http.post("/v1/projects/slow/adaptations", json={"dry_run": True}))
     stranger.adapt("next")

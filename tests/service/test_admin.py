@@ -36,6 +36,7 @@ def test_a_secret_is_shown_once(tenant: Tenant) -> None:
     assert made["expires_at"] > made["created_at"] and made["revoked_at"] is None
     keys = tenant.operator.get(f"/admin/v1/tenants/{tenant.id}/keys")
     assert made in good(keys)["data"] and secret not in keys.text
+    assert listed(tenant.operator, f"/admin/v1/tenants/{tenant.id}/keys") == good(keys)["data"]
 
 
 def test_a_revoked_key_stops_at_once(tenant: Tenant) -> None:

@@ -7,7 +7,7 @@ import uuid
 import httpx
 import pytest
 
-from tests.service.asking import Tenant, good, refused
+from tests.service.asking import Tenant, good, listed, refused
 
 
 @pytest.fixture
@@ -47,17 +47,21 @@ def test_rollbacks_in_a_row_go_further_back(http: httpx.Client, moving: str) -> 
         assert good(http.post(f"{moving}/rollback", json={"alias": "live"}))["version"] == expected
         assert live(http, moving) == expected
     refused(http.post(f"{moving}/rollback", json={}), 409, "nothing_to_roll_back")
-    moves = good(http.get(f"{moving}/aliases/live/history"))["data"]
+    moves = listed(http, f"{moving}/aliases/live/history")
+    assert moves == good(http.get(f"{moving}/aliases/live/history"))["data"]
     assert [(move["from_version"], move["to_version"]) for move in moves] == [(2, 1), (3, 2), (2, 3), (1, 2), (None, 1)]
     assert moves[0]["actor"].startswith("key_") and moves[-1]["actor"].startswith("adp_")
     assert all(move["reason"] and move["at"] for move in moves)
 
 
 def test_an_alias_of_ones_own_serves_beside_live(http: httpx.Client, moving: str) -> None:
-    refused(http.post(f"{moving}/predict?alias=canary", json={"inputs": ["pay"]}), 409, "no_version")
+    refused(http.post(f"{moving}/predict?alias=canary", json={"inputs": ["pay"]}), 404, "not_found")
+    refused(http.get(f"{moving}/aliases/canary/history"), 404)
     good(http.put(f"{moving}/aliases/canary", json={"version": 2, "expected_version": None}))
     answered = good(http.post(f"{moving}/predict?alias=canary", json={"inputs": ["pay"]}))
     assert (answered["version"], answered["alias"]) == (2, "canary")
     assert live(http, moving) == 3
+    good(http.put(f"{moving}/aliases/other", json={"version": 1}))
+    assert [alias["name"] for alias in listed(http, f"{moving}/aliases")] == ["canary", "live", "other"]
     refused(http.post(f"{moving}/rollback", json={"alias": "unknown"}), 404)
     refused(http.put(f"{moving}/aliases/No%20Name", json={"version": 1}), 422)

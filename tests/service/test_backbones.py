@@ -5,11 +5,12 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from tests.service.asking import good, refused
+from tests.service.asking import good, listed, refused
 
 
 def test_every_backbone_tells_its_identity(http: httpx.Client) -> None:
     found = {backbone["name"]: backbone for backbone in good(http.get("/v1/backbones"))["data"]}
+    assert [backbone["name"] for backbone in listed(http, "/v1/backbones")] == sorted(found)
     tiny = found["tiny"]
     assert tiny["object"] == "backbone" and tiny["modality"] == "text" and tiny["dim"] == 32
     assert tiny["loaded"] is True and tiny["feature_space"].startswith("fsp_")

@@ -123,7 +123,7 @@ def _versions(crash: Crash, project: Project) -> list[str]:
 
 
 def _alias(crash: Crash, project: Project) -> list[str]:
-    moves = crash.after.registry.history(project.id, LIVE)
+    moves = crash.after.registry.history(project.id, LIVE).data
     live, newest = _live(crash.after, project), len(crash.after.registry.list(project.id).data)
     found: list[str] = []
     if not moves or moves[0].to_version != live:

@@ -176,7 +176,7 @@ def test_what_was_kept_in_one_place_goes_on_in_another(
         named = referenced_blobs(restored.database)
         assert all(restored.blobs.has(*name) for name in named) and restored.blobs.owners() == stores.blobs.owners()
         assert restored.publish(project, expected=1, fill=3).number == 3
-        moves = restored.registry.history(project.id, "live")
+        moves = restored.registry.history(project.id, "live").data
         assert (len(moves), max(moves, key=lambda move: move.at).to_version) == (4, 3)
         with pytest.raises(Conflict, match="already"):
             restore(taken, other.place, other.home, Blobs(other.files))

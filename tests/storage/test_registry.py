@@ -129,7 +129,7 @@ def test_moving_compares_with_what_was_expected(stores: Stores) -> None:
     assert stores.registry.move(project.id, "live", 2, 1).version == 2
     assert stores.registry.move(project.id, "canary", 1, None).version == 1
     assert stores.registry.move(project.id, "canary", 2).version == 2
-    assert [(alias.name, alias.version) for alias in stores.registry.aliases(project.id)] == [
+    assert [(alias.name, alias.version) for alias in stores.registry.aliases(project.id).data] == [
         ("canary", 2),
         ("live", 2),
     ]
@@ -143,7 +143,9 @@ def test_history_tells_every_move_newest_first(stores: Stores) -> None:
     stores.publish(project, promote_to=None)
     stores.registry.move(project.id, "live", 2, 1, "better", "key_1")
     stores.registry.move(project.id, "live", 2, 2, "already there", "key_1")
-    told = [(move.from_version, move.to_version, move.reason) for move in stores.registry.history(project.id, "live")]
+    told = [
+        (move.from_version, move.to_version, move.reason) for move in stores.registry.history(project.id, "live").data
+    ]
     assert told == [(1, 2, "better"), (None, 1, "first")]
 
 
@@ -201,4 +203,4 @@ def test_versions_of_another_project_are_not_found(stores: Stores) -> None:
         stores.registry.move(mine.id, "live", 1)
     with pytest.raises(NotFound):
         stores.registry.snapshot("snp_none")
-    assert stores.registry.aliases(mine.id) == []
+    assert stores.registry.aliases(mine.id).data == ()

@@ -81,7 +81,7 @@ def test_a_key_ends_when_it_is_revoked(stores: Stores) -> None:
     stores.clock.advance(timedelta(hours=1))
     assert stores.tenants.revoke(tenant.id, issued.key.id) == revoked
     assert stores.tenants.authenticate(issued.secret) is None
-    assert stores.tenants.keys(tenant.id) == [revoked]
+    assert stores.tenants.keys(tenant.id).data == (revoked,)
 
 
 def test_another_tenants_key_cannot_be_revoked(stores: Stores) -> None:

@@ -12,11 +12,13 @@ from tsugiki.domain import Adaptation, Fitted, HeldOut, Project
 from tsugiki.errors import Conflict
 from tsugiki.observed import NOBODY, Origin, working_for
 from tsugiki.storage import grafts
+from tsugiki.storage.adaptation_rows import FollowUp
 from tsugiki.storage.adaptations import Adaptations
 from tsugiki.storage.presence import TRAINER
 from tsugiki.storage.references import referenced_blobs
 from tsugiki.storage.unfinished import Unfinished
 
+FOLLOWER = FollowUp({"method": "lora"}, {"chosen": "lora"})
 FINDINGS = {"findings": [{"code": "outlier", "sample": "smp_1"}]}
 
 
@@ -101,7 +103,7 @@ def test_a_job_and_what_follows_it_remember_the_request_that_asked(stores: Store
     attempt = stores.adaptations.start(job.id)
     with working_for(Origin(asked.request_id, job.id, object(), asked.trace)):  # as a lane does
         new = new_version(made, "snp_1")
-        stores.registry.publish(made.id, new, job.id, attempt, None, None, {}, {}, job.id, {"method": "lora"})
+        stores.registry.publish(made.id, new, job.id, attempt, None, None, {}, {}, job.id, FOLLOWER)
     (follower,) = trainer.unfinished()
     assert trainer.get(made.tenant_id, follower.id).asked == asked
     assert stores.adaptations.create(made.id, {}).asked == NOBODY
@@ -113,9 +115,10 @@ def test_what_follows_is_queued_by_the_transaction_that_publishes(stores: Stores
         job = stores.adaptations.create(made.id, {})
         attempt = stores.adaptations.start(job.id)
         new = new_version(made, f"snp_{number}")
-        stores.registry.publish(made.id, new, job.id, attempt, None, None, {}, {}, job.id, {"method": "lora"})
+        stores.registry.publish(made.id, new, job.id, attempt, None, None, {}, {}, job.id, FOLLOWER)
         follower = trainer.get(made.tenant_id, trainer.unfinished()[-1].id)
         assert follower.request == {"method": "lora", "follows": job.id}
+        assert follower.plan == {"chosen": "lora"}
         with pytest.raises(Conflict):
-            stores.registry.publish(made.id, new, job.id, attempt, None, None, {}, {}, job.id, {"method": "lora"})
+            stores.registry.publish(made.id, new, job.id, attempt, None, None, {}, {}, job.id, FOLLOWER)
     assert len(trainer.unfinished()) == 2, "the running one, and one that waits to follow"

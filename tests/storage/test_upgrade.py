@@ -51,7 +51,7 @@ def test_a_database_of_each_revision_is_brought_up_with_its_rows(place: Place, t
     assert Exports(stores.database, stores.blobs).get(TENANT, EXPORT).parity == {"equal": True}
     assert stores.publish(project, expected=1, fill=2).number == 2
     assert stores.registry.rollback(PROJECT, "live", "somebody").version == 1
-    assert [move.to_version for move in stores.registry.history(PROJECT, "live")] == [1, 2, 1]
+    assert [move.to_version for move in stores.registry.history(PROJECT, "live").data] == [1, 2, 1]
     assert isinstance(Idempotency(stores.database).begin(TENANT, "once", "print"), Replay)
     stores.database.close()
 

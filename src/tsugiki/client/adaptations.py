@@ -65,7 +65,7 @@ class Adaptations:
 
     def events(self, adaptation: str | Adaptation) -> list[Json]:
         """What happened so far: phases, metrics, messages, in order."""
-        return self.transport.get(f"{_path(adaptation)}/events")["data"]
+        return list(self.transport.pages(f"{_path(adaptation)}/events"))
 
     def follow(self, adaptation: str | Adaptation, *, after: int = 0) -> Iterator[Json]:
         """Each event with an id above `after` as it comes, until the adaptation has ended.

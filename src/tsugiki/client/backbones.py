@@ -15,7 +15,7 @@ class Backbones:
 
     def list(self) -> list[Json]:
         """The networks the operator offers, with licence and sha256."""
-        return self.transport.get("/v1/backbones")["data"]
+        return list(self.transport.pages("/v1/backbones"))
 
     def recommend(
         self,

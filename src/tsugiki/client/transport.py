@@ -21,6 +21,7 @@ ATTEMPTS = 4  # of one call, the first included: enough for a restart of the ser
 FIRST_PAUSE_S = 0.25  # where the service names none; doubles
 LONGEST_PAUSE_S = 30.0  # a longer Retry-After is the caller's to plan, so the problem is raised at once
 PAGE = 100  # objects a page: the interface's limit
+CURSORS = ("id", "name", "version")  # what a list goes on after: the first of them that its objects have
 TRY_AGAIN = frozenset({429, 503})  # refused before anything was done
 TOKEN = "X-Version-Token"
 STILL_RUNNING = "idempotency_in_progress"
@@ -90,7 +91,7 @@ class Transport:
             if not page.get("has_more") or not page["data"]:
                 return
             last = page["data"][-1]
-            after = str(last["id"] if "id" in last else last["version"])
+            after = str(next(last[name] for name in CURSORS if name in last))
 
     @contextmanager
     def stream(self, path: str, accept: str = "*/*", last_event_id: str | None = None) -> Generator[httpx.Response]:

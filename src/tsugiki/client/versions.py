@@ -34,7 +34,7 @@ class Versions:
         return self.transport.text(f"{_path(project, version)}/card")
 
     def aliases(self, project: str | Project) -> dict[str, Alias]:
-        return {raw["name"]: Alias.of(raw) for raw in self.transport.get(f"{path_of(project)}/aliases")["data"]}
+        return {raw["name"]: Alias.of(raw) for raw in self.transport.pages(f"{path_of(project)}/aliases")}
 
     def move_alias(
         self, project: str | Project, version: int, *, alias: str = LIVE, expected_version: int | None = None

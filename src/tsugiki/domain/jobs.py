@@ -86,8 +86,9 @@ class Alias:
 
 @dataclass(frozen=True, slots=True)
 class AliasMove:
-    """One entry of an alias's history. `actor` is a key or adaptation id."""
+    """One entry of an alias's history. `id` is the larger the later; `actor` is a key or adaptation id."""
 
+    id: int
     alias: str
     from_version: int | None
     to_version: int

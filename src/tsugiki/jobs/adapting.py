@@ -20,6 +20,7 @@ from tsugiki.jobs.labelling import combinations_of, learnable, learnt_combinatio
 from tsugiki.jobs.naming import Names
 from tsugiki.jobs.profiling import named_labels, profile_of, spread, with_closeness, with_lengths
 from tsugiki.observed import UNTRACED
+from tsugiki.storage.adaptation_rows import FollowUp
 from tsugiki.training.blending import hears_names
 from tsugiki.training.hyperparameters import tuned
 from tsugiki.training.shelf import shelve
@@ -218,12 +219,15 @@ class Phases:
         self._progress.phase("evaluate", 1.0, plan=asdict(plan))
         return plan
 
-    def follow_up(self, plan: Plan) -> Json | None:
-        """The request of what shall be tried next in the background: it has to prove itself, however this was asked."""
+    def follow_up(self, plan: Plan) -> FollowUp | None:
+        """What shall be tried next in the background: it has to prove itself, however this was asked."""
         if plan.next is None or self._wish.method != "auto" or not self._tools.trains:
             return None
         promote: Promotion = "never" if self._wish.promote == "never" else "gate"
-        return {**self._adaptation.request, "method": plan.next, "promote": promote}
+        request = {**self._adaptation.request, "method": plan.next, "promote": promote}
+        following = self._tools.plan(plan.profile, self._wish.budget, plan.next, self._wish.hyperparameters)
+        reasons = (*following.reasons, *self._choice_told)
+        return FollowUp(request, asdict(replace(following, reasons=reasons)))
 
     def features(self, rows: Sequence[LabelledSample]) -> Floats:
         """(rows, dim), in their order: stored ones read, new ones computed and stored slice by slice."""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tsugiki.domain import Adaptation, Fitted, HeldOut, Json, MethodName, Project, Snapshot, Version
     from tsugiki.jobs.adapting import Stores
     from tsugiki.jobs.progress import JobProgress, Stopwatch
+    from tsugiki.storage.adaptation_rows import FollowUp
     from tsugiki.storage.samples import LabelledSample
 
 HEADLINE = (  # of the evaluation, as far as it has them
@@ -102,7 +103,7 @@ class Publishing:
         rows: Sequence[LabelledSample],
         fitted: Fitted,
         worth: Worth,
-        follow_up: Json | None = None,
+        follow_up: FollowUp | None = None,
     ) -> Version:
         """`rows` are the snapshot's samples, as far as they are still there.
 
@@ -121,7 +122,7 @@ class Publishing:
         return publish()
 
     def _publish_once(
-        self, snapshot: Snapshot, groups: Mapping[str, str], fitted: Fitted, worth: Worth, follow_up: Json | None
+        self, snapshot: Snapshot, groups: Mapping[str, str], fitted: Fitted, worth: Worth, follow_up: FollowUp | None
     ) -> Version:
         alias = self._registry.alias(self._project.id, LIVE)
         live = None if alias is None else alias.version

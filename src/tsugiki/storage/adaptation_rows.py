@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, cast
+from typing import Literal, NamedTuple, cast
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -20,7 +20,16 @@ LOCKED = {"key_share": True}  # a row that is to be changed; those that refer to
 FIRST_PHASE = "validate"
 
 
-def queued(database: Database, project: ProjectRow, request: Json, owner: int) -> AdaptationRow:
+class FollowUp(NamedTuple):
+    """An adaptation that is to go on from another: its request, and what is planned of it by now."""
+
+    request: Json
+    plan: Json
+
+
+def queued(
+    database: Database, project: ProjectRow, request: Json, owner: int, plan: Json | None = None
+) -> AdaptationRow:
     """A new row that waits for process `owner`; it remembers which request it is for."""
     asked = ORIGIN.get()
     return AdaptationRow(
@@ -32,6 +41,7 @@ def queued(database: Database, project: ProjectRow, request: Json, owner: int) -
         request=request,
         fraction=0.0,
         attempts=0,
+        plan=plan,
         timings={},
         created_at=database.now(),
         owner=owner,

@@ -52,12 +52,19 @@ class Adaptations:
         self._owner = owner
 
     def create(
-        self, project_id: str, request: Json, once: Once | None = None, *, for_trainer: bool = False
+        self,
+        project_id: str,
+        request: Json,
+        once: Once | None = None,
+        *,
+        for_trainer: bool = False,
+        plan: Json | None = None,
     ) -> Adaptation:
         """A queued one; the same request of the same tenant under the same key gives the one it made before.
 
-        A key is good for 24 h, as the replies that are kept under it. Raises NotFound, and Invalid
-        `idempotency_key_reused` when the key was sent with another request or for another project.
+        `plan` is what is planned by now; the job makes its own of the samples it finds. A key is good for 24 h, as the
+        replies that are kept under it. Raises NotFound, and Invalid `idempotency_key_reused` when the key was sent with
+        another request or for another project.
         """
         # A key's jobs may be of any project of its tenant, and no two are made by one.
         with self._database.write(of=project_id if once is None else once.key) as session:
@@ -70,7 +77,7 @@ class Adaptations:
                     raise reused()
                 if row is not None:
                     return read_adaptation(row)
-            row = queued(self._database, project, request, TRAINER if for_trainer else self._owner)
+            row = queued(self._database, project, request, TRAINER if for_trainer else self._owner, plan)
             if once is not None:
                 row.idempotency_key, row.fingerprint = once.key, once.fingerprint
             session.add(row)
@@ -245,10 +252,10 @@ class Adaptations:
                 break
         return None
 
-    def events(self, adaptation_id: str, after_seq: int = 0) -> list[Event]:
+    def events(self, adaptation_id: str, after_seq: int = 0, at_most: int | None = None) -> list[Event]:
         query = select(EventRow).where(EventRow.adaptation_id == adaptation_id, EventRow.seq > after_seq)
         with self._database.read() as session:
-            return [read_event(row) for row in session.scalars(query.order_by(EventRow.seq))]
+            return [read_event(row) for row in session.scalars(query.order_by(EventRow.seq).limit(at_most))]
 
 
 def _keyed(session: Session, tenant_id: str, key: str, forgotten: datetime) -> AdaptationRow | None:

@@ -73,6 +73,14 @@ def history(session: Session, project_id: str, name: str) -> Sequence[AliasMoveR
     return session.scalars(query.order_by(AliasMoveRow.id)).all()
 
 
+def latest(session: Session, project_id: str, name: str, before: int | None, at_most: int) -> Sequence[AliasMoveRow]:
+    """Newest first; only those with an id below `before`, where there is one."""
+    query = select(AliasMoveRow).where(AliasMoveRow.project_id == project_id, AliasMoveRow.alias == name)
+    if before is not None:
+        query = query.where(AliasMoveRow.id < before)
+    return session.scalars(query.order_by(AliasMoveRow.id.desc()).limit(at_most)).all()
+
+
 def previous(moves: Sequence[AliasMoveRow]) -> int | None:
     """Where a rollback leads; None if there is nothing to undo.
 
@@ -93,7 +101,7 @@ def read_alias(row: AliasRow) -> Alias:
 
 
 def read_move(row: AliasMoveRow) -> AliasMove:
-    return AliasMove(row.alias, row.from_version, row.to_version, row.reason, row.actor, row.at)
+    return AliasMove(row.id, row.alias, row.from_version, row.to_version, row.reason, row.actor, row.at)
 
 
 def _told(version: int | None) -> str:

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from sqlalchemy import bindparam, func, select
 from sqlalchemy.orm import Session
 
-from tsugiki.domain import Alias, AliasMove, Graft, Json, NewVersion, Project, Snapshot, Version
+from tsugiki.domain import LIVE, Alias, AliasMove, Graft, Json, NewVersion, Project, Snapshot, Version
 from tsugiki.errors import ArtifactCorrupt, Conflict, NotFound
 from tsugiki.storage import grafts
-from tsugiki.storage.adaptation_rows import FENCED, LOCKED, queued
-from tsugiki.storage.aliases import UNSET, Expected, history, move, previous, read_alias, read_move
+from tsugiki.storage.adaptation_rows import FENCED, LOCKED, FollowUp, queued
+from tsugiki.storage.aliases import UNSET, Expected, history, latest, move, previous, read_alias, read_move
 from tsugiki.storage.blobs import Blobs
 from tsugiki.storage.changes import note
 from tsugiki.storage.database import Database
@@ -55,12 +55,12 @@ class Registry:
         gate: Json,
         timings: Json,
         actor: str,
-        follow_up: Json | None = None,
+        follow_up: FollowUp | None = None,
         aside: Aside | None = None,
     ) -> Version:
         """Make a version of `new`, move alias `promote_to` (if any) to it, and end the adaptation: all or nothing.
 
-        `follow_up` is the request of another adaptation that goes on from here, queued for the trainer by the same
+        `follow_up` is another adaptation that goes on from here, queued for the trainer by the same
         transaction; one of the project that waits already is cancelled, for it would do the same. What is `aside` is
         not trained on from then on.
         `expected` is the version the gate compared with, None if nothing was live. Raises Conflict `fenced` when
@@ -94,7 +94,7 @@ class Registry:
                 if aside is not None:
                     quarantine(session, project_id, aside)
                 if follow_up is not None:
-                    _follow(self._database, session, project_id, {**follow_up, FOLLOWS: adaptation_id})
+                    _follow(self._database, session, project_id, adaptation_id, follow_up)
                     self._database.tell(session)
                 if promote_to is not None:
                     note(self._database, session, project_id)
@@ -110,16 +110,20 @@ class Registry:
             return read_version(_found(session, project_id, number))
 
     def resolve(self, tenant_id: str, ref: str, alias: str, number: int | None) -> tuple[Project, Version | None]:
-        """The tenant's project, and its version by number or, without one, by alias: None if that points nowhere.
+        """The tenant's project, and its version by number or, without one, by alias: None if nothing is live.
 
-        Raises NotFound for an unknown project or number.
+        None as well for any other alias before there is a version. Raises NotFound for what is unknown.
         """
         with self._database.read() as session:
             project = found_project(session, tenant_id, ref)
             if number is not None:
                 return read_project(project), read_version(_found(session, project.id, number))
             row = session.scalar(POINTED_AT, {"project_id": project.id, "alias": alias})
-            return read_project(project), None if row is None else read_version(row)
+            if row is not None:
+                return read_project(project), read_version(row)
+            if alias != LIVE and session.scalar(select(VersionRow.number).filter_by(project_id=project.id).limit(1)):
+                raise _no_alias(alias)
+            return read_project(project), None
 
     def list(self, project_id: str, after: int = 0, limit: int = 100) -> Page[Version]:
         """Oldest first; `after` is a version's number."""
@@ -153,10 +157,11 @@ class Registry:
             row = session.get(AliasRow, (project_id, name))
             return read_alias(row) if row else None
 
-    def aliases(self, project_id: str) -> list[Alias]:
-        query = select(AliasRow).where(AliasRow.project_id == project_id).order_by(AliasRow.name)
+    def aliases(self, project_id: str, after: str | None = None, limit: int = 100) -> Page[Alias]:
+        """By name; `after` is an alias's name."""
+        query = select(AliasRow).where(AliasRow.project_id == project_id, AliasRow.name > (after or ""))
         with self._database.read() as session:
-            return [read_alias(row) for row in session.scalars(query)]
+            return cut(session.scalars(query.order_by(AliasRow.name).limit(one_more(limit))).all(), limit, read_alias)
 
     def move(
         self,
@@ -178,16 +183,16 @@ class Registry:
         self._on_move(project_id)
         return read_alias(row)
 
-    def history(self, project_id: str, name: str) -> list[AliasMove]:
-        """Newest first."""
+    def history(self, project_id: str, name: str, before: int | None = None, limit: int = 100) -> Page[AliasMove]:
+        """Newest first; of those with an id below `before`. Raises NotFound."""
         with self._database.read() as session:
-            return [read_move(row) for row in reversed(history(session, project_id, name))]
+            _alias(session, project_id, name)
+            return cut(latest(session, project_id, name, before, one_more(limit)), limit, read_move)
 
     def rollback(self, project_id: str, name: str, actor: str) -> Alias:
         """Undo the alias's last move that is not undone yet. Raises Conflict `nothing_to_roll_back`, NotFound."""
         with self._database.write(of=project_id) as session:
-            if session.get(AliasRow, (project_id, name)) is None:
-                raise NotFound(f"There is no alias {name!r}.")
+            _alias(session, project_id, name)
             version = previous(history(session, project_id, name))
             if version is None:
                 raise Conflict(f"Alias {name!r} has no earlier version.", code="nothing_to_roll_back")
@@ -205,7 +210,7 @@ class Registry:
             self._blobs.delete_owner(project_id)
 
 
-def _follow(database: Database, session: Session, project_id: str, request: Json) -> None:
+def _follow(database: Database, session: Session, project_id: str, followed: str, new: FollowUp) -> None:
     waiting = select(AdaptationRow).where(
         AdaptationRow.project_id == project_id, AdaptationRow.status == "queued", AdaptationRow.owner == TRAINER
     )
@@ -214,7 +219,7 @@ def _follow(database: Database, session: Session, project_id: str, request: Json
             row.status, row.finished_at, row.staged = "cancelled", database.now(), None
     project = session.get(ProjectRow, project_id)
     assert project is not None, "an adaptation without its project: this is a bug"
-    session.add(queued(database, project, request, TRAINER))
+    session.add(queued(database, project, {**new.request, FOLLOWS: followed}, TRAINER, new.plan))
 
 
 def _fence(session: Session, project_id: str, adaptation_id: str, attempt: int) -> AdaptationRow:
@@ -222,6 +227,17 @@ def _fence(session: Session, project_id: str, adaptation_id: str, attempt: int) 
     if row is None or row.project_id != project_id or (row.status, row.attempts) != ("running", attempt):
         raise Conflict(f"Attempt {attempt} of {adaptation_id} may no longer publish.", code=FENCED)
     return row
+
+
+def _alias(session: Session, project_id: str, name: str) -> AliasRow:
+    row = session.get(AliasRow, (project_id, name))
+    if row is None:
+        raise _no_alias(name)
+    return row
+
+
+def _no_alias(name: str) -> NotFound:
+    return NotFound(f"There is no alias {name!r}.")
 
 
 def _found(session: Session, project_id: str, number: int) -> VersionRow:

@@ -106,11 +106,11 @@ class Tenants:
             raise Conflict("This secret is in use for another key.", code="key_exists") from error
         return IssuedKey(_key(row), secret)
 
-    def keys(self, tenant_id: str) -> list[Key]:
+    def keys(self, tenant_id: str, after: str | None = None, limit: int = 100) -> Page[Key]:
         """Revoked and expired ones included, oldest first."""
+        query = select(KeyRow).where(KeyRow.tenant_id == tenant_id, KeyRow.id > (after or ""))
         with self._database.read() as session:
-            rows = session.scalars(select(KeyRow).where(KeyRow.tenant_id == tenant_id).order_by(KeyRow.id))
-            return [_key(row) for row in rows]
+            return cut(session.scalars(query.order_by(KeyRow.id).limit(one_more(limit))).all(), limit, _key)
 
     def revoke(self, tenant_id: str, key_id: str) -> Key:
         """From the next `authenticate` on the key is nobody's; revoking again changes nothing."""
