@@ -38,6 +38,7 @@ class App:
         project: str,
         samples: list[dict[str, Any]] | None = None,
         modality: str = "text",
+        task: str = "single_label",
         method: str = "auto",
         wait_seconds: float = 10,
     ) -> dict[str, Any]:
@@ -46,6 +47,7 @@ class App:
             "project": project,
             "samples": samples or [],
             "modality": modality,
+            "task": task,
             "method": method,
             "wait_seconds": wait_seconds,
         }

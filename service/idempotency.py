@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from starlette.datastructures import Headers
@@ -26,10 +26,14 @@ READING = ("/predict", "/recommend")  # POSTs that change nothing: doing them ag
 
 
 class IdempotentReplies:
-    """ASGI middleware. A reply is kept and given again, unless time may heal it (429, 5xx): then the key is free."""
+    """ASGI middleware. A reply is kept and given again, unless time may heal it (429, 5xx): then the key is free.
 
-    def __init__(self, app: App) -> None:
+    `core` is for an app that is not ours; ours has it in its state.
+    """
+
+    def __init__(self, app: App, core: Callable[[], Core] | None = None) -> None:
         self._app = app
+        self._core = core
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         key = Headers(scope=scope).get("idempotency-key") if scope["type"] == "http" else None
@@ -38,7 +42,7 @@ class IdempotentReplies:
             await self._app(scope, receive, send)
             return
         request = Request(scope)
-        core: Core = scope["app"].state.core
+        core: Core = scope["app"].state.core if self._core is None else self._core()
         tenant_id: str = request.state.principal.tenant.id
         try:
             once = Once(_checked(key), _fingerprint(request))

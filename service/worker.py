@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from service.drain import fall_first
 from service.guard import App, Guard, Receive, Send
+from service.idempotency import IdempotentReplies
 from service.logs import write_log
 from service.settings import read_settings
 from service.supervision import end_with_supervisor
@@ -77,4 +78,8 @@ def guard(app: App) -> Guard:
     async def edge(scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         await worker().edge(scope, receive, send)  # BentoML builds its layers before its service starts
 
-    return Guard(app, edge, lambda: worker().core, foremost=True)
+    return Guard(IdempotentReplies(app, _core), edge, _core, foremost=True)
+
+
+def _core() -> Core:
+    return worker().core

@@ -46,6 +46,24 @@ def test_a_refusal_is_a_problem_here_too(http: httpx.Client, body: Object, statu
     refused(http.post("/bento/predict", json=body), status, code)
 
 
+def test_a_project_is_made_with_the_task_that_was_asked_for(tenant: Tenant) -> None:
+    rows = [{"input": row["input"], "labels": [row["label"], "all"]} for row in SAMPLES]
+    rows += [{"input": "nothing of it", "labels": []}, {"input": "neither this", "labels": []}]
+    body = {"project": "several", "task": "multi_label", "samples": rows, "wait_seconds": 60}
+    assert good(tenant.http.post("/bento/adapt", json=body))["project"]["task"] == "multi_label"
+
+
+def test_a_key_makes_one_adaptation_here_too(tenant: Tenant) -> None:
+    key = {"Idempotency-Key": "of-the-bento-test"}
+    body = {"project": "bento-once", "samples": SAMPLES, "wait_seconds": 60}
+    first = tenant.http.post("/bento/adapt", json=body, headers=key)
+    again = tenant.http.post("/bento/adapt", json=body, headers=key)
+    assert good(first)["adaptation"]["version"] == 1 and again.content == first.content
+    assert again.headers["idempotent-replayed"] == "true"
+    refused(tenant.http.post("/bento/adapt", json=body | {"samples": []}, headers=key), 422, "idempotency_key_reused")
+    assert len(good(tenant.http.get("/v1/projects/bento-once/adaptations"))["data"]) == 1
+
+
 def test_the_verbs_ask_for_the_same_scopes(tenant: Tenant) -> None:
     reader = {"authorization": f"Bearer {tenant.issue(['predict'])['secret']}"}
     body = {"project": "x", "samples": SAMPLES}
