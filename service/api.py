@@ -5,10 +5,12 @@ from __future__ import annotations
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute
 
 from service import edge
 from service.direct import Direct
 from service.guard import App
+from service.heads import Heads
 from service.idempotency import IdempotentReplies
 from service.routes import ROUTERS
 from service.tokens import VersionTokens
@@ -26,9 +28,11 @@ def create_api() -> FastAPI:
         docs_url=None,  # the ready page loads its scripts from elsewhere; ours is in routes/operations.py
         redoc_url=None,
         openapi_url="/openapi.json",
+        redirect_slashes=False,  # a redirect would be kept under an Idempotency-Key, and has no body
     )
     for router in ROUTERS:
         api.include_router(router)
+    api.state.routes = [*api.routes, *_declared()]
     api.add_exception_handler(TsugikiError, edge.on_core_error)
     api.add_exception_handler(edge.Refused, edge.on_refused)
     api.add_exception_handler(RequestValidationError, edge.on_validation)
@@ -40,4 +44,8 @@ def create_api() -> FastAPI:
 
 def edge_of(api: FastAPI) -> App:
     """What the guard stands in front of."""
-    return VersionTokens(api, Direct(api, [route for router in ROUTERS for route in router.routes]))
+    return Heads(VersionTokens(api, Direct(api, _declared())))
+
+
+def _declared() -> list[BaseRoute]:
+    return [route for router in ROUTERS for route in router.routes]

@@ -13,6 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.routing import BaseRoute, Match
 
 from service.auth import require
 from service.core import Core
@@ -84,7 +85,9 @@ Annotating = Annotated[Caller, caller("annotate")]
 Adapting = Annotated[Caller, caller("adapt")]
 Administering = Annotated[Caller, caller("admin")]
 
-After = Annotated[str | None, Query(max_length=64, description="the last id of the page before")]
+After = Annotated[
+    str | None, Query(max_length=64, description="the last id (of what has none, the last name) of the page before")
+]
 Limit = Annotated[int, Query(ge=1, le=100)]
 
 
@@ -239,8 +242,19 @@ async def on_http(request: Request, error: Exception) -> Response:
     if error.status_code == 404:
         return answer_problem(request, NotFound("there is nothing at this path", fix="see /docs"))
     code = "method_not_allowed" if error.status_code == 405 else "http"
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = ", ".join(_methods(request))  # the framework names those of one route of the path
     refused = TsugikiError(f"{request.method} {error.detail}", code=code, fix="see /docs for what this path answers")
     request.state.refused = code
     document = problem(refused, instance=request.url.path, request_id=request.state.request_id)
     document |= {"status": error.status_code, "title": TITLES.get(error.status_code, "Error")}
-    return Response(orjson.dumps(document), error.status_code, dict(error.headers or {}), PROBLEM)
+    return Response(orjson.dumps(document), error.status_code, headers, PROBLEM)
+
+
+def _methods(request: Request) -> list[str]:
+    """What the request's path answers."""
+    routes: list[BaseRoute] = request.app.state.routes
+    at = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
+    found: set[str] = {method for route in at for method in getattr(route, "methods", None) or ()}
+    return sorted(found | ({"HEAD"} if "GET" in found else set[str]()))

@@ -129,7 +129,7 @@ class Guard:
     async def _identify(self, state: dict[str, Any], method: str, path: str, headers: dict[bytes, bytes]) -> None:
         core = self._core()
         # A browser sends Basic credentials with any site's requests: they open what can only be read.
-        basic = method == "GET" and (path == "/openapi.json" or path.startswith("/docs"))
+        basic = method in ("GET", "HEAD") and (path == "/openapi.json" or path.startswith("/docs"))
         secret = secret_of(headers.get(b"authorization", b"").decode("latin-1"), basic=basic)
         token = core.settings.metrics_token
         if path == "/metrics" and token is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import uuid
 
 import httpx
 import pytest
@@ -86,6 +87,51 @@ def test_a_method_nobody_knows_makes_no_metric_of_its_own(http: httpx.Client) ->
     refused(http.request("PROPFIND", "/predict"), 405, "method_not_allowed")
     exposed = http.get("/metrics").text
     assert "PROPFIND" not in exposed and 'method="other"' in exposed
+
+
+def test_head_answers_as_get_does_without_a_body(http: httpx.Client, support: str) -> None:
+    for path in (
+        "/v1/projects",
+        support,
+        f"{support}/versions",
+        "/openapi.json",
+        "/livez",
+        "/docs",
+        "/v1/projects/none",
+    ):
+        whole, head = http.get(path), http.head(path)
+        assert (head.status_code, head.content) == (whole.status_code, b""), path
+        assert head.headers["content-type"] == whole.headers["content-type"] and head.headers["x-request-id"]
+    assert http.head("/predict").status_code == 405
+    exposed = http.get("/metrics").text
+    assert 'tsugiki_requests_total{method="HEAD",route="/v1/projects/{p}",status="200"}' in exposed
+
+
+def test_head_of_a_stream_of_events_ends(http: httpx.Client, support: str) -> None:
+    job = good(http.get(f"{support}/adaptations"))["data"][0]["id"]
+    reply = http.head(f"/v1/adaptations/{job}/events", headers={"accept": "text/event-stream"})
+    assert (reply.status_code, reply.content) == (200, b"")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("PUT", "/v1/projects", "GET, HEAD, POST"),
+        ("POST", "/v1/projects/x", "DELETE, GET, HEAD, PATCH"),
+        ("GET", "/predict", "POST"),
+        ("HEAD", "/adapt", "POST"),
+        ("OPTIONS", "/openapi.json", "GET, HEAD"),
+    ],
+)
+def test_a_method_that_is_not_there_is_told_which_are(http: httpx.Client, method: str, path: str, allowed: str) -> None:
+    reply = http.request(method, path)
+    assert (reply.status_code, reply.headers["allow"]) == (405, allowed)
+
+
+def test_a_path_with_a_slash_too_many_is_not_found(http: httpx.Client) -> None:
+    for path in ("/v1/projects/", "/predict/", "/adapt/"):
+        refused(http.post(path, json={"name": "slash"}, headers={"Idempotency-Key": uuid.uuid4().hex}), 404)
+    refused(http.get("/v1/projects/"), 404, "not_found")
 
 
 def test_the_contract_lists_every_promise(http: httpx.Client) -> None:
