@@ -5,7 +5,7 @@ from math import comb
 import numpy as np
 import pytest
 
-from tsugiki.evaluation.intervals import DRAWS, newcombe_paired, percentile, resamples, sign_test, wilson
+from tsugiki.evaluation.intervals import DRAWS, newcombe_paired, percentile, resamples, sign_test, wilson, wilson_f1
 
 
 def test_wilsons_interval_as_published() -> None:
@@ -13,6 +13,13 @@ def test_wilsons_interval_as_published() -> None:
     assert wilson(81, 263) == pytest.approx((0.2553, 0.3662), abs=1e-4)
     assert wilson(0, 20) == pytest.approx((0.0, 0.1611), abs=1e-4)
     assert wilson(0, 0) == (0.0, 1.0)
+
+
+def test_the_f1_of_one_label_is_a_share_bent() -> None:
+    low, high = wilson(30, 50)  # F1 = 2 * 30 / (2 * 30 + 20)
+    assert wilson_f1(30, 50) == pytest.approx((2 * low / (1 + low), 2 * high / (1 + high)))
+    assert wilson_f1(30, 50)[0] < 0.75 < wilson_f1(30, 50)[1]
+    assert wilson_f1(0, 0) == (0.0, 1.0)
 
 
 def test_newcombes_interval_as_published() -> None:

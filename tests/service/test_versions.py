@@ -7,6 +7,8 @@ import pytest
 
 from tests.service.asking import Object, Tenant, good, listed, refused
 
+ROUNDING = 1e-12  # an interval of all or none ends there
+
 
 def test_a_version_has_every_field_of_the_contract(http: httpx.Client, support: str) -> None:
     first, second = listed(http, f"{support}/versions")[:2]
@@ -26,7 +28,12 @@ def test_an_evaluation_says_how_sure_each_figure_is(http: httpx.Client, support:
         low, high = report[name]["ci95"]
         assert low <= report[name]["value"] <= high
     assert [row["label"] for row in report["per_class"]] == ["billing", "delivery", "weather"]
-    assert report["per_class"][0].keys() >= {"precision", "recall", "f1", "support", "recall_ci95"}
+    assert report["per_class"][0].keys() >= {"precision", "recall", "f1", "support", "precision_ci95", "f1_ci95"}
+    for row in report["per_class"]:
+        for name in ("precision", "recall", "f1"):
+            assert row[f"{name}_ci95"][0] <= row[name] <= row[f"{name}_ci95"][1] + ROUNDING
+    for found in report["reliability"]:
+        assert not found["rows"] or found["ci95"][0] <= found["accuracy"] <= found["ci95"][1] + ROUNDING
     assert sum(map(sum, report["confusion"]["matrix"])) == report["held_out"]
     assert report["confusion"]["labels"] == ["billing", "delivery", "weather"]
     assert sum(bin["rows"] for bin in report["reliability"]) == report["held_out"]

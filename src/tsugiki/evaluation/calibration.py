@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from tsugiki.evaluation.intervals import wilson
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -15,13 +17,17 @@ BINS = 15  # equal in width, as Guo et al. 2017 and most who quote an ECE
 
 
 class Bin(NamedTuple):
-    """Scores in (low, high]; `score` and `accuracy` are means over its `rows`, 0 in an empty bin."""
+    """Scores in (low, high]; `score` and `accuracy` are means over its `rows`, 0 in an empty bin.
+
+    `ci95` is of the accuracy, as if its rows were independent.
+    """
 
     low: float
     high: float
     rows: int
     score: float
     accuracy: float
+    ci95: tuple[float, float]
 
 
 def bin_of(scores: Floats) -> NDArray[np.int64]:
@@ -34,10 +40,10 @@ def reliability(scores: Floats, correct: NDArray[np.bool_]) -> tuple[Bin, ...]:
     bins = bin_of(scores)
     rows = np.bincount(bins, minlength=BINS)
     score = np.bincount(bins, scores, BINS) / np.maximum(rows, 1)
-    accuracy = np.bincount(bins, correct, BINS) / np.maximum(rows, 1)
+    hits = np.bincount(bins[correct], minlength=BINS)
     edges = np.linspace(0.0, 1.0, BINS + 1)
-    columns = zip(edges[:-1], edges[1:], rows, score, accuracy, strict=True)
-    return tuple(Bin(float(a), float(b), int(n), float(s), float(c)) for a, b, n, s, c in columns)
+    columns = zip(edges[:-1], edges[1:], rows.tolist(), score, hits.tolist(), strict=True)
+    return tuple(Bin(float(a), float(b), n, float(s), hit / max(n, 1), wilson(hit, n)) for a, b, n, s, hit in columns)
 
 
 def expected_calibration_error(scores: Floats, correct: NDArray[np.bool_]) -> float:

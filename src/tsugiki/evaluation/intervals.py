@@ -33,6 +33,15 @@ def wilson(hits: int, trials: int, z: float = Z95) -> Interval:
     return Interval(max(0.0, middle - half), min(1.0, middle + half))
 
 
+def wilson_f1(hits: int, either: int) -> Interval:
+    """For the F1 of one label: `hits` of the rows that have it or were answered it, `either`.
+
+    With s that share, F1 = 2 s / (1 + s), which grows with s: Wilson's ends stay ends (Hand, Christen & Kirielle 2021).
+    """
+    low, high = wilson(hits, either)
+    return Interval(2.0 * low / (1.0 + low), 2.0 * high / (1.0 + high))
+
+
 def newcombe(hits: int, trials: int, other_hits: int, other_trials: int, z: float = Z95) -> Interval:
     """For the difference of two shares of different rows, first minus second (Newcombe 1998b, method 10)."""
     first, second = wilson(hits, trials, z), wilson(other_hits, other_trials, z)

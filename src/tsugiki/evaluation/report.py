@@ -10,7 +10,7 @@ import numpy as np
 from tsugiki.domain import HeadScope, HeldOut, Json
 from tsugiki.evaluation.abstention import told_curve, told_thresholds
 from tsugiki.evaluation.calibration import reliability
-from tsugiki.evaluation.intervals import wilson
+from tsugiki.evaluation.intervals import wilson, wilson_f1
 from tsugiki.evaluation.metrics import Answers, Measure, answers, class_scores, measure
 from tsugiki.evaluation.scope import told_scope
 from tsugiki.evaluation.shares import on_holdout, share
@@ -38,6 +38,8 @@ def evaluate(
     `scope` is the head's.
     Each measure is `{"value", "ci95": [low, high]}`: Wilson's interval for shares, else a bootstrap of the rows.
     `macro_f1` is the mean over labels that occur, or were answered, among the held-out rows.
+    Of a class Wilson's too, of its F1 by the share of right answers among the rows that have the label or were answered
+    it; of a bin of `reliability`, of its accuracy.
     `confusion` is `{"labels", "matrix"}`, true label by row, up to FULL_CONFUSION labels; beyond, `{"cells"}` lists
     `{"label", "predicted", "count"}` of the mistakes alone, the commonest first.
     `thresholds` say from which score on answers reach a precision (see `threshold_for`), or null.
@@ -77,13 +79,16 @@ def _per_class(given: Answers, labels: Sequence[str]) -> list[Json]:
     scores = class_scores(given)
     support = np.bincount(given.truth, minlength=given.classes)
     hits = np.bincount(given.truth[given.correct], minlength=given.classes)
+    answered = np.bincount(given.answer, minlength=given.classes)
     return [
         {
             "label": label,
             "precision": float(scores.precision[i]),
+            "precision_ci95": list(wilson(int(hits[i]), int(answered[i]))),
             "recall": float(scores.recall[i]),
             "recall_ci95": list(wilson(int(hits[i]), int(support[i]))),
             "f1": float(scores.f1[i]),
+            "f1_ci95": list(wilson_f1(int(hits[i]), int(support[i] + answered[i] - hits[i]))),
             "support": int(support[i]),
         }
         for i, label in enumerate(labels)

@@ -10,7 +10,7 @@ import numpy as np
 
 from tsugiki.evaluation.abstention import told_curve, told_thresholds
 from tsugiki.evaluation.calibration import BINS, bin_of, reliability
-from tsugiki.evaluation.intervals import percentile, resamples, wilson
+from tsugiki.evaluation.intervals import percentile, resamples, wilson, wilson_f1
 from tsugiki.evaluation.metrics import LEAST_CHANCE
 from tsugiki.evaluation.scope import told_scope
 from tsugiki.evaluation.shares import on_holdout, share
@@ -124,9 +124,11 @@ def _per_label(truth: Bools, answers: Bools, labels: Sequence[str], thresholds: 
         {
             "label": label,
             "precision": float(hits[i] / max(given[i], 1)),
+            "precision_ci95": list(wilson(int(hits[i]), int(given[i]))),
             "recall": float(hits[i] / max(support[i], 1)),
             "recall_ci95": list(wilson(int(hits[i]), int(support[i]))),
             "f1": float(2.0 * hits[i] / max(support[i] + given[i], 1)),
+            "f1_ci95": list(wilson_f1(int(hits[i]), int(support[i] + given[i] - hits[i]))),
             "support": int(support[i]),
             "threshold": float(thresholds[i]),
         }
