@@ -168,5 +168,12 @@ def require(principal: Principal, scope: Scope) -> None:
         )
 
 
+def require_operator(principal: Principal) -> None:
+    """Its admin key, too. Raises Forbidden."""
+    require(principal, "admin")
+    if not principal.tenant.operator:
+        raise Forbidden("this is the operator's", fix="use an admin key of the operator tenant")
+
+
 def _digest(secret: str) -> bytes:
     return hashlib.sha256(secret.encode()).digest()

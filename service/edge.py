@@ -63,8 +63,8 @@ class Caller:
         self.request.state.project_id = project_id
 
 
-def caller(scope: Scope) -> Any:  # Any: FastAPI's Depends is typed so
-    """A dependency: the caller, if its key has the scope."""
+def caller(scope: Scope | None) -> Any:  # Any: FastAPI's Depends is typed so
+    """A dependency: the caller, if its key has the scope; None lets every key of the tenant."""
 
     # Async, though it waits for nothing: FastAPI hands what is not to a thread, and waits there.
     async def dependency(request: Request) -> Caller:
@@ -73,13 +73,15 @@ def caller(scope: Scope) -> Any:  # Any: FastAPI's Depends is typed so
     return Depends(dependency)
 
 
-def caller_of(request: Request, scope: Scope) -> Caller:
+def caller_of(request: Request, scope: Scope | None) -> Caller:
     """Raises Forbidden where the key has not the scope."""
     principal: Principal = request.state.principal
-    require(principal, scope)
+    if scope is not None:
+        require(principal, scope)
     return Caller(request.app.state.core, principal, request)
 
 
+Knowing = Annotated[Caller, caller(None)]  # of what each key works with, and started by itself
 Predicting = Annotated[Caller, caller("predict")]
 Annotating = Annotated[Caller, caller("annotate")]
 Adapting = Annotated[Caller, caller("adapt")]

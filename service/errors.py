@@ -71,17 +71,15 @@ def problem(
         "fix": error.fix or FIXES.get(status, "see /docs"),
         "errors": [_place(issue) for issue in error.issues] if isinstance(error, errors.Invalid) else [],
     }
-    if instance is not None:
-        document["instance"] = instance
-    if request_id is not None:
-        document["request_id"] = request_id
-    return document
+    return document | _where(instance, request_id)
 
 
-def job_problem(ended: Mapping[str, str]) -> dict[str, Any]:
-    """The problem a job ended by, from `TsugikiError.as_data`."""
+def job_problem(
+    ended: Mapping[str, str], *, instance: str | None = None, request_id: str | None = None
+) -> dict[str, Any]:
+    """The problem a job ended by, from `TsugikiError.as_data`; `request_id` of the request that asked for it."""
     status = next((status for kind, status in STATUS.items() if kind.code == ended["kind"]), 500)
-    return {
+    document: dict[str, Any] = {
         "type": f"urn:tsugiki:problem:{ended['code']}",
         "title": TITLES.get(status, "Error"),
         "status": status,
@@ -90,6 +88,7 @@ def job_problem(ended: Mapping[str, str]) -> dict[str, Any]:
         "fix": ended["fix"],
         "errors": [],
     }
+    return document | _where(instance, request_id)
 
 
 def retry_after(error: errors.TsugikiError) -> dict[str, str]:
@@ -97,6 +96,12 @@ def retry_after(error: errors.TsugikiError) -> dict[str, str]:
     if isinstance(error, errors.Overloaded | errors.Unavailable):
         return {"Retry-After": str(error.retry_after_s)}
     return {"Retry-After": "5"} if status_of(error) == 503 else {}
+
+
+def _where(instance: str | None, request_id: str | None) -> dict[str, Any]:
+    """Both where they are known: a job that the service gave itself has no request."""
+    told = {"instance": instance, "request_id": request_id}
+    return {name: value for name, value in told.items() if value is not None}
 
 
 def _place(issue: errors.Issue) -> dict[str, Any]:

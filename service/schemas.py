@@ -162,6 +162,10 @@ class BudgetIn(Wire):
     seconds: float = Field(gt=0, le=86_400)
 
 
+class NothingIn(Wire):
+    """For what needs no words: a body may be left out, or be empty."""
+
+
 class AdaptationIn(Wire):
     method: MethodWish = "auto"
     budget: BudgetIn | None = None

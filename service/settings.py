@@ -41,7 +41,9 @@ class Settings(BaseSettings):
         json_schema_extra={SHOWN: "under home"},
         validate_default=True,
     )
-    metrics_token: SecretStr | None = Field(None, description="token that may read `/metrics`; else an admin key")
+    metrics_token: SecretStr | None = Field(
+        None, description="token that may read `/metrics`; else an operator's admin key"
+    )
     max_body_bytes: int = Field(16 * MIB, ge=1_024, description="largest request body")
     log_format: LogFormat = Field(
         "auto", description="`json`, a line an object, or `text`; `auto` is text on a terminal, else json"

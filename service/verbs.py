@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import bentoml
@@ -29,6 +30,8 @@ from tsugiki.runtime.directory import Selector
 from tsugiki.runtime.predictor import INLINE_SCORES
 
 if TYPE_CHECKING:
+    from starlette.requests import Request
+
     from service.replies import PredictionList
     from tsugiki.ports import Truncate
     from tsugiki.runtime.predictor import Answered
@@ -168,11 +171,10 @@ def timings_of(answered: Answered) -> dict[str, float]:
     return {"engine": answered.engine_s} | ({"load": answered.load_s} if answered.load_s else {})
 
 
-async def predictions_reply(answered: Answered, top_k: int) -> PredictionList:
+async def predictions_reply(request: Request, answered: Answered, top_k: int) -> PredictionList:
     """The reply's object, built in a thread where it is long."""
-    if len(answered.rows) * top_k <= INLINE_SCORES:
-        return replies.predictions(answered, top_k)
-    return await asyncio.to_thread(replies.predictions, answered, top_k)
+    told = partial(replies.predictions, answered, top_k, request.scope["path"], request.state.request_id)
+    return told() if len(answered.rows) * top_k <= INLINE_SCORES else await asyncio.to_thread(told)
 
 
 def check_bento_body(principal: Principal, path: str, body: bytes) -> None:
@@ -213,7 +215,7 @@ async def predict_verb(core: Core, ctx: bentoml.Context, body: Mapping[str, Any]
             core, principal.tenant.id, wish.project, selector, wish.inputs, wish.truncate, wish.top_k
         )
         timings |= timings_of(answered)
-        return dict(await predictions_reply(answered, wish.top_k))
+        return dict(await predictions_reply(ctx.request, answered, wish.top_k))
 
     return await _answer(ctx, run)
 
@@ -247,11 +249,11 @@ def _take_samples(core: Core, principal: Principal, wish: AdaptIn) -> _Taken:
     checked = check_samples(wish.samples, task, modality, core.decoder, label_required=True)
     if wish.samples and not checked.good:
         raise checked.refusal()
-    fresh = _fresh(core, project, checked.good)
+    new = fresh(core, project, checked.good)
     counts = Counter(core.samples.counts(project.id) if project is not None else ())
-    counts.update(sample.label for sample in fresh if sample.label is not None)
+    counts.update(sample.label for sample in new if sample.label is not None)
     plan = core.fast_lane.plan(backbone, request_of(AdaptationIn(method=wish.method)), counts, task, project)
-    quota_left(core, principal.tenant, project, len(fresh), file_bytes(fresh))
+    quota_left(core, principal.tenant, project, len(new), file_bytes(new))
     if project is None:
         project = _made(core, principal, wish, backbone)
     stored = core.samples.add(project.id, checked.good)
@@ -278,7 +280,7 @@ def _made(core: Core, principal: Principal, wish: AdaptIn, backbone: str) -> Pro
         return core.projects.get(principal.tenant.id, wish.project)
 
 
-def _fresh(core: Core, project: Project | None, samples: Sequence[NewSample]) -> list[NewSample]:
+def fresh(core: Core, project: Project | None, samples: Sequence[NewSample]) -> list[NewSample]:
     """Those that would be stored: no duplicates of what is there, nor of one another."""
     outcomes = core.samples.preview(None if project is None else project.id, samples)
     return [sample for sample, outcome in zip(samples, outcomes, strict=True) if outcome.status == "accepted"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -73,10 +74,10 @@ def adaptation(
         "status": item.status,
         "phase": item.phase,
         "progress": {"fraction": item.fraction, "eta_seconds": eta_seconds, "queue_position": queue_position},
-        "plan": item.plan,
+        "plan": None if item.plan is None else _told(item.plan),
         "gate": item.gate,
         "version": item.version,
-        "error": None if item.error is None else job_problem(item.error),
+        "error": None if item.error is None else _problem(item, item.error),
         "timings": item.timings,
         "follows": item.request.get(FOLLOWS),
         "created_at": moment(item.created_at),
@@ -84,8 +85,18 @@ def adaptation(
     }
 
 
+def _problem(item: Adaptation, ended: Mapping[str, str]) -> Object:
+    return job_problem(ended, instance=f"/v1/adaptations/{item.id}", request_id=item.asked.request_id)
+
+
 def plan(item: Plan) -> Object:
-    return asdict(item)
+    return _told(asdict(item))
+
+
+def _told(plan: Object) -> Object:
+    """As it is stored, but what nothing tells of a candidate is left out."""
+    given = ({name: value for name, value in one.items() if value is not None} for one in plan["candidates"])
+    return plan | {"candidates": list(given)}
 
 
 def event(item: Event) -> EventReply:

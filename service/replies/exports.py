@@ -53,6 +53,6 @@ def export(item: Export) -> ExportReply:
         "sha256": item.sha256,
         "parity": cast("ParityReply | None", item.parity),
         "latency": item.latency,
-        "error": None if item.error is None else job_problem(item.error),
+        "error": None if item.error is None else job_problem(item.error, instance=f"/v1/exports/{item.id}"),
         "created_at": moment(item.created_at),
     }

@@ -65,7 +65,8 @@ class PredictionList(TypedDict):
     usage: Object
 
 
-def predictions(answered: Answered, top_k: int) -> PredictionList:
+def predictions(answered: Answered, top_k: int, instance: str, request_id: str) -> PredictionList:
+    """`instance` and `request_id` are for the problems of bad rows."""
     target = answered.target
     return {
         "object": "prediction.list",
@@ -73,14 +74,16 @@ def predictions(answered: Answered, top_k: int) -> PredictionList:
         "version": target.version.number,
         "alias": target.alias,
         "method": target.version.method,
-        "data": [prediction(index, row, top_k) for index, row in enumerate(answered.rows)],
+        "data": [prediction(index, row, top_k, instance, request_id) for index, row in enumerate(answered.rows)],
         "usage": {"inputs": len(answered.rows), "tokens": answered.tokens},
     }
 
 
-def prediction(index: int, row: Prediction | TsugikiError, top_k: int) -> PredictionReply:
+def prediction(
+    index: int, row: Prediction | TsugikiError, top_k: int, instance: str, request_id: str
+) -> PredictionReply:
     if isinstance(row, TsugikiError):
-        return {"index": index, "error": problem(row)}
+        return {"index": index, "error": problem(row, instance=instance, request_id=request_id)}
     told: PredictionReply = {
         "index": index,
         "outcome": row.outcome,

@@ -10,12 +10,12 @@ from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
 from service import replies, verbs
-from service.edge import Adapting, After, Caller, Limit, Predicting, Reply, StrictRoute, documented
+from service.edge import Adapting, After, Caller, Knowing, Limit, Reply, StrictRoute, documented
 from service.events import stream
 from service.following import followed
 from service.intake import quota_left
 from service.replies import AdaptationReply, EventsReply, ListReply
-from service.schemas import AdaptationIn
+from service.schemas import AdaptationIn, NothingIn
 from service.verbs import ENDED
 from tsugiki.domain import Adaptation, Plan, Project
 from tsugiki.errors import Invalid
@@ -30,7 +30,7 @@ MAX_EVENTS = 2**31  # no adaptation has as many; every database can compare numb
     "/projects/{p}/adaptations",
     responses={**documented(AdaptationReply, 404, 409, 413, 415, 507), 202: {"model": AdaptationReply}},
 )
-async def start(by: Adapting, p: str, wish: AdaptationIn) -> Reply:
+async def start(by: Adapting, p: str, wish: AdaptationIn = AdaptationIn()) -> Reply:
     """Adapt the project to its labelled samples. 200 if it ended within `wait_seconds`, else 202.
 
     `hyperparameters` are those of the method asked for; one that it does not have, or out of its range, is refused
@@ -46,18 +46,18 @@ async def start(by: Adapting, p: str, wish: AdaptationIn) -> Reply:
 
 
 @router.get("/projects/{p}/adaptations", responses=documented(ListReply, 404))
-def list_adaptations(by: Predicting, p: str, after: After = None, limit: Limit = 100) -> Reply:
+def list_adaptations(by: Knowing, p: str, after: After = None, limit: Limit = 100) -> Reply:
     """The project's adaptations, oldest first."""
     return Reply(replies.page(by.core.adaptations.list(by.project(p).id, after, limit), partial(followed, by.core)))
 
 
 @router.get("/adaptations/{a}", responses=documented(AdaptationReply, 404))
-def get(by: Predicting, a: str) -> Reply:
+def get(by: Knowing, a: str) -> Reply:
     return Reply(followed(by.core, _found(by, a)))
 
 
-@router.post("/adaptations/{a}/cancel", responses=documented(AdaptationReply, 404, 507))
-def cancel(by: Adapting, a: str) -> Reply:
+@router.post("/adaptations/{a}/cancel", responses=documented(AdaptationReply, 404, 409, 413, 415, 507))
+def cancel(by: Adapting, a: str, wish: NothingIn = NothingIn()) -> Reply:
     """From now on it publishes nothing. One that has ended stays as it is."""
     cancelled = by.core.adaptations.cancel(by.tenant_id, a)
     by.speak_of(cancelled.project_id)
@@ -69,7 +69,7 @@ def cancel(by: Adapting, a: str) -> Reply:
     responses={**documented(EventsReply, 404), 204: {"description": "No more will come"}},
 )
 def events(
-    by: Predicting,
+    by: Knowing,
     a: str,
     request: Request,
     last_event_id: Annotated[str | None, Header(max_length=20)] = None,

@@ -8,18 +8,17 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 
 from service import replies
+from service.auth import require_operator
 from service.edge import Administering, After, Caller, Limit, Reply, StrictRoute, documented
 from service.replies import KeyReply, ListReply, TenantReply
 from service.schemas import KeyIn, QuotaIn, TenantIn
-from tsugiki.errors import Forbidden
 
 router = APIRouter(prefix="/admin/v1/tenants", route_class=StrictRoute, tags=["operator"])
 
 
 def operating(by: Administering) -> Caller:
     """The caller, if it is the operator tenant's admin. Raises Forbidden."""
-    if not by.principal.tenant.operator:
-        raise Forbidden("these routes are the operator's", fix="use an admin key of the operator tenant")
+    require_operator(by.principal)
     return by
 
 
@@ -36,7 +35,7 @@ def list_tenants(by: Operating, after: After = None, limit: Limit = 100) -> Repl
     return Reply(replies.page(by.core.tenants.list(after, limit), replies.tenant))
 
 
-@router.post("/{t}/keys", responses=documented(KeyReply, 404, 413, 415, 507))
+@router.post("/{t}/keys", responses=documented(KeyReply, 404, 409, 413, 415, 507))
 def issue_key(by: Operating, t: str, wish: KeyIn) -> Reply:
     """Make a key. `secret` is in this reply and never again."""
     lifetime = wish.expires_in_seconds

@@ -42,7 +42,7 @@ def audit(by: Predicting, p: str, v: Number, code: Annotated[str | None, Query(m
     return Reply({"object": "audit", "version": version.number, **found, "data": data})
 
 
-@router.post("/audit/fixes", responses=documented(FixBatchReply, 404, 413, 415, 507))
+@router.post("/audit/fixes", responses=documented(FixBatchReply, 404, 409, 413, 415, 507))
 def fix(by: Annotating, p: str, wish: FixesIn, request: Request) -> Any:  # a Reply or a problem
     """Relabel, drop or keep samples, each wholly or not at all; to say a thing twice changes nothing.
 
@@ -55,12 +55,14 @@ def fix(by: Annotating, p: str, wish: FixesIn, request: Request) -> Any:  # a Re
     rows = [_checked(index, row, project.task) for index, row in enumerate(wish.fixes)]
     good = [row for row in rows if isinstance(row, Fix)]
     outcomes = iter(by.core.samples.fix(project.id, good, by.principal.key.id) if good else [])
+    if any(row.action == "drop" for row in good) and not by.core.samples.forget():
+        by.core.upkeep.wake()
     fixed = [next(outcomes) if isinstance(row, Fix) else Fixed("rejected", row) for row in rows]
     counts = Counter(one.status for one in fixed)
     reply = {
         "object": "fix.batch",
         **{status: counts[status] for status in ("applied", "unchanged", "rejected")},
-        "data": [_row(index, *pair) for index, pair in enumerate(zip(wish.fixes, fixed, strict=True))],
+        "data": [_row(request, index, *pair) for index, pair in enumerate(zip(wish.fixes, fixed, strict=True))],
     }
     if counts["rejected"] < len(fixed):
         return Reply(reply)
@@ -87,9 +89,11 @@ def _checked(index: int, row: FixIn, task: Task) -> Fix | Invalid:
     return Fix(row.sample, row.action, label, expected, codes)
 
 
-def _row(index: int, asked: FixIn, fixed: Fixed) -> Json:
+def _row(request: Request, index: int, asked: FixIn, fixed: Fixed) -> Json:
     told: Json = {"index": index, "sample": asked.sample, "action": asked.action, "status": fixed.status}
-    return told if fixed.error is None else told | {"error": problem(fixed.error)}
+    if fixed.error is None:
+        return told
+    return told | {"error": problem(fixed.error, instance=request.url.path, request_id=request.state.request_id)}
 
 
 def _state(finding: Json, standings: dict[str, Standing]) -> str | None:

@@ -7,7 +7,7 @@ from functools import partial
 from fastapi import APIRouter
 
 from service import replies
-from service.edge import After, Limit, Predicting, Reply, StrictRoute, documented
+from service.edge import After, Knowing, Limit, Predicting, Reply, StrictRoute, documented
 from service.recommending import described, recommended
 from service.replies import ListReply
 from service.schemas import RecommendIn
@@ -17,14 +17,14 @@ router = APIRouter(prefix="/v1/backbones", route_class=StrictRoute, tags=["backb
 
 
 @router.get("", responses=documented(ListReply))
-def list_backbones(by: Predicting, after: After = None, limit: Limit = 100) -> Reply:
+def list_backbones(by: Knowing, after: After = None, limit: Limit = 100) -> Reply:
     """Every backbone that is installed, by name, with its identity and whether it is in memory."""
     names = sorted(name for name in by.core.offered if name > (after or ""))
     return Reply(replies.page(cut(names, limit, partial(described, by.core)), dict))
 
 
 @router.post("/recommend", responses=documented(ListReply, 404, 413, 415))
-def recommend(by: Predicting, wish: RecommendIn) -> Reply:
+def recommend(by: Predicting, wish: RecommendIn = RecommendIn()) -> Reply:
     """The backbones of a modality, the best first, each with its reasons.
 
     With a `project` each is tried on its samples, which may take a minute the first time, and those trained on other

@@ -10,7 +10,7 @@ from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 
 from service import replies
-from service.edge import Adapting, Caller, Predicting, Reply, StrictRoute, documented
+from service.edge import Adapting, Caller, Knowing, Predicting, Reply, StrictRoute, documented
 from service.intake import quota_left
 from service.replies import ExportReply
 from service.routes.versions import Number
@@ -28,7 +28,7 @@ LOOK_EVERY_S = 0.25  # at an export that another process makes: a read of one ro
     "/projects/{p}/versions/{v}/exports",
     responses={**documented(ExportReply, 404, 409, 413, 415, 507), 202: {"model": ExportReply}},
 )
-async def start(by: Adapting, p: str, v: Number, wish: ExportIn) -> Reply:
+async def start(by: Adapting, p: str, v: Number, wish: ExportIn = ExportIn()) -> Reply:
     """Export a version. One that was exported with this precision before answers 200 at once."""
     project, export = await asyncio.to_thread(_begun, by, p, v, wish)
     if export.status in UNFINISHED:
@@ -44,7 +44,7 @@ async def start(by: Adapting, p: str, v: Number, wish: ExportIn) -> Reply:
 
 
 @router.get("/exports/{e}", responses=documented(ExportReply, 404))
-def get(by: Predicting, e: str) -> Reply:
+def get(by: Knowing, e: str) -> Reply:
     """The export with its certificate of parity."""
     return Reply(replies.export(by.core.exports.get(by.tenant_id, e)))
 
@@ -65,7 +65,7 @@ def content(by: Predicting, e: str) -> Any:  # a stream of the zip
     return StreamingResponse(by.core.blobs.open(export.project_id, export.sha256), 200, headers, "application/zip")
 
 
-def _begun(by: Caller, p: str, v: int, wish: ExportIn) -> tuple[Project, Export]:
+def _begun(by: Caller, p: str, v: int, wish: ExportIn = ExportIn()) -> tuple[Project, Export]:
     project = by.project(p)
     by.core.exporting.admit(by.tenant_id)
     quota_left(by.core, by.principal.tenant, project, 0)

@@ -7,13 +7,13 @@ from typing import Any
 from fastapi import APIRouter
 
 from service import replies
-from service.edge import Predicting, Reply, documented
+from service.edge import Knowing, Reply, documented
 
 router = APIRouter(prefix="/v1/me", tags=["me"])
 
 
 @router.get("", responses=documented(dict[str, Any]))
-def me(by: Predicting) -> Reply:
+def me(by: Knowing) -> Reply:
     """The key's tenant, what the key may do, and what the tenant uses."""
     tenant, key = by.principal.tenant, by.principal.key
     return Reply(

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import FileResponse, HTMLResponse, PlainTextResponse, Response
 
-from service.auth import require
+from service.auth import require_operator
 from service.errors import TITLES
 from tsugiki.errors import NotFound, Unavailable
 
@@ -21,7 +21,7 @@ ASSET_NAMES = ("swagger-ui-bundle.js", "swagger-ui.css", "favicon-light-32x32.pn
 
 
 @router.get("/livez", responses={503: {"description": TITLES[503]}})
-@router.get("/healthz", responses={503: {"description": TITLES[503]}}, include_in_schema=False)
+@router.get("/healthz", responses={503: {"description": TITLES[503]}})
 def livez(request: Request) -> PlainTextResponse:
     """The process answers and its engines run. No store is asked: one that is away is no reason to be restarted."""
     if not request.app.state.core.backbones.alive:
@@ -38,12 +38,12 @@ def readyz(request: Request) -> PlainTextResponse:
     return PlainTextResponse("ready\n")
 
 
-@router.get("/metrics", responses={401: {"description": TITLES[401]}, 403: {"description": TITLES[403]}})
+@router.get("/metrics", responses={status: {"description": TITLES[status]} for status in (401, 403, 429, 503)})
 def metrics(request: Request) -> Response:
-    """Prometheus text; with the scrape token, or without one configured, with an admin key."""
+    """Prometheus text; with the scrape token, or without one configured, with an admin key of the operator."""
     core = request.app.state.core
     if core.settings.metrics_token is None:
-        require(request.state.principal, "admin")
+        require_operator(request.state.principal)
     return Response(core.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 

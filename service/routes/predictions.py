@@ -6,19 +6,22 @@ from collections.abc import Callable
 from functools import partial
 
 from fastapi import APIRouter, Request
+from python_multipart.multipart import parse_options_header
 
 from service.direct import DirectRoute
 from service.edge import Reply, documented, parse, read_body, validated
 from service.forms import PREDICTION_FORM, prediction_form
+from service.multipart import SHOWN_CHARS
 from service.replies import PredictionList
 from service.routes.verbs import answer, predicting
 from service.schemas import PredictIn, PredictQuery
-from tsugiki.errors import Invalid, TooLarge
+from tsugiki.errors import Invalid, TooLarge, UnsupportedType
 from tsugiki.runtime.directory import Selector
 
 router = APIRouter(prefix="/v1/projects/{p}", route_class=DirectRoute, tags=["predictions"])
 
 MAX_RAW_BYTES = 1 << 20  # one text; rows by the thousand go as JSON
+CHARSETS = ("utf-8", "utf8", "us-ascii")  # that UTF-8 reads
 ONE_FILE = {"type": "string", "format": "binary", "description": "one input, the file as it is"}
 CONTRACT = {
     "parameters": [
@@ -62,7 +65,7 @@ def _reading(request: Request) -> Callable[[bytes], PredictIn]:
     """How the body is read. The guard lets no other type pass, but where there is no body."""
     match request.state.content_type.partition("/"):
         case ("text", _, "plain"):
-            return _text
+            return partial(_text, charset=_charset(request.headers["content-type"]))
         case ("multipart", _, "form-data"):
             return partial(prediction_form, content_type=request.headers["content-type"])
         case ("image" | "audio", _, _) | ("application", _, "octet-stream"):
@@ -75,7 +78,13 @@ def _file(body: bytes) -> PredictIn:
     return PredictIn(inputs=[body])
 
 
-def _text(body: bytes) -> PredictIn:
+def _charset(content_type: str) -> str:
+    return parse_options_header(content_type)[1].get(b"charset", b"utf-8").decode("latin-1").lower()
+
+
+def _text(body: bytes, charset: str) -> PredictIn:
+    if charset not in CHARSETS:
+        raise UnsupportedType(f"the text is in {charset[:SHOWN_CHARS]!r}, expected UTF-8", fix="send UTF-8")
     if len(body) > MAX_RAW_BYTES:
         raise TooLarge(f"the text is larger than {MAX_RAW_BYTES:,} bytes", fix="send the part that decides the label")
     try:

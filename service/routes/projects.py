@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import APIRouter
 
 from service import replies, verbs
-from service.edge import Adapting, After, Caller, Limit, Predicting, Reply, StrictRoute, documented
+from service.edge import Adapting, After, Caller, Knowing, Limit, Reply, StrictRoute, documented
 from service.intake import quota_left
 from service.replies import ListReply, ProjectReply
 from service.schemas import LabelIn, PolicyIn, ProjectIn, ProjectPatch
@@ -36,13 +36,13 @@ async def create(by: Adapting, wish: ProjectIn) -> Reply:
 
 
 @router.get("", responses=documented(ListReply))
-def list_projects(by: Predicting, after: After = None, limit: Limit = 100) -> Reply:
+def list_projects(by: Knowing, after: After = None, limit: Limit = 100) -> Reply:
     """The tenant's projects, oldest first."""
     return Reply(replies.page(by.core.projects.list(by.tenant_id, after, limit), replies.project))
 
 
 @router.get("/{p}", responses=documented(ProjectReply, 404))
-def get(by: Predicting, p: str) -> Reply:
+def get(by: Knowing, p: str) -> Reply:
     """One project, by id or name."""
     return Reply(replies.project(by.project(p)))
 
@@ -61,7 +61,7 @@ async def change(by: Adapting, p: str, wish: ProjectPatch) -> Reply:
     return Reply(replies.project(project))
 
 
-@router.delete("/{p}", status_code=202, responses=documented(ProjectReply, 404, status=202))
+@router.delete("/{p}", status_code=202, responses=documented(ProjectReply, 404, 507, status=202))
 def erase(by: Adapting, p: str) -> Reply:
     """Erase samples, features, versions and files. The reply is the last that is told of it."""
     project = by.project(p)

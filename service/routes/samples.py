@@ -12,11 +12,9 @@ from service import replies
 from service.edge import (
     After,
     Annotating,
-    Caller,
     Limit,
     Reply,
     StrictRoute,
-    answer_problem,
     documented,
     invalid,
     parse,
@@ -26,6 +24,7 @@ from service.intake import batch_reply, check_samples, file_bytes, quota_left
 from service.replies import ListReply, SampleReply
 from service.schemas import MAX_ROWS, LabelChange, SampleIn, SamplesIn
 from service.strict_json import read_json
+from service.verbs import fresh
 from tsugiki.data.text import clean_told
 from tsugiki.errors import Invalid, Issue
 from tsugiki.media import media_type
@@ -42,26 +41,28 @@ BODY = {
 }
 
 
-@router.post("", responses=documented(dict[str, Any], 404, 413, 415, 507), openapi_extra={"requestBody": BODY})
+@router.post("", responses=documented(dict[str, Any], 404, 409, 413, 415, 507), openapi_extra={"requestBody": BODY})
 def add(
     by: Annotating,
     p: str,
     request: Request,
     on_error: Literal["skip", "fail"] = "skip",
     validate_only: bool = False,
-) -> Any:  # a Reply or a problem
-    """Store samples, each with or without a label. Bad rows are reported in place; `on_error=fail` stores none then.
+) -> Reply:
+    """Store samples, each with or without a label. Bad rows are reported in place, be it all of them; with
+    `on_error=fail` one is a 422, and none is stored.
 
     Files go as a form, each followed by what is told of it (`curl -F file=@a.jpg -F label=ants -F file=@b.jpg -F
     label=bees`), or in JSON as base64.
     """
     project = by.project(p)
     checked = check_samples(_rows(request), project.task, project.modality, by.core.decoder, label_required=False)
-    if checked.refused and (on_error == "fail" or not checked.good):
-        batch = batch_reply(by.core, checked, [], project) if not checked.good else {}
-        return answer_problem(request, checked.refusal(), batch)
-    if not validate_only:
-        quota_left(by.core, by.principal.tenant, project, len(checked.good), file_bytes(checked.good))
+    if checked.refused and on_error == "fail":
+        raise checked.refusal()
+    if not validate_only and by.principal.tenant.quota:
+        new = fresh(by.core, project, checked.good)
+        if new:  # what is there already takes nothing
+            quota_left(by.core, by.principal.tenant, project, len(new), file_bytes(new))
     store = by.core.samples.preview if validate_only else by.core.samples.add
     stored = store(project.id, checked.good)
     return Reply(batch_reply(by.core, checked, stored, project))
@@ -111,7 +112,12 @@ def content(by: Annotating, p: str, s: str) -> Response:
 @router.delete("/{s}", responses=documented(SampleReply, 404, 507))
 def delete(by: Annotating, p: str, s: str) -> Reply:
     """Delete a sample and its features; versions trained on it stay until the project is adapted anew."""
-    return Reply(_delete(by, p, s))
+    project = by.project(p)
+    sample = by.core.samples.get(project.id, s)
+    by.core.samples.delete(project.id, s)
+    if not by.core.samples.forget():
+        by.core.upkeep.wake()
+    return Reply(replies.sample(sample, project.modality))
 
 
 @router.put("/{s}/label", responses=documented(SampleReply, 404, 409, 413, 415, 507))
@@ -122,13 +128,6 @@ def relabel(by: Annotating, p: str, s: str, wish: LabelChange) -> Reply:
     if label is None:
         raise Invalid("no label was given", code="label_missing", fix="send label, or labels")
     return Reply(replies.sample(by.core.samples.set_label(project.id, s, label), project.modality))
-
-
-def _delete(by: Caller, p: str, s: str) -> SampleReply:
-    project = by.project(p)
-    sample = by.core.samples.get(project.id, s)
-    by.core.samples.delete(project.id, s)
-    return replies.sample(sample, project.modality)
 
 
 def _rows(request: Request) -> list[SampleIn]:

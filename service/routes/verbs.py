@@ -33,7 +33,7 @@ CONTRACT = {
 }
 
 
-@router.post("/adapt", responses=documented(dict[str, Any], 409, 413, 415, 507))
+@router.post("/adapt", responses=documented(dict[str, Any], 404, 409, 413, 415, 507))
 async def adapt(by: Adapting, wish: AdaptIn) -> Reply:
     """POST labelled samples: the project is made if it is new, and a version is live within the wait."""
     reply = await verbs.adapt(by.core, by.principal, wish, by.once)
@@ -62,7 +62,7 @@ async def answer(by: Caller, ref: str, selector: Selector, wish: PredictIn) -> R
     work = verbs.predict(by.core, by.tenant_id, ref, selector, wish.inputs, wish.truncate, wish.top_k)
     answered = await while_connected(by.request, work)
     by.request.state.timings |= verbs.timings_of(answered)
-    return Reply(await verbs.predictions_reply(answered, wish.top_k))
+    return Reply(await verbs.predictions_reply(by.request, answered, wish.top_k))
 
 
 def _wish(body: bytes) -> PredictVerb:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import uuid
+
 import httpx
 import pytest
 
@@ -27,7 +29,9 @@ def test_one_that_ends_within_the_wait_answers_200_with_its_version(http: httpx.
     assert done["timings"].keys() >= {"embed_ms", "fit_ms", "evaluate_ms", "total_ms"}
     plan = done["plan"]
     assert plan["chosen"] == "head" and plan["reasons"] and plan["profile"]["labels"] == 3
-    assert plan["candidates"][0].keys() >= {"method", "seconds", "peak_bytes", "skipped"}
+    candidates = {one["method"]: one for one in plan["candidates"]}
+    assert candidates["zero_shot"].keys() == {"method", "seconds", "peak_bytes", "skipped"}
+    assert candidates["head"].keys() >= {"method", "seconds", "peak_bytes"} and "skipped" not in candidates["head"]
     assert good(http.get(f"/v1/adaptations/{done['id']}")) == done
 
 
@@ -159,6 +163,14 @@ def test_what_was_cancelled_publishes_nothing(stranger: Tenant) -> None:
     stranger.adapt("next")
     assert good(stranger.http.get("/v1/projects/slow/versions"))["data"] == []
     refused(stranger.http.post("/predict", json={"project": "slow", "inputs": ["pay"]}), 409, "no_version")
+
+
+def test_what_has_defaults_alone_needs_no_body(http: httpx.Client, support: str) -> None:
+    begun = good(http.post(f"{support}/adaptations", headers={"idempotency-key": uuid.uuid4().hex}), 202)
+    good(http.post(f"/v1/adaptations/{begun['id']}/cancel"))
+    refused(http.post(f"/v1/adaptations/{begun['id']}/cancel", json={"now": True}), 422, "invalid")
+    good(http.post("/v1/backbones/recommend"))
+    refused(http.post("/v1/projects"), 415, "unsupported_type")
 
 
 def test_cancelling_what_has_ended_changes_nothing(http: httpx.Client, support: str) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import httpx
 import pytest
 
-from tests.service.asking import SAMPLES, Object, Tenant, client, good, listed, refused
+from tests.service.asking import PROBLEM_MEMBERS, SAMPLES, Object, Tenant, client, good, listed, refused
 
 TWICE: Object = {"input": SAMPLES[0]["input"], "label": "delivery"}  # contradicts the first sample
 LONG: Object = {"input": "refund " * 80, "label": "billing"}  # the tiny backbone reads 64 tokens
@@ -126,6 +126,7 @@ def test_a_row_that_cannot_be_done_says_why_and_the_others_are_done(http: httpx.
     codes = [row["error"]["code"] for row in reply["data"][:-1]]
     expected = ["not_found", "duplicate_exact", "label_changed", "label_missing", "label_unexpected", "label_empty"]
     assert codes == expected
+    assert all(row["error"].keys() >= PROBLEM_MEMBERS for row in reply["data"][:-1])
     assert good(http.get(f"{project}/samples/{one['sample']}"))["label"] == "billing"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from tests.service.asking import SAMPLES, Tenant, good, refused
+from tests.service.asking import PROBLEM_MEMBERS, SAMPLES, Tenant, good, refused
 
 PRECISION = 0.6  # what a dozen rows without a mistake are enough to show, and guessing between two labels is not
 LONG = "order " * 100  # the tiny backbone reads 64 tokens
@@ -78,8 +78,19 @@ def test_a_bad_row_fails_alone_and_all_bad_rows_fail_the_request(http: httpx.Cli
     codes = [row["error"]["code"] if "error" in row else row["outcome"] for row in rows]
     assert codes == ["label", "input_empty", "url_forbidden", "input_missing", "input_invalid", "label"]
     assert rows[1]["error"]["status"] == 422 and rows[1]["error"]["fix"]
+    told = http.post("/predict", json={"project": support.rsplit("/", 1)[1], "inputs": ["pay", ""]})
+    error = good(told)["data"][1]["error"]
+    assert error.keys() >= PROBLEM_MEMBERS
+    assert (error["instance"], error["request_id"]) == ("/predict", told.headers["x-request-id"])
     found = refused(http.post(f"{support}/predict", json={"inputs": ["", " "]}), 422, "input_empty")
     assert [place["pointer"] for place in found["errors"]] == ["/inputs/0", "/inputs/1"]
+
+
+def test_a_text_is_read_as_its_charset_says_or_not_at_all(http: httpx.Client, support: str) -> None:
+    for kind in ("text/plain", "text/plain; charset=UTF-8", 'text/plain; charset="utf-8"'):
+        good(http.post(f"{support}/predict", content="café".encode(), headers={"content-type": kind}))
+    latin = {"content-type": "text/plain; charset=iso-8859-1"}
+    refused(http.post(f"{support}/predict", content="café".encode("latin-1"), headers=latin), 415, "unsupported_type")
 
 
 def test_a_row_is_answered_alike_in_any_company(http: httpx.Client, support: str) -> None:

@@ -120,6 +120,25 @@ def test_each_request_is_a_line_that_says_whose_it_is(busy: Watched) -> None:
     assert line["tenant"] == busy.tenant.id
 
 
+def test_what_a_deleted_sample_held_is_in_no_file(watched: Watched) -> None:
+    http = watched.tenant.http
+    path = f"/v1/projects/{good(http.post('/v1/projects', json={'name': 'forgotten'}))['id']}"
+
+    def added(text: str) -> str:
+        return good(http.post(f"{path}/samples", json={"samples": [{"input": text, "label": "a"}]}))["data"][0]["id"]
+
+    def held(text: str) -> list[str]:
+        files = [path for path in watched.home.rglob("*") if path.is_file()]
+        return [path.name for path in files if text.encode() in path.read_bytes()]
+
+    deleted, dropped = f"{CANARY} of one deleted", f"{CANARY} of one dropped"
+    first, second = added(deleted), added(dropped)
+    assert held(deleted) and held(dropped), "the scan sees what is there"
+    good(http.delete(f"{path}/samples/{first}"))
+    good(http.post(f"{path}/audit/fixes", json={"fixes": [{"sample": second, "action": "drop"}]}))
+    assert soon(lambda: not held(deleted) and not held(dropped), SOON_S)
+
+
 def test_the_scan_sees_what_is_written_down(busy: Watched) -> None:
     # The one secret that the log must hold, as the first start tells it there.
     assert "plain" in found_in(busy.log.read_text(), busy.secrets[-1])

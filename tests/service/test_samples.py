@@ -78,8 +78,9 @@ def test_a_bad_row_is_told_by_its_code(http: httpx.Client, samples: str, row: Ob
     assert (batch["accepted"], batch["rejected"]) == (1, 1)
     issue = batch["data"][1]["issues"][0]
     assert (issue["code"], issue["pointer"]) == (code, f"/samples/1/{place}")
-    found = refused(http.post(samples, json={"samples": [row]}), 422, code)
-    assert found["object"] == "sample.batch" and found["rejected"] == 1
+    alone = add(http, samples, row)
+    assert (alone["rejected"], alone["data"][0]["issues"][0]["code"]) == (1, code)
+    refused(http.post(samples, json={"samples": [row]}, params={"on_error": "fail"}), 422, code)
 
 
 def test_on_error_fail_stores_none(http: httpx.Client, samples: str) -> None:
@@ -111,11 +112,12 @@ def test_lines_of_json_are_read_as_samples(http: httpx.Client, samples: str) -> 
 
 def test_a_form_of_files_is_no_texts(http: httpx.Client, samples: str) -> None:
     files = [("file", b"\x89PNG"), ("label", (None, "a")), ("file", b"pay"), ("label", (None, " "))]
-    found = refused(http.post(samples, files=files), 422, "input_invalid")
+    found = good(http.post(samples, files=files))
     codes = [[issue["code"] for issue in row["issues"]] for row in found["data"]]
     assert (found["rejected"], codes) == (2, [["input_invalid"], ["input_invalid", "label_empty"]])
-    assert found["errors"][0]["pointer"] == "/samples/0/input" and "reads text" in found["detail"]
-    refused(http.post(samples, files=files[1:]), 422, "multipart_invalid")
+    issue = found["data"][0]["issues"][0]
+    assert issue["pointer"] == "/samples/0/input" and "reads text" in issue["detail"]
+    refused(http.post(samples, files=[files[1], *files]), 422, "multipart_invalid")
     assert listed(http, samples) == []
 
 
@@ -155,6 +157,8 @@ def test_samples_are_filtered_and_listed_in_pages(http: httpx.Client, samples: s
     found = listed(http, samples, issue="duplicate_conflicting_label")
     assert {sample["input"] for sample in found} == {"order 0"}
     assert listed(http, samples, label="a", source="nowhere") == []
+    for name in ("label", "source", "issue"):
+        refused(http.get(samples, params={name: "a\0"}), 422, "nul_character")
 
 
 def test_only_the_label_may_change(http: httpx.Client, samples: str) -> None:
@@ -181,5 +185,7 @@ def test_the_quota_bounds_samples_and_projects(stranger: Tenant) -> None:
     rows = [{"input": f"order {n}"} for n in range(4)]
     refused(stranger.http.post(path, json={"samples": rows}), 413, "quota_exceeded")
     assert add(stranger.http, path, *rows[:3])["accepted"] == 3
+    assert add(stranger.http, path, *rows[:3])["duplicates"] == 3, "what is there already takes nothing"
+    refused(stranger.http.post(path, json={"samples": rows}), 413, "quota_exceeded")
     refused(stranger.http.post("/v1/projects", json={"name": "second"}), 413, "quota_exceeded")
     assert stranger.usage() == {"projects": 1, "samples": 3, "versions": 0, "bytes": 0}

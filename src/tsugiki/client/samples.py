@@ -28,7 +28,7 @@ class Samples:
     ) -> SampleBatch:
         """Any number of samples, read and sent in chunks of at most 10,000 and 8 MiB (files as base64, a third longer).
 
-        `on_error="fail"` holds for each chunk by itself. TsugikiProblem 422 where a whole chunk is rejected.
+        Bad rows are told in the batch; with `on_error="fail"` none of a chunk with one is stored: TsugikiProblem 422.
         """
         params = {"on_error": on_error, "validate_only": validate_only or None}
         path = f"{path_of(project)}/samples"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
@@ -9,7 +10,7 @@ from sqlalchemy import ColumnElement, String, cast, func, insert, or_, select
 from sqlalchemy.orm import Session
 
 from tsugiki.domain import LINE, MAX_SAMPLES, Content, Fix, Json, NewSample, Project, Sample, tell_labels
-from tsugiki.errors import NotFound, TooLarge
+from tsugiki.errors import NotFound, TooLarge, TsugikiError
 from tsugiki.storage import fixes
 from tsugiki.storage.blobs import Blobs
 from tsugiki.storage.database import Database
@@ -17,7 +18,9 @@ from tsugiki.storage.duplicates import Settlement, Stored, settle
 from tsugiki.storage.fixes import Fixed, Standing
 from tsugiki.storage.pages import Page, cut, one_more
 from tsugiki.storage.sample_rows import find, read_sample, save, twins_of, values
-from tsugiki.storage.tables import ProjectRow, SampleRow
+from tsugiki.storage.tables import ProjectRow, SampleRow, refuse_nul
+
+log = logging.getLogger(__name__)
 
 FACET_CHARS = 100  # a longer text describes one sample, no group of them
 
@@ -82,6 +85,7 @@ class Samples:
         if source is not None:
             query = query.where(SampleRow.source == source)
         if issue is not None:
+            refuse_nul(issue)
             query = query.where(cast(SampleRow.issues, String).contains(f'"code": "{issue}"', autoescape=True))
         with self._database.read() as session:
             return cut(session.scalars(query.order_by(SampleRow.id).limit(one_more(limit))).all(), limit, read_sample)
@@ -91,9 +95,21 @@ class Samples:
             return read_sample(find(session, project_id, sample_id))
 
     def delete(self, project_id: str, sample_id: str) -> None:
-        """Its features go with it; snapshots keep the id, which names nothing any more."""
+        """Its features go with it; snapshots keep the id, which names nothing any more.
+
+        A file is left to `Blobs.sweep`: the same may be about to be added again, which puts it before the row that
+        names it. The log is left to `forget`.
+        """
         with self._database.write(of=project_id) as session:
             fixes.remove(session, find(session, project_id, sample_id))
+
+    def forget(self) -> bool:
+        """Erase the log's copies of what was deleted or dropped; False if some are left for now. Raises nothing."""
+        try:
+            return self._database.empty_log()
+        except TsugikiError as error:
+            log.warning("bytes of deleted samples are left for now: %s", error.detail)
+            return False
 
     def set_label(self, project_id: str, sample_id: str, label: str | None) -> Sample:
         """Raises Conflict `duplicate_exact` if the same input has that label (or, for None, any) elsewhere.

@@ -45,15 +45,21 @@ class Moment(TypeDecorator[datetime]):
         return value and value.replace(tzinfo=UTC)
 
 
+def refuse_nul(text: str) -> None:
+    """Raises Invalid `nul_character`: SQLite would keep one, PostgreSQL does not."""
+    if "\0" in text:
+        raise Invalid("A text must not hold a NUL character.", fix="Leave it out.", code="nul_character")
+
+
 class Words(TypeDecorator[str]):
-    """Text as every database takes it. Raises Invalid `nul_character`: SQLite would keep one, PostgreSQL does not."""
+    """Text as every database takes it. Raises Invalid `nul_character`."""
 
     impl = String
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        if value is not None and "\0" in value:
-            raise Invalid("A text must not hold a NUL character.", fix="Leave it out.", code="nul_character")
+        if value is not None:
+            refuse_nul(value)
         return value
 
 
