@@ -117,7 +117,7 @@ class Predictor:
         if target is None:
             started = time.perf_counter()
             with self._tracing.span("find"):
-                target = await asyncio.to_thread(self._directory.resolve, tenant_id, ref, selector)
+                target = await asyncio.to_thread(self._find, tenant_id, ref, selector)
             load_s = time.perf_counter() - started
         served = self._backbones.ready_of(target.version)
         if served is None:
@@ -144,6 +144,12 @@ class Predictor:
         # Of its own threads for files: those who wait for a decoder keep nobody else from a thread.
         readers = None if served.backbone.modality == "text" else self._readers
         return await asyncio.get_running_loop().run_in_executor(readers, _prepare, served, inputs, truncate)
+
+    def _find(self, tenant_id: str, ref: str, selector: Selector) -> Target:
+        """What is asked; its graft is being read by the time that who asks is back in the event loop."""
+        target = self._directory.resolve(tenant_id, ref, selector)
+        self._residency.lease_soon(target.version).add_done_callback(_release)
+        return target
 
     async def _replies(self, served: Served, target: Target, rows: Sequence[Prepared]) -> tuple[Replies, float]:
         """And the seconds it took to read the graft, had it gone from memory.

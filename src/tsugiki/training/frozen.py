@@ -95,7 +95,7 @@ class Replay(torch.nn.Module):
 def compute_below(
     network: torch.nn.Module, rows: Sequence[Prepared], dim: int, first: int, check: Callable[[], None]
 ) -> Tokens | None:
-    """`network` unchanged, of `dim` numbers a token. None where there is nothing below, or more than is kept."""
+    """Of a `network` of `dim` numbers a token. None where there is nothing below, or more than is kept."""
     encoder = network.get_submodule(ENCODER)
     weight = next(encoder.parameters())
     lengths = [row.size for row in rows]

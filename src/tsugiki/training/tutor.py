@@ -75,12 +75,11 @@ class Tutor:
         check()
         self._below = None
         if first:
-            with DRAWING:
-                unchanged = backbone.network().to(self._where, self._kind)
+            below = network.to(self._where, self._kind)  # what it trains is above
             if is_picture(data.rows):
-                self._below = compute_views(unchanged, data.rows, backbone.space.widths[0], first, check)
+                self._below = compute_views(below, data.rows, backbone.space.widths[0], first, check)
             else:
-                self._below = compute_below(unchanged, data.rows, width_of(encoder), first, check)
+                self._below = compute_below(below, data.rows, width_of(encoder), first, check)
         self._size = Size(tokens, (blocks - first) / blocks, self._below is not None, recipe.weights_too)
 
     @property
