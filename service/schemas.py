@@ -223,8 +223,8 @@ class ExportIn(Wire):
 
 class RecommendIn(Wire):
     modality: Modality = "text"
-    language: str | None = Field(None, max_length=35)
-    project: str | None = Field(None, max_length=100)
+    language: str | None = Field(default=None, max_length=35)
+    project: str | None = Field(default=None, max_length=100)
 
 
 class TenantIn(Wire):
