@@ -10,7 +10,7 @@ from starlette.routing import BaseRoute
 from service import edge
 from service.direct import Direct
 from service.guard import App
-from service.heads import Heads
+from service.head_requests import HeadRequests
 from service.idempotency import IdempotentReplies
 from service.routes import ROUTERS
 from service.tokens import VersionTokens
@@ -44,7 +44,7 @@ def create_api() -> FastAPI:
 
 def edge_of(api: FastAPI) -> App:
     """What the guard stands in front of."""
-    return Heads(VersionTokens(api, Direct(api, _declared())))
+    return HeadRequests(VersionTokens(api, Direct(api, _declared())))
 
 
 def _declared() -> list[BaseRoute]:

@@ -1,4 +1,4 @@
-"""HEAD: what GET would answer, without its body."""
+"""Requests by HEAD: what GET would answer, without its body."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from service.guard import App, Message, Receive, Send
 
 
-class Heads:
+class HeadRequests:
     """ASGI, behind the guard. The routes answer GET alone: each of them would be in the contract twice otherwise."""
 
     def __init__(self, app: App) -> None:
