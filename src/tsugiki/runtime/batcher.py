@@ -6,6 +6,7 @@ import asyncio
 import logging
 import threading
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -107,13 +108,17 @@ class Batcher:
     def submit(self, tenant_id: str, rows: Sequence[Prepared], route: Route | None, lane: Lane) -> Future[Replies]:
         """Prepared rows -> a future of one reply a row, in order. Raises Overloaded, Unavailable."""
         future: Future[Replies] = Future()
-        self._queue(Ticket(tenant_id, route, [None] * len(rows), len(rows), future), rows, lane)
+        ticket = Ticket(tenant_id, route, [None] * len(rows), len(rows), future)
+        self._queue(ticket, rows, lane)
+        future.add_done_callback(lambda done: self._leave(lane, weakref.ref(ticket)) if done.cancelled() else None)
         return future
 
     def ask(self, tenant_id: str, rows: Sequence[Prepared], route: Route | None, lane: Lane) -> asyncio.Future[Replies]:
         """As `submit`, for the running event loop: to wake it once a pass is cheaper than once a row."""
-        future: asyncio.Future[Replies] = asyncio.get_running_loop().create_future()
-        self._queue(Ticket(tenant_id, route, [None] * len(rows), len(rows), future), rows, lane)
+        future = _Asked(loop=asyncio.get_running_loop())
+        ticket = Ticket(tenant_id, route, [None] * len(rows), len(rows), future)
+        future.leave = partial(self._leave, lane, weakref.ref(ticket))
+        self._queue(ticket, rows, lane)
         return future
 
     def _queue(self, ticket: Ticket, rows: Sequence[Prepared], lane: Lane) -> None:
@@ -128,12 +133,11 @@ class Batcher:
             self._ready.notify(len(rows))
             if self._owned:
                 self._cue.notify()
-        ticket.future.add_done_callback(partial(self._let_go, lane, ticket))
 
-    def _let_go(self, lane: Lane, ticket: Ticket, future: Future[Replies] | asyncio.Future[Replies]) -> None:
-        if future.cancelled():
-            with self._lock:
-                self._lanes[lane].leave(ticket)
+    def _leave(self, lane: Lane, ticket: weakref.ref[Ticket]) -> None:
+        with self._lock:
+            if (waiting := ticket()) is not None:  # else none of its rows is in the queue any more
+                self._lanes[lane].leave(waiting)
 
     def check(self, tenant_id: str, rows: int, lane: Lane, tokens: float = inf) -> None:
         """What `submit` would raise now: asked before rows are prepared, overload is refused for next to nothing.
@@ -273,6 +277,18 @@ class Batcher:
         told = "interactive" if lane is Lane.INTERACTIVE else "bulk"
         ended = time.perf_counter()
         self._on_pass(Pass(self._name, told, waiters_of(batch), padded(batch), began, ended, failed))
+
+
+class _Asked(asyncio.Future[Replies]):
+    """A task's. It tells that it was cancelled; a callback would cost those that are not one more turn of the loop."""
+
+    leave: Callable[[], None]
+
+    def cancel(self, msg: object = None) -> bool:
+        if not super().cancel(msg):
+            return False
+        self.leave()
+        return True
 
 
 @dataclass(frozen=True, slots=True)

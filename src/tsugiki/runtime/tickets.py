@@ -27,7 +27,7 @@ class Replies:
     engine_s: float
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, weakref_slot=True, eq=False)
 class Ticket:
     """One caller's rows: replies are gathered here until none is missing. Several workers may deliver at once.
 
