@@ -40,8 +40,14 @@ PROBE_TEXTS = (
 )
 
 
+# Characters, of all texts together, for which the interpreter is held. A batch lets go of it, which the library's calls
+# for single texts do not: to have it back took up to 5 ms (Python's own turn) beside a busy thread, what is to be done
+# 0.02 ms a text of 50.
+HELD_CHARS = 1_024
+
+
 class TextBackbone(Outside):
-    """A text encoder's outside. Thread-safe: preparing changes nothing and leaves the interpreter lock."""
+    """A text encoder's outside. Thread-safe: preparing changes nothing, and of much lets go of the interpreter lock."""
 
     def __init__(self, source: Source, weights_sha256: str, precision: str = "fp32") -> None:
         definition = read_definition(source)
@@ -53,7 +59,11 @@ class TextBackbone(Outside):
 
         A text becomes NFC first, so that one look has one answer however it was typed.
         """
-        encodings = self._tokenizer.encode_batch_fast([self._spelt(content) for content in contents])
+        spelt = [self._spelt(content) for content in contents]
+        if sum(map(len, spelt)) <= HELD_CHARS:
+            encodings = [self._tokenizer.encode(text) for text in spelt]
+        else:
+            encodings = self._tokenizer.encode_batch_fast(spelt)
         return [Prepared(np.array(found.ids, np.int64), len(found.ids), bool(found.overflowing)) for found in encodings]
 
     def probe(self) -> list[Prepared]:
