@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tsugiki.backbones import Loaded, TextBackbone
-from tsugiki.backbones.text import PROBE_TEXTS
+from tsugiki.backbones.text import HELD_CHARS, PROBE_TEXTS
 from tsugiki.domain import Prepared
 
 CLS, SEP = 2, 3
@@ -34,7 +34,8 @@ def test_long_text_is_cut_to_the_limit_keeps_its_end_token_and_says_so(tiny: Loa
 
 
 def test_rows_are_prepared_alike_alone_and_together(tiny: Loaded) -> None:
-    texts = ["my card", "", "refund please 🎉", "a" * 500]
+    texts = ["my card", "", "refund please 🎉", "a" * 500, "card " * (HELD_CHARS // 5)]
+    assert sum(map(len, texts)) > HELD_CHARS > len(texts[-1]), "in a batch together, else each by itself"
     together = [p.row.tolist() for p in tiny.backbone.prepare(texts)]
     assert together == [tiny.backbone.prepare([text])[0].row.tolist() for text in texts]
     each = tiny.backbone.prepare_each(texts)
