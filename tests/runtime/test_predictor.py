@@ -399,3 +399,33 @@ def test_only_the_labels_asked_for_are_told_and_in_the_same_order(parts: Assembl
             assert isinstance(every, Prediction)
             assert [label for label, _ in row.scores] == [label for label, _ in every.scores][:top_k]
             assert row.label == every.label
+
+
+def test_a_graft_is_read_once_its_backbone_is_there(tmp_path: Path, tiny: Loaded) -> None:
+    engine = Gated(OnnxEngine(tiny, threads=1))
+    engine.open.clear()
+    read: list[int] = []
+
+    def noting(banks_of: Callable[[Version], Banks], graft_of: Callable[[Version], Graft], budget: Weight) -> Residency:
+        def noted(version: Version) -> Graft:
+            read.append(version.number)
+            return graft_of(version)
+
+        return Residency(banks_of, noted, budget)
+
+    async def ask(parts: Assembled, tenant_id: str) -> Answered:
+        asked = asyncio.create_task(parts.predictor.predict(tenant_id, "support", Selector(), TEXTS))
+        for _ in range(20):  # it has come as far as it can
+            await asyncio.wait_for(asyncio.to_thread(int), 30)
+        assert not read, "who reads it would wait for the backbone"
+        engine.open.set()
+        return await asked
+
+    try:
+        with assembled(tmp_path, tiny, engine=engine, make_residency=noting) as parts:
+            project = parts.project("support", "acme")
+            version = parts.publish(project, LABELS, 1)
+            assert asyncio.run(ask(parts, project.tenant_id)).target.version.number == version.number
+            assert read == [version.number]
+    finally:
+        engine.open.set()

@@ -146,9 +146,13 @@ class Predictor:
         return await asyncio.get_running_loop().run_in_executor(readers, _prepare, served, inputs, truncate)
 
     def _find(self, tenant_id: str, ref: str, selector: Selector) -> Target:
-        """What is asked; its graft is being read by the time that who asks is back in the event loop."""
+        """What is asked; its graft is being read by the time that who asks is back in the event loop.
+
+        Not before its backbone is there: who reads would wait for it, and keep other grafts from being read.
+        """
         target = self._directory.resolve(tenant_id, ref, selector)
-        self._residency.lease_soon(target.version).add_done_callback(_release)
+        if self._backbones.ready_of(target.version) is not None:
+            self._residency.lease_soon(target.version).add_done_callback(_release)
         return target
 
     async def _replies(self, served: Served, target: Target, rows: Sequence[Prepared]) -> tuple[Replies, float]:
