@@ -136,8 +136,12 @@ class Engine(Protocol):
         """Blocks until passes with adapters of these modules can run; without it, the first such pass would."""
         ...
 
-    def run(self, rows: Sequence[InputRow], adapters: Adapters | None = None) -> Floats:
-        """Rows as they were prepared, unpadded -> features (rows, dim), float32."""
+    def run(self, rows: Sequence[InputRow], adapters: Adapters | None = None, *, at_once: bool = False) -> Floats:
+        """Rows as they were prepared, unpadded -> features (rows, dim), float32.
+
+        More passes at a time than the engine was made for wait for one another, where it can; not one that is wanted
+        `at_once`.
+        """
         ...
 
 

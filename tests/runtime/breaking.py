@@ -27,7 +27,7 @@ class Breaking(Wrapping):
         self.prepared.append(modules)
         super().prepare(modules)
 
-    def run(self, rows: Sequence[InputRow], adapters: Adapters | None = None) -> Floats:
+    def run(self, rows: Sequence[InputRow], adapters: Adapters | None = None, *, at_once: bool = False) -> Floats:
         features = super().run(rows, adapters)
         if any(map(self.poisonous, rows)):
             raise RuntimeError("this row breaks the pass, and only it")

@@ -28,6 +28,7 @@ class Passes:
 
     def __init__(self) -> None:
         self.seen: list[list[int]] = []  # the first token of each row, pass by pass
+        self.at_once: list[list[int]] = []  # those of them that were wanted at once
         self.entered = threading.Semaphore(0)
         self.tokens_per_s = 1_000.0
         self._seconds = 0.0
@@ -42,11 +43,13 @@ class Passes:
     def prepare(self, modules: tuple[str, ...]) -> None:
         """Nothing to do."""
 
-    def run(self, rows: Sequence[InputRow], adapters: Adapters | None = None) -> Floats:
+    def run(self, rows: Sequence[InputRow], adapters: Adapters | None = None, *, at_once: bool = False) -> Floats:
         self.entered.release()
         self._open.wait()
         self._seconds += sum(map(len, rows)) / self.tokens_per_s
         self.seen.append([int(row[0]) for row in rows])
+        if at_once:
+            self.at_once.append(self.seen[-1])
         if any(row[0] == POISON for row in rows):
             raise RuntimeError("the pass failed")
         return np.array([[row[0], len(row)] for row in rows], np.float32)
@@ -61,13 +64,16 @@ class Passes:
         self._open.set()
 
 
-def batcher(engine: Passes, *, workers: int = 1, limits: Limits | None = None, express: bool = False) -> Batcher:
-    """A row's reply is its feature. Without the express thread a held pass holds everybody."""
+def batcher(
+    engine: Passes, *, workers: int = 1, limits: Limits | None = None, ahead: bool = False, express: bool = False
+) -> Batcher:
+    """A row's reply is its feature. Without the threads beside the workers a held pass holds everybody."""
 
-    def work(rows: Sequence[InputRow], routes: Sequence[Route | None]) -> Passed:
-        return list(engine.run(rows)), 0.0
+    def work(rows: Sequence[InputRow], routes: Sequence[Route | None], at_once: bool) -> Passed:
+        return list(engine.run(rows, at_once=at_once)), 0.0
 
-    return Batcher(work, workers=workers, limits=limits or Limits(), express=express, clock=engine.clock)
+    limits = limits or Limits()
+    return Batcher(work, workers=workers, limits=limits, ahead=ahead, express=express, clock=engine.clock)
 
 
 def row(number: int, tokens: int = 8) -> Prepared:

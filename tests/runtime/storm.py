@@ -38,10 +38,10 @@ class Fragile(Wrapping):
         super().__init__(engine)
         self._poison = int(tiny.backbone.prepare([POISON])[0].row[1])
 
-    def run(self, rows: Sequence[InputRow], adapters: Adapters | None = None) -> Floats:
+    def run(self, rows: Sequence[InputRow], adapters: Adapters | None = None, *, at_once: bool = False) -> Floats:
         if any(self._poison in row for row in rows):
             raise RuntimeError("this row breaks the engine")
-        return self.inner.run(rows, adapters)
+        return self.inner.run(rows, adapters, at_once=at_once)
 
 
 @dataclass(frozen=True, slots=True)

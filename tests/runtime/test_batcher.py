@@ -269,6 +269,43 @@ def test_a_row_of_another_tenant_does_not_wait_for_passes_that_one_owns(engine: 
     engine.release()
     assert told(quiet) == [1, 2]
     assert [told(flood), told(more)] == [list(range(100, 132)), list(range(200, 216))]
+    assert engine.at_once == [[1]], "which waits for no pass that was there before; its neighbour had a worker"
+    work.close()
+
+
+def test_while_all_are_busy_a_full_pass_is_handed_on_and_no_smaller_one(engine: Passes) -> None:
+    work = batcher(engine, limits=Limits(batch_tokens=64), ahead=True)
+    engine.hold()
+    plug = ask(work, "a", 0)
+    assert engine.entered.acquire(timeout=SOON_S)
+    some = ask(work, "a", *range(1, 8))
+    assert not engine.entered.acquire(timeout=0.1), "seven rows are less than a pass: more may join them"
+    more = ask(work, "a", 8)
+    assert engine.entered.acquire(timeout=SOON_S), "with the eighth they are one"
+    others = ask(work, "b", *range(9, 17))
+    assert work.waiting == 8, "one pass ahead of time is enough"
+    engine.release()
+    assert [told(some), told(more), told(others)] == [list(range(1, 8)), [8], list(range(9, 17))]
+    assert told(plug) == [0]
+    assert engine.at_once == []
+    work.close()
+
+
+def test_a_pass_ahead_of_time_keeps_neither_bulk_from_its_turn_nor_others_from_theirs(engine: Passes) -> None:
+    work = batcher(engine, limits=Limits(batch_tokens=64), ahead=True, express=True)
+    engine.hold()
+    flood = ask(work, "flood", *range(100, 100 + 8 * 3 * BULK_TURN))
+    bulk = ask(work, "a", *range(1_000, 1_010), lane=Lane.BULK)
+    assert engine.entered.acquire(timeout=SOON_S)
+    assert engine.entered.acquire(timeout=SOON_S), "the flood's second pass waits in the engine"
+    quiet = ask(work, "quiet", 1)
+    assert engine.entered.acquire(timeout=SOON_S), "both passes are one tenant's, so another's row runs beside them"
+    engine.release()
+    assert [told(quiet), told(bulk)] == [[1], list(range(1_000, 1_010))]
+    assert told(flood) == list(range(100, 100 + 8 * 3 * BULK_TURN))
+    assert engine.at_once[0] == [1]
+    places = {first: place for place, (first, *_) in enumerate(engine.seen)}
+    assert places[1_000] < places[1_004] < len(engine.seen) - BULK_TURN, "bulk's rows went among the flood's"
     work.close()
 
 
@@ -287,7 +324,7 @@ def test_without_an_owner_nobody_runs_beside_the_workers(engine: Passes) -> None
 def test_a_lost_engine_fails_the_whole_pass_at_once() -> None:
     passes: list[int] = []
 
-    def lost(rows: Sequence[InputRow], routes: Sequence[Route | None]) -> Passed:
+    def lost(rows: Sequence[InputRow], routes: Sequence[Route | None], at_once: bool) -> Passed:
         passes.append(len(rows))
         raise EngineLost
 

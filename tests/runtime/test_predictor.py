@@ -316,10 +316,10 @@ class Gated(Wrapping):
         self.open.set()
         self.passes = 0
 
-    def run(self, rows: Sequence[InputRow], adapters: Adapters | None = None) -> Floats:
+    def run(self, rows: Sequence[InputRow], adapters: Adapters | None = None, *, at_once: bool = False) -> Floats:
         assert self.open.wait(30)
         self.passes += 1
-        return self.inner.run(rows, adapters)
+        return self.inner.run(rows, adapters, at_once=at_once)
 
 
 def test_a_request_that_takes_too_long_is_told_so_and_leaves_the_queue(tmp_path: Path, tiny: Loaded) -> None:

@@ -81,6 +81,17 @@ def test_a_pass_holds_rows_of_near_lengths_nearest_first() -> None:
     assert queue.size == 3 - (20 <= STRETCH * 13)
 
 
+def test_a_pass_is_full_of_what_may_join_the_leading_row() -> None:
+    queue = filled(*[row("a", 16) for _ in range(12)], *[row("b", 60) for _ in range(4)])
+    assert not queue.fills(256), "rows of sixty tokens are no part of it"
+    queue.push(row("c", 17, LoraSlot(RACK, 1, 1)))
+    queue.push(row("d", 18))
+    assert queue.fills(192 + 17 + 18)
+    assert not queue.fills(192 + 17 + 18 + 1)
+    assert len(queue.take(256)) == 14
+    assert not queue.fills(256)
+
+
 @given(st.lists(st.integers(1, 64), min_size=1, max_size=60), st.integers(1, 300))
 def test_every_row_is_taken_once_and_no_pass_is_larger_than_it_may_be(lengths: list[int], tokens: int) -> None:
     rows = [row(f"t{number % 5}", length) for number, length in enumerate(lengths)]

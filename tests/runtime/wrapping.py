@@ -25,5 +25,5 @@ class Wrapping:
     def prepare(self, modules: tuple[str, ...]) -> None:
         self.inner.prepare(modules)
 
-    def run(self, rows: Sequence[InputRow], adapters: Adapters | None = None) -> Floats:
-        return self.inner.run(rows, adapters)
+    def run(self, rows: Sequence[InputRow], adapters: Adapters | None = None, *, at_once: bool = False) -> Floats:
+        return self.inner.run(rows, adapters, at_once=at_once)

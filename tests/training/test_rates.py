@@ -58,7 +58,7 @@ class Crowded(OnnxEngine):
         super().__init__(loaded, threads=1)
         self.begun: list[float] = []
 
-    def run(self, rows: Sequence[InputRow], adapters: Adapters | None = None) -> Floats:
+    def run(self, rows: Sequence[InputRow], adapters: Adapters | None = None, *, at_once: bool = False) -> Floats:
         self.begun.append(time.perf_counter())
         worked = time.process_time()
         found = super().run(rows, adapters)

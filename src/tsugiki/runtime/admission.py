@@ -34,24 +34,23 @@ class Asked(NamedTuple):
 
 
 class Admission:
-    """Keeps `limits`, by the pace of `workers` that run passes beside one another. Not thread-safe."""
+    """Keeps `limits`, by the pace of passes beside one another. Not thread-safe."""
 
-    def __init__(self, limits: Limits, workers: int) -> None:
+    def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._workers = workers
-        self._warm: set[int] = set()  # workers whose first full pass is done: in it libraries begin lazily
+        self._warm: set[int] = set()  # threads whose first full pass is done: in it libraries begin lazily
         self._paced = 0  # passes in the pace
-        self._pace: float | None = None  # tokens a second of all workers together; None before any full pass
+        self._pace: float | None = None  # tokens a second of all passes together; None before any full one
 
-    def passed(self, worker: int, tokens: int, seconds: float) -> None:
-        """A pass of so many tokens, with padding."""
+    def passed(self, thread: int, beside: int, tokens: int, seconds: float) -> None:
+        """A pass of so many tokens, with padding: one of as many at a time as `beside` tells, itself among them."""
         if tokens < FULL * self._limits.batch_tokens:
             return
-        if worker in self._warm:
+        if thread in self._warm:
             self._paced += 1
-            known, pace = self._pace or 0.0, self._workers * tokens / seconds
+            known, pace = self._pace or 0.0, beside * tokens / seconds
             self._pace = known + max(SMOOTHING, 1 / self._paced) * (pace - known)
-        self._warm.add(worker)
+        self._warm.add(thread)
 
     def admit(self, queue: FairQueue, asked: Asked, *, timely: bool) -> None:
         """Raises Overloaded where the queue has no room for it; an empty one takes any request whole.

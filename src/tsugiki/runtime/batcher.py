@@ -42,8 +42,11 @@ class Lane(IntEnum):
 
 Passed: TypeAlias = "tuple[Sequence[Floats | TsugikiError], float]"
 """A pass's replies, and the seconds its engine ran."""
-Work: TypeAlias = "Callable[[Sequence[InputRow], Sequence[Route | None]], Passed]"
-"""Runs one pass: its rows as prepared, and their routes -> each row's reply. Rows of a pass are of one kin."""
+Work: TypeAlias = "Callable[[Sequence[InputRow], Sequence[Route | None], bool], Passed]"
+"""Runs one pass: its rows as prepared, and their routes -> each row's reply. Rows of a pass are of one kin.
+
+If the last is true, at once: beside the passes that run already, not after one of them.
+"""
 
 
 class Batcher:
@@ -53,10 +56,13 @@ class Batcher:
       without an adapter can join any LoRA pass, but not a pass of a version's own network. Padding and gathering for
       one pass overlap with other passes.
     - Nobody waits for a batch to fill: an idle worker takes what is there, so a lone row runs at once.
+    - While every worker is busy and a full pass waits, one more thread hands it to the engine ahead of time: the engine
+      goes on with it the moment another pass ends, not once the interpreter comes to it. What is less than a full pass
+      waits for a worker, as more rows may still join.
     - Turns between tenants are fair in tokens (see `FairQueue`), so that no flood delays others by more than a pass;
       nor does it fill the pass that others' rows are in.
-    - While every worker is busy with a pass that mostly belongs to one tenant, an extra (express) thread runs the other
-      tenants' rows, one at a time. Otherwise that thread sleeps.
+    - While no worker is idle and each pass mostly belongs to one tenant, an extra (express) thread runs the other
+      tenants' rows, one at a time, at once: none of them is handed on to wait. Otherwise that thread sleeps.
     - INTERACTIVE goes before BULK, but for every `BULK_TURN`th pass: a job must end even if somebody always asks.
     - BULK passes are half as long, and of several workers never hold the last idle one.
     - Queues are bounded, in rows per tenant and in all, and in seconds of the work that goes before a request's last
@@ -75,6 +81,7 @@ class Batcher:
         *,
         workers: int,
         limits: Limits,
+        ahead: bool = True,
         express: bool = True,
         name: str = "",
         on_pass: Callable[[Pass], None] | None = None,
@@ -90,15 +97,15 @@ class Batcher:
         self._passed_over = 0  # INTERACTIVE passes in a row that BULK waited for
         self._bulk_workers = max(1, workers - 1)
         self._workers = max(1, workers)
-        self._owners: dict[int, str | None] = {}  # of the running passes, by worker: the tenant that owns it, or None
-        self._admission = Admission(limits, self._workers)
+        self._owners: dict[int, str | None] = {}  # of passes that are out, by thread: the tenant that owns it, or None
+        self._admission = Admission(limits)
         self._closed = False
         self._lock = threading.Lock()
-        self._ready = threading.Condition(self._lock)  # the workers sleep on it
+        self._ready = threading.Condition(self._lock)  # the workers sleep on it, and the one more
         self._cue = threading.Condition(self._lock)  # the express thread does
         self._threads = [
             threading.Thread(target=self._serve, args=(n,), name=f"engine-{n}", daemon=True)
-            for n in range(self._workers)
+            for n in range(self._workers + ahead)
         ]
         if express:
             self._threads.append(threading.Thread(target=self._serve_express, name="engine-express", daemon=True))
@@ -130,9 +137,7 @@ class Batcher:
             self._admit(lane, Asked(ticket.tenant_id, len(rows), tokens))
             for index, prepared in enumerate(rows):
                 self._lanes[lane].push(Row(ticket, index, prepared))
-            self._ready.notify(len(rows))
-            if self._owned:
-                self._cue.notify()
+            self._call(len(rows))
 
     def _leave(self, lane: Lane, ticket: weakref.ref[Ticket]) -> None:
         with self._lock:
@@ -160,7 +165,7 @@ class Batcher:
             return sum(queue.size for queue in self._lanes.values())
 
     def close(self) -> None:
-        """Finish what is queued, then end the workers."""
+        """Finish what is queued, then end the threads."""
         with self._lock:
             self._closed = True
             self._wake_all()
@@ -182,7 +187,8 @@ class Batcher:
             finally:
                 with self._lock:
                     if whole:
-                        self._admission.passed(worker, padded(batch.rows), self._clock() - started)
+                        beside = max(self._workers, len(self._owners))
+                        self._admission.passed(worker, beside, padded(batch.rows), self._clock() - started)
                     self._owners.pop(worker, None)
                     if batch.lane is Lane.BULK:
                         self._bulk_running -= 1
@@ -190,7 +196,7 @@ class Batcher:
 
     def _serve_express(self) -> None:
         while (batch := self._await(self._cue, self._next_express, None)) is not None:
-            self._run(batch.lane, batch.rows)
+            self._run(batch.lane, batch.rows, at_once=True)
 
     def _await(
         self, condition: threading.Condition, next_batch: Callable[[], _Batch | None], worker: int | None
@@ -204,14 +210,36 @@ class Batcher:
                 condition.wait()
             if worker is not None:
                 self._owners[worker] = owner_of(batch.rows)
-                if self._owned:
-                    self._cue.notify()
+                self._call(0)
             return batch
+
+    def _call(self, rows: int) -> None:
+        """Wakes who may have something to do, now that so many rows came, or another pass began."""
+        idle = self._workers - len(self._owners)
+        if idle > 0:
+            self._ready.notify(min(rows, idle))
+        elif idle == 0 and self._lanes[Lane.INTERACTIVE].fills(self._limits.batch_tokens):
+            self._ready.notify()
+        if self._owned:
+            self._cue.notify()
+
+    @property
+    def _busy(self) -> bool:
+        """Whether the engine has as many passes as it runs at a time."""
+        return len(self._owners) >= self._workers
+
+    @property
+    def _express_turn(self) -> bool:
+        """Whether it is the turn of a tenant that owns none of the passes, where each of them has an owner."""
+        if not self._owned:
+            return False
+        leader = self._lanes[Lane.INTERACTIVE].leader()
+        return leader is not None and leader not in self._owners.values()
 
     @property
     def _owned(self) -> bool:
-        """Whether each worker runs a pass that one tenant owns: the express thread's cue."""
-        return len(self._owners) == self._workers and None not in self._owners.values()
+        """Whether it is busy with passes that each have an owner: the express thread's cue."""
+        return self._busy and None not in self._owners.values()
 
     def _wake_all(self) -> None:
         self._ready.notify_all()
@@ -220,7 +248,10 @@ class Batcher:
     def _next_batch(self) -> _Batch | None:
         if self._passed_over >= BULK_TURN - 1 and (batch := self._take_bulk()):
             return batch
-        if rows := self._lanes[Lane.INTERACTIVE].take(self._limits.batch_tokens):
+        queue, tokens = self._lanes[Lane.INTERACTIVE], self._limits.batch_tokens
+        if self._busy and (self._express_turn or not queue.fills(tokens)):
+            return None
+        if rows := queue.take(tokens):
             self._passed_over += bool(self._lanes[Lane.BULK].size)
             return _Batch(Lane.INTERACTIVE, rows)
         return self._take_bulk()
@@ -235,20 +266,18 @@ class Batcher:
         return None
 
     def _next_express(self) -> _Batch | None:
-        """A single row of a tenant that owns none of the running passes, where each of them has an owner."""
-        if not self._owned:
-            return None
-        leader = self._lanes[Lane.INTERACTIVE].leader()
-        if leader is None or leader in self._owners.values():
+        """A single row, where it is its turn."""
+        if not self._express_turn:
             return None
         rows = self._lanes[Lane.INTERACTIVE].take(0)
         return _Batch(Lane.INTERACTIVE, rows) if rows else None
 
-    def _run(self, lane: Lane, batch: Sequence[Row]) -> bool:
+    def _run(self, lane: Lane, batch: Sequence[Row], *, at_once: bool = False) -> bool:
         """Whether the pass went through whole."""
         began = time.perf_counter()
         try:
-            replies, engine_s = self._work_on([row.prepared.row for row in batch], [row.ticket.route for row in batch])
+            rows, routes = [row.prepared.row for row in batch], [row.ticket.route for row in batch]
+            replies, engine_s = self._work_on(rows, routes, at_once)
         except EngineLost as lost:
             deliver(batch, [lost] * len(batch), 0.0)
             self._tell(lane, batch, began, failed=True)
@@ -267,8 +296,8 @@ class Batcher:
             return True
         log.warning("a pass of %d rows failed and is halved", len(batch))
         middle = len(batch) // 2
-        self._run(lane, batch[:middle])
-        self._run(lane, batch[middle:])
+        self._run(lane, batch[:middle], at_once=at_once)
+        self._run(lane, batch[middle:], at_once=at_once)
         return False
 
     def _tell(self, lane: Lane, batch: Sequence[Row], began: float, *, failed: bool) -> None:

@@ -63,11 +63,11 @@ class MendedEngine:
         self._present().prepare(modules)
         self._prepared.add(modules)
 
-    def run(self, rows: Sequence[InputRow], adapters: Adapters | None = None) -> Floats:
+    def run(self, rows: Sequence[InputRow], adapters: Adapters | None = None, *, at_once: bool = False) -> Floats:
         """Raises EngineLost, and what the rows' own fault raised."""
         engine = self._present()
         try:
-            return self._checked(engine, rows, adapters)
+            return self._checked(engine, rows, adapters, at_once=at_once)
         except Exception as error:
             if self._answers_as_ever(engine):
                 raise
@@ -84,8 +84,10 @@ class MendedEngine:
             raise EngineLost
         return engine
 
-    def _checked(self, engine: Engine, rows: Sequence[InputRow], adapters: Adapters | None) -> Floats:
-        features = engine.run(rows, adapters)
+    def _checked(
+        self, engine: Engine, rows: Sequence[InputRow], adapters: Adapters | None, *, at_once: bool = False
+    ) -> Floats:
+        features = engine.run(rows, adapters, at_once=at_once)
         if features.shape != (len(rows), self._dim) or not np.isfinite(features).all():
             raise Unavailable(f"the engine returned {features.shape} or non-finite features", code="engine_fault")
         return features

@@ -28,17 +28,17 @@ class Network:
         self._engine = engine
         self._banks = banks
 
-    def run(self, rows: Sequence[InputRow], routes: Sequence[Route | None]) -> Passed:
-        """Rows of one pass are of one kin. Raises what the engine raises."""
+    def run(self, rows: Sequence[InputRow], routes: Sequence[Route | None], at_once: bool = False) -> Passed:
+        """Rows of one pass are of one kin; `at_once`: see `Engine.run`. Raises what the engine raises."""
         kin: Kin = next((route.kin for route in routes if route is not None and route.kin is not None), None)
         started = time.perf_counter()
         match kin:
             case None:
-                features = self._engine.run(rows)
+                features = self._engine.run(rows, at_once=at_once)
             case Rack():
                 features = self._adapted(kin, rows, routes)
             case OwnNetwork():
-                features = kin.engine.run(rows)
+                features = kin.engine.run(rows, at_once=at_once)
         engine_s = time.perf_counter() - started
         return self._answers(routes, features), engine_s
 

@@ -89,6 +89,13 @@ class FairQueue:
         lead = self._lead()
         return None if lead is None else self._lines[lead].first().tenant.id
 
+    def fills(self, tokens: int) -> bool:
+        """Whether the next pass would have about as many `tokens`: what waits near the leading row, whoever's it is."""
+        if self.tokens < tokens or (lead := self._lead()) is None:
+            return False
+        near = [place for place in self._near(lead) if _share(lead.kin, place.kin)]
+        return sum(place.length * self._lines[place].size for place in near) >= tokens
+
     def take(self, tokens: int) -> list[Row]:
         """The next pass: at most `tokens` with padding, but at least one row; empty when nothing waits.
 
@@ -222,6 +229,7 @@ class _Line:
     """
 
     def __init__(self) -> None:
+        self.size = 0  # rows
         self.rows: dict[str, deque[tuple[int, Row]]] = {}
         self._turns: list[_Turn] = []
 
@@ -231,6 +239,7 @@ class _Line:
             waiting = self.rows[tenant.id] = deque()
             heapq.heappush(self._turns, _Turn(tenant.virtual, arrival, tenant))
         waiting.append((arrival, row))
+        self.size += 1
 
     def first(self) -> _Turn:
         """Whose turn it is; the line has rows."""
@@ -242,6 +251,7 @@ class _Line:
         tenant = self.first().tenant
         waiting = self.rows[tenant.id]
         _, row = waiting.popleft()
+        self.size -= 1
         if waiting:
             heapq.heapreplace(self._turns, _Turn(tenant.virtual, waiting[0][0], tenant))
         else:

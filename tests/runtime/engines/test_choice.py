@@ -31,7 +31,7 @@ class Altered(Wrapping):
         self.name: EngineName = name
         self._slower_s, self._noise = slower_s, noise
 
-    def run(self, rows: Sequence[InputRow], adapters: Adapters | None = None) -> Floats:
+    def run(self, rows: Sequence[InputRow], adapters: Adapters | None = None, *, at_once: bool = False) -> Floats:
         features = super().run(rows, adapters)
         time.sleep(self._slower_s)  # what makes it slower, not a wait for anything
         random = np.random.default_rng(0).standard_normal(features.shape, np.float32)

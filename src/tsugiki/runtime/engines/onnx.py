@@ -35,7 +35,7 @@ class OnnxEngine:
     def prepare(self, modules: tuple[str, ...]) -> None:
         self._banked.get(modules)
 
-    def run(self, rows: Sequence[InputRow], adapters: Adapters | None = None) -> Floats:
+    def run(self, rows: Sequence[InputRow], adapters: Adapters | None = None, *, at_once: bool = False) -> Floats:
         inputs = dict(stack(rows))
         if adapters is None:
             return self._plain.run(FEATURES, inputs)

@@ -77,7 +77,7 @@ class TorchEngine:
     def prepare(self, modules: tuple[str, ...]) -> None:
         """Nothing to compile: the same network runs with and without adapters."""
 
-    def run(self, rows: Sequence[InputRow], adapters: Adapters | None = None) -> Floats:
+    def run(self, rows: Sequence[InputRow], adapters: Adapters | None = None, *, at_once: bool = False) -> Floats:
         import torch
 
         batch = stack(rows)
