@@ -132,6 +132,11 @@ class Engine(Protocol):
         """What LoRA banks are to be made of."""
         ...
 
+    @property
+    def queues(self) -> bool:
+        """Whether it takes more passes than it runs at a time, and begins the next the moment one ends."""
+        ...
+
     def prepare(self, modules: tuple[str, ...]) -> None:
         """Blocks until passes with adapters of these modules can run; without it, the first such pass would."""
         ...
@@ -139,8 +144,7 @@ class Engine(Protocol):
     def run(self, rows: Sequence[InputRow], adapters: Adapters | None = None, *, at_once: bool = False) -> Floats:
         """Rows as they were prepared, unpadded -> features (rows, dim), float32.
 
-        More passes at a time than the engine was made for wait for one another, where it can; not one that is wanted
-        `at_once`.
+        One that is wanted `at_once` does not wait for others, where the engine can run it beside them.
         """
         ...
 

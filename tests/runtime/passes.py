@@ -39,6 +39,7 @@ class Passes:
     precision = "fp32"
     pass_tokens = 0
     bank_type: BankType = "float32"
+    queues = False
 
     def prepare(self, modules: tuple[str, ...]) -> None:
         """Nothing to do."""

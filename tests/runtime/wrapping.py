@@ -21,6 +21,7 @@ class Wrapping:
         self.precision = engine.precision
         self.pass_tokens = engine.pass_tokens
         self.bank_type: BankType = engine.bank_type
+        self.queues = engine.queues
 
     def prepare(self, modules: tuple[str, ...]) -> None:
         self.inner.prepare(modules)

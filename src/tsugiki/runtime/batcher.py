@@ -56,9 +56,9 @@ class Batcher:
       without an adapter can join any LoRA pass, but not a pass of a version's own network. Padding and gathering for
       one pass overlap with other passes.
     - Nobody waits for a batch to fill: an idle worker takes what is there, so a lone row runs at once.
-    - While every worker is busy and a full pass waits, one more thread hands it to the engine ahead of time: the engine
-      goes on with it the moment another pass ends, not once the interpreter comes to it. What is less than a full pass
-      waits for a worker, as more rows may still join.
+    - `ahead`, of an engine that queues: while every worker is busy and a full pass waits, one more thread hands it on.
+      The engine begins it the moment another pass ends, not once the interpreter comes to it. What is less than a full
+      pass waits for a worker, as more rows may still join.
     - Turns between tenants are fair in tokens (see `FairQueue`), so that no flood delays others by more than a pass;
       nor does it fill the pass that others' rows are in.
     - While no worker is idle and each pass mostly belongs to one tenant, an extra (express) thread runs the other
@@ -81,7 +81,7 @@ class Batcher:
         *,
         workers: int,
         limits: Limits,
-        ahead: bool = True,
+        ahead: bool = False,
         express: bool = True,
         name: str = "",
         on_pass: Callable[[Pass], None] | None = None,

@@ -54,6 +54,7 @@ class MendedEngine:
         self.precision = first.precision
         self.pass_tokens = first.pass_tokens
         self.bank_type: BankType = first.bank_type
+        self.queues = first.queues
 
     @property
     def answers(self) -> bool:

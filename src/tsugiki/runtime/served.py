@@ -193,5 +193,7 @@ class ServedBackbones:
         )
         limits = replace(self._limits, batch_tokens=max(self._limits.batch_tokens, engine.pass_tokens))
         run = Network(engine, banks).run
-        batcher = Batcher(run, workers=self._workers, limits=limits, name=name, on_pass=self._on_pass)
+        batcher = Batcher(
+            run, workers=self._workers, limits=limits, ahead=engine.queues, name=name, on_pass=self._on_pass
+        )
         return Served(loaded, engine, batcher, banks)

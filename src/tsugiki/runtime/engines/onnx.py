@@ -24,6 +24,7 @@ class OnnxEngine:
     name: EngineName = "onnxruntime"
     precision = "fp32"
     bank_type: BankType = "float32"
+    queues = False  # whoever asks for a pass runs it
 
     def __init__(self, graphs: Graphs, *, threads: int) -> None:
         self.pass_tokens = PASS_TOKENS * threads

@@ -59,6 +59,7 @@ class OpenVinoEngine:
     """
 
     bank_type: BankType = "bfloat16"
+    queues = True
 
     def __init__(self, name: OpenVino, graphs: Graphs, known: Sequence[InputRow], *, passes: int, threads: int) -> None:
         self.name: EngineName = name

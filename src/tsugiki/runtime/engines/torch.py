@@ -52,6 +52,7 @@ class TorchEngine:
 
     name: EngineName = "torch"
     pass_tokens = PASS_TOKENS
+    queues = False  # passes run beside one another
 
     def __init__(
         self, source: Source, weights: Mapping[str, Floats], *, device: str = "cuda", precision: str = "bf16"
