@@ -89,7 +89,7 @@ class OpenVinoEngine:
         inputs: dict[str, Any] = dict(stack(rows))
         if adapters is None:
             return (self._beside if at_once else self._plain).run(inputs)
-        inputs[SLOTS] = adapters.slots
+        inputs[SLOTS] = np.ascontiguousarray(adapters.slots)
         compiled = self._banked.get(adapters.modules)
         return compiled.run(inputs | compiled.wrapped(adapters))
 
@@ -132,6 +132,7 @@ class _Compiled:
         self._banks: dict[int, tuple[Adapters, dict[str, Any]]] = {}
 
     def run(self, inputs: dict[str, Any]) -> Floats:
+        """`inputs` are openvino's tensors, or arrays as they lie in memory, which is read until the pass has ended."""
         try:
             request = self._idle.pop()
         except IndexError:
@@ -163,12 +164,10 @@ class _Compiled:
         return tensors
 
 
-def _tensor(values: Any) -> Any:  # Any: openvino's, which stays as it is, or an array, whose memory it is to be
+def _tensor(values: Any) -> Any:  # Any: openvino's, which stays as it is, or an array, whose memory it shares
     import openvino
 
-    if isinstance(values, openvino.Tensor):
-        return values
-    return openvino.Tensor(np.ascontiguousarray(values), shared_memory=True)
+    return values if isinstance(values, openvino.Tensor) else openvino.Tensor(values, shared_memory=True)
 
 
 def _bfloat16(bits: NDArray[np.uint16]) -> Any:  # Any: openvino's
