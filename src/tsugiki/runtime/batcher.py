@@ -97,6 +97,7 @@ class Batcher:
         self._passed_over = 0  # INTERACTIVE passes in a row that BULK waited for
         self._bulk_workers = max(1, workers - 1)
         self._workers = max(1, workers)
+        self._ahead = ahead
         self._owners: dict[int, str | None] = {}  # of passes that are out, by thread: the tenant that owns it, or None
         self._admission = Admission(limits)
         self._closed = False
@@ -218,7 +219,7 @@ class Batcher:
         idle = self._workers - len(self._owners)
         if idle > 0:
             self._ready.notify(min(rows, idle))
-        elif idle == 0 and self._lanes[Lane.INTERACTIVE].fills(self._limits.batch_tokens):
+        elif self._ahead and idle == 0 and self._lanes[Lane.INTERACTIVE].fills(self._limits.batch_tokens):
             self._ready.notify()
         if self._owned:
             self._cue.notify()
