@@ -108,26 +108,28 @@ class _Here(threading.local):
 def _adapt(
     here: _Here, name: str, linear: torch.nn.Module, inputs: tuple[torch.Tensor], output: torch.Tensor
 ) -> torch.Tensor | None:
-    adapters = here.adapters
-    if adapters is None or name not in adapters.pairs:
-        return None
-    down, up = adapters.pairs[name]
-    x = inputs[0].reshape(len(adapters.slots), -1, inputs[0].shape[-1])
-    delta = (x @ down[adapters.slots]) @ up[adapters.slots]
-    return output + delta.reshape(output.shape)
+    delta = _delta(here.adapters, name, inputs[0])
+    return None if delta is None else output + delta.reshape(output.shape)
 
 
 def _adapt_places(
     here: _Here, name: str, convolution: torch.nn.Module, inputs: tuple[torch.Tensor], output: torch.Tensor
 ) -> torch.Tensor | None:
     """Of a convolution: its channels come before the places."""
-    adapters = here.adapters
+    delta = _delta(here.adapters, name, inputs[0].flatten(2).transpose(1, 2))
+    return None if delta is None else output + delta.transpose(1, 2).reshape(output.shape)
+
+
+def _delta(adapters: _OnDevice | None, name: str, x: torch.Tensor) -> torch.Tensor | None:
+    """`x` (..., channels), its rows first, through each row's own matrices: (rows, places, channels).
+
+    None where the pass has no adapters, or none of this module.
+    """
     if adapters is None or name not in adapters.pairs:
         return None
     down, up = adapters.pairs[name]
-    x = inputs[0].flatten(2).transpose(1, 2).reshape(len(adapters.slots), -1, inputs[0].shape[1])
-    delta = (x @ down[adapters.slots]) @ up[adapters.slots]
-    return output + delta.reshape(len(output), -1, output.shape[1]).transpose(1, 2).reshape(output.shape)
+    rows = x.reshape(len(adapters.slots), -1, x.shape[-1])
+    return (rows @ down[adapters.slots]) @ up[adapters.slots]
 
 
 def _replace(encoder: torch.nn.Module, weights: Mapping[str, Floats]) -> None:
