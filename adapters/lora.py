@@ -33,6 +33,8 @@ CONTRASTED_EPOCHS, CONTRASTED_PART = 4.0, 0.35
 # sst5 where 1e-3 had +5.4. With 8 a label, some eight steps in all, 2e-3 served better: cr +9.5, not +8.0, amazon_cf_en
 # +1.2, not -2.5 (a draw each).
 RATE, PAIRED_RATE, FEW_PAIRED = 2e-3, 1e-3, 64
+# Passes by pairs over more samples than MANY_PAIRED, at most: there four taught as much as eight, see objective.py.
+MANY_PAIRED, MANY_PAIRED_EPOCHS = 1_000, 4.0
 LEAST_PART = 0.01  # with less, no answer changes
 PART = 1 / 2  # of the blocks, from the top: MiniLM's three of six
 ATTENTION = frozenset({"attention", "self_attn"})  # a part of the names of its modules
@@ -99,14 +101,21 @@ class LoraMethod:
 
     def _for(self, objective: Objective, samples: int) -> LoraMethod:
         """What was not given is as served best by that objective."""
-        usual = CONTRASTED_PART if objective == "contrast" else 1.0
-        usual_rate = PAIRED_RATE if objective == "pairs" and samples > FEW_PAIRED else RATE
+        usual_rate, most_epochs, usual_part = RATE, self.epochs, 1.0
+        match objective:
+            case "contrast":
+                most_epochs, usual_part = CONTRASTED_EPOCHS, CONTRASTED_PART
+            case "pairs":
+                usual_rate = PAIRED_RATE if samples > FEW_PAIRED else RATE
+                most_epochs = MANY_PAIRED_EPOCHS if samples > MANY_PAIRED else self.epochs
+            case "labels":
+                pass
         return replace(
             self,
             top_blocks=self.top_blocks or (None if objective == "labels" else MOST_BLOCKS),
-            epochs=min(self.epochs, CONTRASTED_EPOCHS) if objective == "contrast" else self.epochs,
+            epochs=min(self.epochs, most_epochs),
             learning_rate=self.learning_rate or usual_rate,
-            part=self.part or usual,
+            part=self.part or usual_part,
         )
 
     def attach(self, encoder: torch.nn.Module) -> Attached:

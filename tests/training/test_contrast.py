@@ -138,7 +138,7 @@ def test_many_labels_of_few_texts_each_are_learnt_by_contrast(backbone: Trainabl
 
 def test_a_part_of_what_contrast_taught_is_served(backbone: TrainableBackbone) -> None:
     """Whichever it is, the same of every matrix, and all of it where another objective taught."""
-    contrasted, taught = intents(backbone, 5), intents(backbone, 5, 20)
+    contrasted, taught = intents(backbone, 5), intents(backbone, 5, FEWEST_CONTRASTED - 1)
     for data, part in ((contrasted, CONTRASTED_PART), (taught, 1.0)):
         served, whole = (
             _up(method.fit(backbone, data, Budget(), Told())) for method in (SHORT, replace(SHORT, part=1.0))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from adapters.lora import PAIRED_RATE, RATE, LoraMethod
+from adapters.lora import MANY_PAIRED, MANY_PAIRED_EPOCHS, PAIRED_RATE, RATE, LoraMethod
 from adapters.partial import PartialMethod
 from tests.adapters.lessons import TOPICS, Told, texts_of, trainable, training_set
 from tsugiki.backbones import Loaded
@@ -119,6 +119,10 @@ def test_the_plan_reckons_with_all_blocks_where_samples_are_few() -> None:
     half, whole = LoraMethod(top_blocks=3), LoraMethod(top_blocks=6)
     for paired in (few, replace(few, samples=MOST_PAIRED)):
         assert LoraMethod().assess(paired, Budget()) == whole.assess(paired, Budget())
+    shorter = LoraMethod(epochs=MANY_PAIRED_EPOCHS)
+    for samples, shortened in ((MANY_PAIRED, False), (MANY_PAIRED + 1, True), (MOST_PAIRED, True)):
+        paired = replace(few, samples=samples)
+        assert (LoraMethod().assess(paired, Budget()) == shorter.assess(paired, Budget())) == shortened
     assert LoraMethod().assess(usual, Budget()) == half.assess(usual, Budget())
     assert LoraMethod().assess(several, Budget()) == half.assess(several, Budget())
     long = replace(few, mean_tokens=256.0)
