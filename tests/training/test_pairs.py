@@ -44,12 +44,13 @@ def test_the_loss_is_the_mean_over_pairs_of_either_kind() -> None:
     assert float(pair_loss(features, targets)) == pytest.approx(wanted)
 
 
-@pytest.mark.parametrize("targets", [[0, 0, 0], [0, 1, 2]])
-def test_pairs_of_one_kind_alone_are_a_loss_too(targets: list[int]) -> None:
-    features = torch.randn(3, 5, generator=torch.Generator().manual_seed(0), requires_grad=True)
+@pytest.mark.parametrize("targets", [[0, 0, 0], [0, 1, 2], [0]])
+def test_pairs_of_one_kind_alone_are_a_loss_too_and_no_pair_teaches_nothing(targets: list[int]) -> None:
+    features = torch.randn(len(targets), 5, generator=torch.Generator().manual_seed(0), requires_grad=True)
     pair_loss(features, torch.tensor(targets)).backward()
     assert features.grad is not None
     assert bool(torch.isfinite(features.grad).all())
+    assert bool(features.grad.any()) == (len(targets) > 1)
 
 
 def test_a_network_draws_samples_of_a_label_together_and_leaves_the_head(backbone: TrainableBackbone) -> None:

@@ -18,5 +18,6 @@ def pair_loss(features: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     cosines = (pointing @ pointing.t())[first, second]
     alike = targets[first] == targets[second]
     kinds = [(cosines[alike] - 1.0).square(), cosines[~alike].square()]
-    # Of a fold's few rows there may be no two of one label.
-    return torch.stack([kind.mean() for kind in kinds if len(kind)]).mean()
+    # Of a fold's few rows there may be no two of one label; of a batch what the others left may be a single row.
+    means = [kind.mean() for kind in kinds if len(kind)]
+    return torch.stack(means).mean() if means else features.sum() * 0.0
