@@ -70,7 +70,7 @@ class LoraMethod:
     )
     epochs: float = epochs(8.0)
     learning_rate: float | None = rate(
-        None, "of the matrices", null=f"{RATE:g}; {PAIRED_RATE:g}, where labels are few and texts some hundreds"
+        None, "of the matrices", null=f"{RATE:g}; {PAIRED_RATE:g}, where labels are few and texts more than some dozens"
     )
     head_learning_rate: float = rate(2e-3, "of the head beside them")
     label_smoothing: float = smoothing(0.05)
