@@ -60,7 +60,7 @@ CONTRASTED = 0.07
 # amazon_cf_en, none on sms_spam, where the head errs in 3 of 100. With 1,400 to 6,800 samples: 6 to 12 % on sst5, 4 on
 # ag_news, 29 and 34 on cr, 33 and 42 on amazon_cf_en. On rows of training parts, see training/objective.py.
 PAIRED = 0.17
-FEWEST_SHOWN = 100  # samples learnt by pairs; of fewer held out a gate can hardly show what that gains
+FEWEST_SHOWN = 100  # samples learnt by pairs or contrast; of fewer held out a gate can hardly show what that gains
 USUAL_ERROR = 0.12  # of the head with 10 a label: 13.0, 8.0 and 14.3 % on banking77, clinc150 and hwu64
 
 

@@ -158,7 +158,7 @@ def _gain(near: Closeness, profile: Profile, method: MethodName) -> Gain:
 
 def _can_be_shown(method: MethodName, profile: Profile) -> bool:
     """Whether what it gains can show on held-out samples, as the gate asks for."""
-    return not (method == "lora" and expected_objective(profile) == "pairs" and profile.samples < FEWEST_SHOWN)
+    return not (method == "lora" and expected_objective(profile) != "labels" and profile.samples < FEWEST_SHOWN)
 
 
 def _fewest_per_label(profile: Profile) -> int | None:
@@ -173,8 +173,8 @@ def _by_name(deeper: Sequence[Verdict], profile: Profile) -> tuple[str, ...]:
     if lora is None or _can_be_shown("lora", profile):
         return ()
     return (
-        f"lora learns so few texts by their pairs, in some {lora.seconds:.0f} s; that did better on other sets, but so "
-        "few held-out samples cannot show it: ask for it by name",
+        f"lora learns so few texts beside one another, in some {lora.seconds:.0f} s; that did better on other sets, "
+        "but so few held-out samples cannot show it: ask for it by name",
     )
 
 

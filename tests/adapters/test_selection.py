@@ -105,6 +105,7 @@ def test_auto_takes_the_best_of_what_answers_within_a_request(profile: Profile, 
         (replace(INTENTS, closeness=near(0.8)), Budget(), (FULL,), None, "less than a point"),
         (replace(INTENTS, closeness=near(0.95)), Budget(), (LORA, FULL), None, "less than a point"),
         (replace(INTENTS, samples=2_000, closeness=near(0.8)), Budget(), (LORA, FULL), None, "less than a point"),
+        (replace(INTENTS, samples=90, labels=9, closeness=near(0.8)), Budget(), (LORA,), None, "ask for it by name"),
         # Few labels with some dozens of texts each: likewise.
         (replace(PROFILE, closeness=near(0.8)), Budget(), (LORA, FULL), "lora", "next lora: 3.4 points expected"),
         (replace(PROFILE, closeness=near(0.8)), Budget(60), (LORA, FULL), None, "lora: 300 s of the 60 s allowed"),
