@@ -68,7 +68,11 @@ class LoraMethod:
         "which linear modules of a block get matrices (1 x 1 convolutions where it has no attention)",
         get_args(Targets),
     )
-    epochs: float = epochs(8.0)
+    epochs: float = epochs(
+        8.0,
+        f"; no more than {CONTRASTED_EPOCHS:g} where labels are many and texts of each few, than "
+        f"{MANY_PAIRED_EPOCHS:g} where labels are few and texts over {MANY_PAIRED:,}",
+    )
     learning_rate: float | None = rate(
         None, "of the matrices", null=f"{RATE:g}; {PAIRED_RATE:g}, where labels are few and texts more than some dozens"
     )
@@ -100,7 +104,7 @@ class LoraMethod:
         return fit_deep(self._for(objective, len(data.targets)), backbone, data, budget, progress, objective)
 
     def _for(self, objective: Objective, samples: int) -> LoraMethod:
-        """What was not given is as served best by that objective."""
+        """What was not given is as served best by that objective; of passes no more than it bears."""
         usual_rate, most_epochs, usual_part = RATE, self.epochs, 1.0
         match objective:
             case "contrast":

@@ -78,8 +78,8 @@ def a_part_of(blocks: int, part: float) -> int:
     return max(1, round(part * blocks))
 
 
-def epochs(default: float) -> Any:
-    return number(default, "passes over the samples, at most", least=LEAST_EPOCHS, most=MOST_EPOCHS)
+def epochs(default: float, besides: str = "") -> Any:
+    return number(default, f"passes over the samples, at most{besides}", least=LEAST_EPOCHS, most=MOST_EPOCHS)
 
 
 def rate(default: float | None, whose: str, null: str | None = None) -> Any:
