@@ -46,22 +46,36 @@ def towering(tiny: Loaded, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return graph
 
 
-def bytes_in(model: onnx.ModelProto) -> set[str]:
-    return {tensor.name for tensor in model.graph.initializer if tensor.data_type == TensorProto.INT8}
+def bytes_in(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
+    return {
+        tensor.name.removeprefix("eight_bits.").removesuffix(".bytes"): tuple(tensor.dims)
+        for tensor in model.graph.initializer
+        if tensor.data_type == TensorProto.INT8
+    }
 
 
 def test_products_that_do_not_narrow_get_weights_of_bytes_and_others_keep_theirs(
     tiny: Loaded, rows: list[InputRow]
 ) -> None:
     magnitudes = seen(tiny.graph, rows)
-    wide = {module for module, (inside, outside) in linear_shapes(tiny.graph).items() if outside >= inside}
-    assert set(magnitudes) == wide < set(linear_shapes(tiny.graph))
-    found = onnx.load_from_string(in_eight_bits(tiny.graph, magnitudes))
-    assert bytes_in(found) == {f"eight_bits.{module}.bytes" for module in wide}
-    (only, *_) = wide
-    assert bytes_in(onnx.load_from_string(in_eight_bits(tiny.graph, {only: magnitudes[only]}))) == {
-        f"eight_bits.{only}.bytes"
-    }
+    shapes = linear_shapes(tiny.graph)
+    assert (
+        set(magnitudes) == {module for module, (inside, outside) in shapes.items() if outside >= inside} < set(shapes)
+    )
+    for only in magnitudes:
+        found = onnx.load_from_string(in_eight_bits(tiny.graph, {only: magnitudes[only]}))
+        assert bytes_in(found) == {only: shapes[only]}
+
+
+def test_modules_that_read_the_same_become_one_product(tiny: Loaded, rows: list[InputRow]) -> None:
+    shapes = linear_shapes(tiny.graph)
+    inside, outside = shapes["encoder.layer.0.attention.self.query"]
+    found = bytes_in(onnx.load_from_string(in_eight_bits(tiny.graph, seen(tiny.graph, rows))))
+    queries = {module for module in shapes if module.endswith("query")}
+    assert {found[module] for module in queries} == {(inside, 3 * outside)}
+    assert {module for module in found if module.endswith((".key", ".value"))} == set()
+    wide = [module for module, (narrow, far) in shapes.items() if far >= narrow]
+    assert len(found) == len(wide) - 2 * len(queries)
 
 
 def test_weights_of_bytes_give_the_features_of_before(tiny: Loaded, rows: list[InputRow]) -> None:

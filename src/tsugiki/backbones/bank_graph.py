@@ -20,7 +20,7 @@ from tsugiki.backbones.signature import SLOTS, down, up
 from tsugiki.backbones.sites import Site, linear_sites
 from tsugiki.ports import BankType
 
-RECIPE = 2  # raise it whenever the same graph would get other nodes
+RECIPE = 3  # raise it whenever the same graph would get other nodes
 TYPES = {"float32": TensorProto.FLOAT, "bfloat16": TensorProto.BFLOAT16}
 
 
@@ -28,12 +28,12 @@ def write_bank_graph(graph: Path, destination: Path, modules: Sequence[str], ban
     """The compiled `graph` with LoRA inputs for `modules`. Raises KeyError for a module it has not."""
     model = onnx.load(graph, load_external_data=False)
     sites = linear_sites(model)
-    added: dict[str, list[NodeProto]] = {}  # by the output of the product they follow
+    added: dict[str, list[NodeProto]] = {}  # by the output of the module they follow
     _input(model, SLOTS, TensorProto.INT64, "groups")
     for site in (sites[module] for module in modules):
         _input(model, down(site.module), TYPES[bank_type], "slots", site.in_features, "rank")
         _input(model, up(site.module), TYPES[bank_type], "slots", "rank", site.out_features)
-        added[site.node.output[0]] = _delta(model, site, bank_type)
+        added[site.end.output[0]] = _delta(model, site, bank_type)
     nodes = [helper.make_node("Shape", [SLOTS], ["lora.groups"], "lora.groups")]
     for node in model.graph.node:
         nodes.append(node)
@@ -47,8 +47,11 @@ def write_bank_graph(graph: Path, destination: Path, modules: Sequence[str], ban
 
 
 def _delta(model: onnx.ModelProto, site: Site, bank_type: BankType) -> list[NodeProto]:
-    """Adds (x @ down) @ up to the product, whose own output is renamed."""
-    name, product = f"lora.{site.module}", site.node.output[0]
+    """Adds (x @ down) @ up to what the module yields, which is renamed.
+
+    Behind its bias, so that engines still see the product and the bias as one operator.
+    """
+    name, own = f"lora.{site.module}", site.end.output[0]
     nodes: list[NodeProto] = []
 
     def constant(values: list[int], output: str) -> str:
@@ -89,9 +92,9 @@ def _delta(model: onnx.ModelProto, site: Site, bank_type: BankType) -> list[Node
         rows = add("Reshape", [site.node.input[0], run], f"{name}.x")
         low = add("MatMul", [rows, read(down(site.module), f"{name}.a")], f"{name}.low")
         high = add("MatMul", [low, read(up(site.module), f"{name}.b")], f"{name}.high")
-    as_it_was = add("Shape", [_plain(product)], f"{name}.like")
+    as_it_was = add("Shape", [_plain(own)], f"{name}.like")
     delta = add("Reshape", [high, as_it_was], f"{name}.delta")
-    add("Add", [_plain(product), delta], product)
+    add("Add", [_plain(own), delta], own)
     return nodes
 
 
@@ -99,5 +102,5 @@ def _input(model: onnx.ModelProto, name: str, kind: int, *shape: int | str) -> N
     model.graph.input.append(helper.make_tensor_value_info(name, kind, shape))
 
 
-def _plain(product: str) -> str:
-    return f"{product}.plain"
+def _plain(output: str) -> str:
+    return f"{output}.plain"

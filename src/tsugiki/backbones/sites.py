@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +18,8 @@ SCOPES = "pkg.torch.onnx.name_scopes"
 QUOTED = re.compile(r"'([^']*)'")  # names in a list's own spelling; module names have no quotes
 BLOCK = re.compile(r"(?:^|\.)(\d+)\.")  # in a module's name
 # Suffixes of the modules that small adapters usually change (peft's defaults for BERT, DistilBERT, MPNet, Llama).
-QUERY_AND_VALUE = frozenset({"query", "value", "q_lin", "v_lin", "q", "v", "q_proj", "v_proj"})
+VALUE = frozenset({"value", "v_lin", "v", "v_proj"})
+QUERY_AND_VALUE = frozenset({"query", "q_lin", "q", "q_proj"}) | VALUE
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,7 @@ class Site:
     """A linear module in a graph: the product's node, with `weight` the name of its constant.
 
     That is (in, out) of a product and (out, in, 1, 1) of a convolution, which is the same product at every place.
+    `added` is the node behind a product that adds the constant `bias`; a convolution adds its own.
     """
 
     module: str
@@ -33,10 +35,17 @@ class Site:
     weight: str
     in_features: int
     out_features: int
+    added: onnx.NodeProto | None = None
+    bias: str | None = None
 
     @property
     def convolution(self) -> bool:
         return self.node.op_type == "Conv"
+
+    @property
+    def end(self) -> onnx.NodeProto:
+        """What yields the module's output."""
+        return self.node if self.added is None else self.added
 
 
 def linear_sites(model: onnx.ModelProto) -> dict[str, Site]:
@@ -45,6 +54,10 @@ def linear_sites(model: onnx.ModelProto) -> dict[str, Site]:
     1 x 1 convolutions are linear modules; those of one channel each, or that leave places out, are not.
     """
     shapes = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
+    readers: dict[str, list[onnx.NodeProto]] = {}
+    for node in model.graph.node:
+        for name in node.input:
+            readers.setdefault(name, []).append(node)
     found: dict[str, Site] = {}
     for node in model.graph.node:
         if node.op_type not in ("MatMul", "Conv"):
@@ -52,10 +65,22 @@ def linear_sites(model: onnx.ModelProto) -> dict[str, Site]:
         shape = tuple(int(side) for side in shapes.get(node.input[1], ()))
         module = module_of(node)
         if node.op_type == "MatMul" and len(shape) == 2:
-            found[module] = Site(module, node, node.input[1], shape[0], shape[1])
+            added, bias = _added(readers.get(node.output[0], []), shapes, shape[1])
+            found[module] = Site(module, node, node.input[1], shape[0], shape[1], added, bias)
         elif node.op_type == "Conv" and shape[2:] == (1, 1) and _goes_everywhere(node):
             found[module] = Site(module, node, node.input[1], shape[1], shape[0])
     return found
+
+
+def _added(
+    readers: Sequence[onnx.NodeProto], shapes: Mapping[str, tuple[int, ...]], features: int
+) -> tuple[onnx.NodeProto, str] | tuple[None, None]:
+    """What adds a constant vector to a product, and that vector's name, if nothing else reads the product."""
+    if len(readers) == 1 and readers[0].op_type == "Add":
+        for name in readers[0].input:
+            if shapes.get(name) == (features,):
+                return readers[0], name
+    return None, None
 
 
 def _goes_everywhere(node: onnx.NodeProto) -> bool:

@@ -67,6 +67,26 @@ def test_the_fastest_serves_and_stays_though_it_be_slow_the_next_time(
     assert choose("auto", [slow_reference(tiny), slower], rows, kept).name == "openvino"
 
 
+class Hindered(Altered):
+    """Something else takes the core in four of five passes."""
+
+    passes = 0
+
+    def run(self, rows: Sequence[InputRow], adapters: Adapters | None = None, *, at_once: bool = False) -> Floats:
+        self.passes += 1
+        time.sleep(0.1 if self.passes % 5 else 0.0)
+        return super().run(rows, adapters)
+
+
+def test_what_else_the_machine_does_chooses_no_engine(tiny: Loaded, rows: list[InputRow], tmp_path: Path) -> None:
+    hindered = Hindered(OnnxEngine(tiny, threads=1), "openvino")
+    assert (
+        choose("auto", [slow_reference(tiny), candidate(hindered)], rows, tmp_path / "engine.json").name == "openvino"
+    )
+    always = candidate(other(tiny, slower_s=0.1))
+    assert choose("auto", [slow_reference(tiny), always], rows, tmp_path / "other.json").name == "onnxruntime"
+
+
 def test_an_engine_whose_features_drift_is_refused_however_fast(
     tiny: Loaded, rows: list[InputRow], tmp_path: Path
 ) -> None:

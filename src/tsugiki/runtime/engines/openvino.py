@@ -34,7 +34,7 @@ OpenVino: TypeAlias = Literal["openvino", "openvino-int8"]
 # A thread; MiniLM on AVX-512, texts of 15 tokens, rows a pass: in bf16 8 gave 498/s, 16 509/s, 32 497/s; in 8 bits, two
 # passes at a time, 1,093, 1,116 and 1,002.
 PASS_TOKENS = 256
-ROUNDED_TOGETHER = 384  # numbers of a row with one scale, in 8 bits: MiniLM's of a token; by 128 it took 5 % longer
+ROUNDED_TOGETHER = 192  # numbers of a row with one scale, in 8 bits: half of a token's of MiniLM; see eight_bits.py
 PRECISIONS: Mapping[OpenVino, str] = {"openvino": "bf16", "openvino-int8": "int8"}
 KEPT_BANKS = 8  # wrapped banks a compiled graph remembers: one a rack, of which there are few
 
