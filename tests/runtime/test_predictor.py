@@ -29,6 +29,7 @@ from tsugiki.runtime.heads import StaleSlot
 from tsugiki.runtime.predictor import INLINE_CHARS, INLINE_INPUTS, INLINE_SCORES, Answered, Predictor
 from tsugiki.runtime.residency import Lease, Residency
 from tsugiki.runtime.route import Slot
+from tsugiki.runtime.turns import TURN_CHARS
 
 if TYPE_CHECKING:
     from tsugiki.domain import Floats, InputRow
@@ -129,15 +130,19 @@ def test_only_few_and_short_texts_are_prepared_in_the_event_loop(parts: Assemble
     parts.publish(project, LABELS, 1)
     predict(parts, project.tenant_id, "a")  # from now on it is in memory
 
-    async def threads_of(*inputs: str) -> int:
+    async def threads_of(*requests: Sequence[str]) -> int:
         pool = Counting(2)
         asyncio.get_running_loop().set_default_executor(pool)
-        await parts.predictor.predict(project.tenant_id, "support", Selector(), inputs)
+        ask = partial(parts.predictor.predict, project.tenant_id, "support", Selector())
+        await asyncio.gather(*map(ask, requests))
         return pool.given
 
-    assert asyncio.run(threads_of(*["a"] * INLINE_INPUTS)) == 0
-    assert asyncio.run(threads_of(*["a"] * (INLINE_INPUTS + 1))) == 1
-    assert asyncio.run(threads_of("a" * (INLINE_CHARS + 1))) == 1
+    assert asyncio.run(threads_of(["a"] * INLINE_INPUTS)) == 0
+    assert asyncio.run(threads_of(["a"] * (INLINE_INPUTS + 1))) == 1
+    assert asyncio.run(threads_of(["a" * (INLINE_CHARS + 1)])) == 1
+    many = TURN_CHARS // INLINE_CHARS
+    assert asyncio.run(threads_of(*[["a" * INLINE_CHARS]] * many)) == 0
+    assert asyncio.run(threads_of(*[["a" * INLINE_CHARS]] * (many + 1))) == 1
 
 
 def test_what_lies_beyond_the_scope_gets_no_label_but_its_scores(parts: Assembled) -> None:

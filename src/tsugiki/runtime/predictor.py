@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from math import inf
 from typing import TYPE_CHECKING
@@ -138,9 +138,11 @@ class Predictor:
     async def _prepared(
         self, served: Served, inputs: Sequence[object], truncate: Truncate
     ) -> list[Prepared | TsugikiError]:
-        inline = len(inputs) <= INLINE_INPUTS and _characters(inputs) <= INLINE_CHARS
-        if served.backbone.modality == "text" and inline:
-            return _prepare(served, inputs, truncate)
+        if served.backbone.modality == "text":
+            chars = _characters(inputs)
+            if len(inputs) <= INLINE_INPUTS and chars <= INLINE_CHARS and served.turns.has_room(chars):
+                cleaned = _cleaned(inputs, "text")
+                return cleaned.rows(await served.turns.prepare(cleaned.contents) if cleaned.contents else (), truncate)
         # Of its own threads for files: those who wait for a decoder keep nobody else from a thread.
         readers = None if served.backbone.modality == "text" else self._readers
         return await asyncio.get_running_loop().run_in_executor(readers, _prepare, served, inputs, truncate)
@@ -231,29 +233,46 @@ def _lost() -> Unavailable:
 
 
 def _prepare(served: Served, inputs: Sequence[object], truncate: Truncate) -> list[Prepared | TsugikiError]:
-    modality = served.backbone.modality
+    cleaned = _cleaned(inputs, served.backbone.modality)
+    return cleaned.rows(served.backbone.prepare_each(cleaned.contents) if cleaned.contents else (), truncate)
+
+
+@dataclass(frozen=True, slots=True)
+class _Cleaned:
+    """A request's inputs: what of them can be prepared, in order, and why the others cannot, by their place."""
+
+    modality: Modality
+    contents: list[Content] = field(default_factory=list["Content"])
+    refused: dict[int, TsugikiError] = field(default_factory=dict[int, TsugikiError])
+
+    def rows(self, prepared: Iterable[Prepared | Invalid], truncate: Truncate) -> list[Prepared | TsugikiError]:
+        """`prepared` are of the contents; a row for each input."""
+        found = iter(prepared)
+        places = range(len(self.contents) + len(self.refused))
+        return [
+            self.refused[place] if place in self.refused else _fitting(next(found), place, self.modality, truncate)
+            for place in places
+        ]
+
+
+def _cleaned(inputs: Sequence[object], modality: Modality) -> _Cleaned:
     clean = clean_text if modality == "text" else partial(file_bytes, modality=modality)
-    contents: list[Content] = []
-    rows: list[TsugikiError | None] = []
-    for index, raw in enumerate(inputs):
+    cleaned = _Cleaned(modality)
+    for place, raw in enumerate(inputs):
         try:
-            contents.append(clean(raw, f"/inputs/{index}"))
-            rows.append(None)
+            cleaned.contents.append(clean(raw, f"/inputs/{place}"))
         except Invalid as refused:
-            rows.append(refused)
-    prepared = iter(served.backbone.prepare_each(contents) if contents else ())
-    return [
-        _fitting(next(prepared), index, modality, truncate) if row is None else row for index, row in enumerate(rows)
-    ]
+            cleaned.refused[place] = refused
+    return cleaned
 
 
-def _fitting(row: Prepared | Invalid, index: int, modality: Modality, truncate: Truncate) -> Prepared | TsugikiError:
+def _fitting(row: Prepared | Invalid, place: int, modality: Modality, truncate: Truncate) -> Prepared | TsugikiError:
     if isinstance(row, Invalid):
-        return told_at(row, f"/inputs/{index}", modality)
+        return told_at(row, f"/inputs/{place}", modality)
     if not row.truncated or truncate == "END":
         return row
     detail = f"the text is longer than the backbone's {row.size} tokens and truncate is NONE"
-    issue = Issue("input_too_long", f"/inputs/{index}", detail, "shorten it, or allow truncate: END")
+    issue = Issue("input_too_long", f"/inputs/{place}", detail, "shorten it, or allow truncate: END")
     return Invalid(detail, code=issue.code, fix=issue.fix, issues=[issue])
 
 

@@ -21,6 +21,7 @@ from tsugiki.runtime.mending import MendedEngine
 from tsugiki.runtime.network import Network
 from tsugiki.runtime.once import Once
 from tsugiki.runtime.route import OwnNetwork
+from tsugiki.runtime.turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,6 +43,7 @@ class Served:
     engine: MendedEngine
     batcher: Batcher
     banks: Banks
+    turns: Turns
 
     @property
     def backbone(self) -> Backbone:
@@ -196,4 +198,4 @@ class ServedBackbones:
         batcher = Batcher(
             run, workers=self._workers, limits=limits, ahead=engine.queues, name=name, on_pass=self._on_pass
         )
-        return Served(loaded, engine, batcher, banks)
+        return Served(loaded, engine, batcher, banks, Turns(loaded.backbone.prepare_each))
