@@ -17,8 +17,8 @@ WRAPPED = "encoder."  # graph.py holds the network in this attribute; its own na
 SCOPES = "pkg.torch.onnx.name_scopes"
 QUOTED = re.compile(r"'([^']*)'")  # names in a list's own spelling; module names have no quotes
 BLOCK = re.compile(r"(?:^|\.)(\d+)\.")  # in a module's name
-# Suffixes of the modules that small adapters usually change (peft's defaults for BERT, DistilBERT, MPNet, Llama).
-VALUE = frozenset({"value", "v_lin", "v", "v_proj"})
+VALUE = frozenset({"value", "v_lin", "v", "v_proj"})  # suffixes of the modules that yield attention's values
+# Of the modules that small adapters usually change (peft's defaults for BERT, DistilBERT, MPNet, Llama).
 QUERY_AND_VALUE = frozenset({"query", "q_lin", "q", "q_proj"}) | VALUE
 
 
