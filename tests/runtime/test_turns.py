@@ -10,7 +10,7 @@ import pytest
 
 from tsugiki.backbones import Loaded
 from tsugiki.domain import Prepared
-from tsugiki.runtime.turns import TURN_CHARS, Turns
+from tsugiki.runtime.turns import TURN_CHARS, TURN_TEXTS, Turns
 
 if TYPE_CHECKING:
     from tsugiki.domain import Content
@@ -95,17 +95,28 @@ def test_who_has_left_before_the_turn_ended_keeps_no_answer_from_others(tiny: Lo
     assert tokens(asyncio.run(ask())) == alone(tiny, "stays")
 
 
-def test_a_turn_has_no_room_for_more_than_so_many_characters(tiny: Loaded) -> None:
+@pytest.mark.parametrize(
+    ("texts", "room"),
+    [
+        (["a" * (TURN_CHARS - 1)], {(1, 1): True, (1, 2): False}),
+        (["a"] * (TURN_TEXTS - 1), {(1, 1): True, (2, 2): False}),
+    ],
+)
+def test_a_turn_has_no_room_for_more_than_so_many_texts_or_characters(
+    tiny: Loaded, texts: list[str], room: dict[tuple[int, int], bool]
+) -> None:
     turns = Turns(Recorded(tiny))
 
-    async def ask() -> list[bool]:
-        found = [turns.has_room(TURN_CHARS + 1)]  # the first of a turn, however long
-        asked = asyncio.ensure_future(turns.prepare(["a" * (TURN_CHARS - 1)]))
-        asyncio.get_running_loop().call_soon(lambda: found.extend([turns.has_room(1), turns.has_room(2)]))
+    async def ask() -> dict[tuple[int, int], bool]:
+        assert turns.has_room(1, TURN_CHARS + 1), "the first of a turn, however long"
+        found: dict[tuple[int, int], bool] = {}
+        asked = asyncio.ensure_future(turns.prepare(texts))
+        asyncio.get_running_loop().call_soon(lambda: found.update({more: turns.has_room(*more) for more in room}))
         await asked
-        return [*found, turns.has_room(2)]
+        assert all(turns.has_room(*more) for more in room), "that turn is over"
+        return found
 
-    assert asyncio.run(ask()) == [True, True, False, True]
+    assert asyncio.run(ask()) == room
 
 
 def test_an_event_loop_that_ended_in_a_turn_is_no_hindrance_to_the_next(tiny: Loaded) -> None:

@@ -139,8 +139,8 @@ class Predictor:
         self, served: Served, inputs: Sequence[object], truncate: Truncate
     ) -> list[Prepared | TsugikiError]:
         if served.backbone.modality == "text":
-            chars = _characters(inputs)
-            if len(inputs) <= INLINE_INPUTS and chars <= INLINE_CHARS and served.turns.has_room(chars):
+            texts, chars = len(inputs), _characters(inputs)
+            if texts <= INLINE_INPUTS and chars <= INLINE_CHARS and served.turns.has_room(texts, chars):
                 cleaned = _cleaned(inputs, "text")
                 return cleaned.rows(await served.turns.prepare(cleaned.contents) if cleaned.contents else (), truncate)
         # Of its own threads for files: those who wait for a decoder keep nobody else from a thread.

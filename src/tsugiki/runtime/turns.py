@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from tsugiki.domain import Content, Prepared
     from tsugiki.errors import Invalid
 
-TURN_CHARS = 8_192  # of all texts of a turn, which is then 4 ms long
+TURN_TEXTS, TURN_CHARS = 512, 8_192  # either of which make a turn some 4 ms long
 
 Rows: TypeAlias = "list[Prepared | Invalid]"
 
@@ -29,10 +29,10 @@ class Turns:
         self._prepare = prepare
         self._turns: dict[asyncio.AbstractEventLoop, _Turn] = {}
 
-    def has_room(self, chars: int) -> bool:
-        """Whether so many more characters would not make this turn too long for those who wait for its end."""
+    def has_room(self, texts: int, chars: int) -> bool:
+        """Whether so many more, with so many characters, do not make this turn too long for who waits for its end."""
         turn = self._turns.get(asyncio.get_running_loop())
-        return turn is None or turn.chars + chars <= TURN_CHARS
+        return turn is None or (turn.texts + texts <= TURN_TEXTS and turn.chars + chars <= TURN_CHARS)
 
     async def prepare(self, contents: Sequence[Content]) -> Rows:
         """A row for each, or why it cannot be read."""
@@ -43,6 +43,7 @@ class Turns:
             loop.call_soon(self._end, loop)
         asked: asyncio.Future[Rows] = loop.create_future()
         turn.asked.append((contents, asked))
+        turn.texts += len(contents)
         turn.chars += sum(map(len, contents))
         return await asked
 
@@ -74,4 +75,5 @@ _Asked: TypeAlias = "tuple[Sequence[Content], asyncio.Future[Rows]]"
 @dataclass(slots=True)
 class _Turn:
     asked: list[_Asked] = field(default_factory=list["_Asked"])
+    texts: int = 0
     chars: int = 0
