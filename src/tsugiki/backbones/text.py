@@ -15,6 +15,7 @@ from tokenizers import Tokenizer
 from tsugiki.backbones.outside import Outside, Reading
 from tsugiki.backbones.source import TOKENIZER, Source, unsupported
 from tsugiki.backbones.tokens import read_definition
+from tsugiki.backbones.wordpiece import PlainWords
 from tsugiki.domain import Content, Prepared
 from tsugiki.errors import Invalid
 
@@ -52,6 +53,7 @@ class TextBackbone(Outside):
     def __init__(self, source: Source, weights_sha256: str, precision: str = "fp32") -> None:
         definition = read_definition(source)
         self._tokenizer = read_tokenizer(source, definition)
+        self._words = PlainWords.of(self._tokenizer)
         super().__init__(source, weights_sha256, _digest(definition, source), precision)
 
     def prepare_each(self, contents: Sequence[Content]) -> list[Prepared | Invalid]:
@@ -60,10 +62,16 @@ class TextBackbone(Outside):
         A text becomes NFC first, so that one look has one answer however it was typed.
         """
         spelt = [self._spelt(content) for content in contents]
-        if sum(map(len, spelt)) <= HELD_CHARS:
-            encodings = [self._tokenizer.encode(text) for text in spelt]
+        plain = [None if self._words is None else self._words.prepared(text) for text in spelt]
+        others = iter(self._read([text for text, row in zip(spelt, plain, strict=True) if row is None]))
+        return [next(others) if row is None else row for row in plain]
+
+    def _read(self, texts: Sequence[str]) -> list[Prepared]:
+        """By the library."""
+        if sum(map(len, texts)) <= HELD_CHARS:
+            encodings = [self._tokenizer.encode(text) for text in texts]
         else:
-            encodings = self._tokenizer.encode_batch_fast(spelt)
+            encodings = self._tokenizer.encode_batch_fast(texts)
         return [Prepared(np.array(found.ids, np.int64), len(found.ids), bool(found.overflowing)) for found in encodings]
 
     def probe(self) -> list[Prepared]:
