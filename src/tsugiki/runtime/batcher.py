@@ -71,7 +71,8 @@ class Batcher:
     - Rows whose caller has left, or whose deadline made it leave, are skipped; they are no work that others wait for.
     - If a pass fails it is halved until only the poison row fails; if the engine is lost, all of it fails.
 
-    `on_pass` hears of each pass, once its replies are out, by the backbone's `name`. `clock` tells seconds.
+    `on_pass` hears of each pass, once its replies are out, by the backbone's `name`: from a worker or in the event loop
+    of one who waited. `clock` tells seconds.
     `submit` is for threads, `ask` for tasks. Each row carries its immutable route; nothing else says whose it is.
     """
 
@@ -280,20 +281,19 @@ class Batcher:
             rows, routes = [row.prepared.row for row in batch], [row.ticket.route for row in batch]
             replies, engine_s = self._work_on(rows, routes, at_once)
         except EngineLost as lost:
-            deliver(batch, [lost] * len(batch), 0.0)
-            self._tell(lane, batch, began, failed=True)
+            deliver(batch, [lost] * len(batch), 0.0, self._telling(lane, batch, began, failed=True))
             return False
         except Exception:
             # Whatever else a pass raises belongs to some row of it: halve until that row stands alone.
-            self._tell(lane, batch, began, failed=True)
+            tell = self._telling(lane, batch, began, failed=True)
             if len(batch) == 1:
                 with working_for(batch[0].ticket.origin):
                     log.exception("a pass failed on a single row")
-                deliver(batch, [Unavailable("the engine failed on this row")], 0.0)
+                deliver(batch, [Unavailable("the engine failed on this row")], 0.0, tell)
                 return False
+            tell()
         else:
-            deliver(batch, replies, engine_s)
-            self._tell(lane, batch, began, failed=False)
+            deliver(batch, replies, engine_s, self._telling(lane, batch, began, failed=False))
             return True
         log.warning("a pass of %d rows failed and is halved", len(batch))
         middle = len(batch) // 2
@@ -301,12 +301,16 @@ class Batcher:
         self._run(lane, batch[middle:], at_once=at_once)
         return False
 
-    def _tell(self, lane: Lane, batch: Sequence[Row], began: float, *, failed: bool) -> None:
-        if self._on_pass is None:
-            return
-        told = "interactive" if lane is Lane.INTERACTIVE else "bulk"
+    def _telling(self, lane: Lane, batch: Sequence[Row], began: float, *, failed: bool) -> Callable[[], None]:
+        """What tells `on_pass` of a pass that ends now."""
         ended = time.perf_counter()
-        self._on_pass(Pass(self._name, told, waiters_of(batch), padded(batch), began, ended, failed))
+
+        def tell() -> None:
+            if self._on_pass is not None:
+                told = "interactive" if lane is Lane.INTERACTIVE else "bulk"
+                self._on_pass(Pass(self._name, told, waiters_of(batch), padded(batch), began, ended, failed))
+
+        return tell
 
 
 class _Asked(asyncio.Future[Replies]):

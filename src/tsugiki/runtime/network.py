@@ -55,7 +55,8 @@ class Network:
         routed = [(row, route) for row, route in enumerate(routes) if route is not None]
         if not routed:
             return replies
-        found = self._banks.heads.probabilities([route for _, route in routed], features[[row for row, _ in routed]])
+        chosen = features if len(routed) == len(routes) else features[[row for row, _ in routed]]
+        found = self._banks.heads.probabilities([route for _, route in routed], chosen)
         for (row, route), reply in zip(routed, found, strict=True):
             replies[row] = reply if self._owns(route) else StaleSlot("the row's adapter is another's by now")
         return replies

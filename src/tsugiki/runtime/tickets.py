@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -58,8 +58,12 @@ class Ticket:
         return Replies([reply for reply in self.replies if reply is not None], self.engine_s)
 
 
-def _settle(tickets: Sequence[Ticket]) -> None:
-    """Tell those who wait for tickets of which nothing is missing: an event loop is woken once for all of its own."""
+def _settle(tickets: Sequence[Ticket], then: Callable[[], None]) -> None:
+    """Tell those who wait for tickets of which nothing is missing: an event loop is woken once for all of its own.
+
+    What is to be done `then` one of the loops does: a worker that did it would hold the interpreter just when the loop
+    wakes and wants it, which kept a lone caller 0.07 ms longer.
+    """
     looped: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Replies], Ticket]]] = {}
     for ticket in tickets:
         future = ticket.future
@@ -67,16 +71,22 @@ def _settle(tickets: Sequence[Ticket]) -> None:
             looped.setdefault(future.get_loop(), []).append((future, ticket))
         elif future.set_running_or_notify_cancel():
             future.set_result(ticket.gathered())
+    left: Callable[[], None] | None = then
     for loop, waiting in looped.items():
         with suppress(RuntimeError):  # the loop was closed: nobody waits there any more
-            loop.call_soon_threadsafe(_settle_here, waiting)
+            loop.call_soon_threadsafe(_settle_here, waiting, left)
+            left = None
+    if left is not None:
+        left()
 
 
-def _settle_here(waiting: Sequence[tuple[asyncio.Future[Replies], Ticket]]) -> None:
+def _settle_here(waiting: Sequence[tuple[asyncio.Future[Replies], Ticket]], then: Callable[[], None] | None) -> None:
     """In the loop that they wait in."""
     for future, ticket in waiting:
         if not future.done():
             future.set_result(ticket.gathered())
+    if then is not None:
+        asyncio.get_running_loop().call_soon(then)  # behind those who were just told
 
 
 @dataclass(slots=True, eq=False)
@@ -91,12 +101,13 @@ class Row:
         return self.prepared.size
 
 
-def deliver(rows: Sequence[Row], replies: Sequence[Floats | TsugikiError], engine_s: float) -> None:
-    """A reply a row, of a pass of so many seconds."""
+def deliver(
+    rows: Sequence[Row], replies: Sequence[Floats | TsugikiError], engine_s: float, then: Callable[[], None]
+) -> None:
+    """A reply a row, of a pass of so many seconds; soon after it what is to be done `then`, in whatever thread."""
     share = engine_s / len(rows)
-    _settle(
-        [row.ticket for row, reply in zip(rows, replies, strict=True) if row.ticket.deliver(row.index, reply, share)]
-    )
+    done = [row.ticket for row, reply in zip(rows, replies, strict=True) if row.ticket.deliver(row.index, reply, share)]
+    _settle(done, then)
 
 
 def padded(rows: Sequence[Row]) -> int:
