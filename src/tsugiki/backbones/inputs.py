@@ -34,18 +34,22 @@ def stack(rows: Sequence[InputRow]) -> Mapping[str, NDArray[Any]]:  # Any: as in
             raise AssertionError(f"a row has {dimensions} dimensions; this is a bug")
 
 
+# For zeros of more than a kilobyte numpy lets go of the interpreter, for an empty array it does not: to have it back took a
+# pass up to 1 ms where a thousand texts a second were answered.
 def pad(rows: Sequence[InputRow]) -> InputRow:
     """Rows made rectangular, 0 beyond a row's end."""
     first = rows[0]
-    padded = np.zeros((len(rows), max(len(row) for row in rows), *first.shape[1:]), first.dtype)
+    padded = np.empty((len(rows), max(map(len, rows)), *first.shape[1:]), first.dtype)
     for i, row in enumerate(rows):
         padded[i, : len(row)] = row
+        padded[i, len(row) :] = 0
     return padded
 
 
 def mask_of(rows: Sequence[InputRow]) -> NDArray[np.int64]:
     """1 where a row is. From the lengths: a text may spell a padding token, and its row must not shrink by it."""
-    mask = np.zeros((len(rows), max(len(row) for row in rows)), np.int64)
+    mask = np.empty((len(rows), max(map(len, rows))), np.int64)
     for i, row in enumerate(rows):
         mask[i, : len(row)] = 1
+        mask[i, len(row) :] = 0
     return mask
