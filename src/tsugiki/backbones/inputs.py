@@ -34,8 +34,8 @@ def stack(rows: Sequence[InputRow]) -> Mapping[str, NDArray[Any]]:  # Any: as in
             raise AssertionError(f"a row has {dimensions} dimensions; this is a bug")
 
 
-# For zeros of more than a kilobyte numpy lets go of the interpreter, for an empty array it does not: to have it back took a
-# pass up to 1 ms where a thousand texts a second were answered.
+# For zeros of more than a kilobyte numpy lets go of the interpreter, for an empty array it does not: to have it back
+# took a pass up to 1 ms where a thousand texts a second were answered.
 def pad(rows: Sequence[InputRow]) -> InputRow:
     """Rows made rectangular, 0 beyond a row's end."""
     first = rows[0]
