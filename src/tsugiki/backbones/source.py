@@ -20,6 +20,7 @@ WEIGHTS = "model.safetensors"  # the one weights format without code in it (inva
 TOKENIZER = "tokenizer.json"
 CONFIG = "config.json"
 PREPROCESSOR = "preprocessor_config.json"
+FRAMES = 100  # of Whisper, a second; see mel.py
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,13 @@ class Source:
     @property
     def feature_dim(self) -> int:
         return sum(self.widths)
+
+    @property
+    def longest(self) -> int:
+        """What a row may be padded to, in tokens, or in Whisper's frames; 0 of sounds that are read otherwise."""
+        if self.modality != "audio":
+            return self.max_tokens
+        return round(self.seconds * FRAMES) if self.network == "whisper" else 0
 
     @property
     def weights(self) -> Path:

@@ -69,29 +69,33 @@ class _Library:
     make: Make
 
 
-def _over_graph(over: Callable[[Loaded, Cores], Engine]) -> Make:
-    """By an engine that reads graphs: of replaced weights one is written for it, which it reads once."""
+def _over_graph(over: Callable[[Loaded, Cores, bool], Engine]) -> Make:
+    """By an engine that reads graphs: of replaced weights one is written for it, which it reads once.
+
+    `over` is told whether it may take more memory for the backbone than one copy: a version's own network may not.
+    """
 
     def make(loaded: Loaded, delta: WeightsDelta | None, cores: Cores) -> Engine:
         if delta is None:
-            return over(loaded, cores)
+            return over(loaded, cores, True)
         from tsugiki.backbones.replaced import write_replaced  # and onnx, which most of what serves does without
 
         with tempfile.TemporaryDirectory(prefix="tsugiki-network-") as folder:
             graph = Path(folder) / "network.onnx"
             write_replaced(loaded.graph, graph, delta)
-            return over(replace(loaded, graph=graph), cores)
+            return over(replace(loaded, graph=graph), cores, False)
 
     return make
 
 
-def _onnx(loaded: Loaded, cores: Cores) -> Engine:
+def _onnx(loaded: Loaded, cores: Cores, _: bool) -> Engine:
     return OnnxEngine(loaded, threads=cores.threads)
 
 
-def _openvino(name: openvino.OpenVino, loaded: Loaded, cores: Cores) -> Engine:
+def _openvino(name: openvino.OpenVino, loaded: Loaded, cores: Cores, roomy: bool) -> Engine:
     known = [prepared.row for prepared in loaded.backbone.probe()]
-    return openvino.OpenVinoEngine(name, loaded, known, passes=cores.passes, threads=cores.threads)
+    longest = loaded.source.longest if roomy else 0
+    return openvino.OpenVinoEngine(name, loaded, known, passes=cores.passes, threads=cores.threads, longest=longest)
 
 
 def _torch(loaded: Loaded, delta: WeightsDelta | None, cores: Cores) -> Engine:

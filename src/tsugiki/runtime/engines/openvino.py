@@ -21,6 +21,7 @@ from tsugiki.backbones.inputs import stack
 from tsugiki.backbones.signature import FEATURES, SLOTS, down, up
 from tsugiki.domain import EngineName
 from tsugiki.ports import Adapters, BankType, Graphs
+from tsugiki.runtime.engines.lone import LoneRows, lone_length
 from tsugiki.runtime.once import Once
 from tsugiki.runtime.priority import standing_back
 
@@ -55,7 +56,8 @@ class OpenVinoEngine:
     `known` are rows as they are prepared for the graph, like those to come. In 8 bits, what is no product of
     `backbones/eight_bits.py` is computed in bfloat16.
     OpenVINO runs no more passes of one model at a time than there are cores: those wanted at once have a model of their
-    own, whose threads do not stand back. It costs the memory of the weights once more.
+    own, whose threads do not stand back. It costs the memory of the weights once more. Of rows that come alone see
+    `LoneRows`; `longest` is what such a row may be made, 0 where it has no models of its own.
 
     OpenVINO may compile what is between a graph's products into kernels of its own ("snippets"). With those, attention
     depended on how far a row was padded: of 200 texts 2 to 10 % had other features in company, by up to 1e-3. Without
@@ -65,7 +67,9 @@ class OpenVinoEngine:
     bank_type: BankType = "bfloat16"
     queues = True
 
-    def __init__(self, name: OpenVino, graphs: Graphs, known: Sequence[InputRow], *, passes: int, threads: int) -> None:
+    def __init__(
+        self, name: OpenVino, graphs: Graphs, known: Sequence[InputRow], *, passes: int, threads: int, longest: int
+    ) -> None:
         self.name: EngineName = name
         self.precision = PRECISIONS[name]
         self.pass_tokens = PASS_TOKENS * threads
@@ -82,6 +86,8 @@ class OpenVinoEngine:
         self._beside = _Compiled(core, plain, passes=1, threads=threads, background=False)
         # A first pass lays the weights out: 40 ms, and up to 500 beside the passes that this one is not to wait for.
         self._beside.run(dict(stack(known[:1])))
+        self._longest = longest
+        self._lone = LoneRows(lambda: _Compiled(core, plain, passes=1, threads=threads)) if longest else None
         self._banked: Once[tuple[str, ...], _Compiled] = Once(
             lambda modules: compiled(read(graphs.bank_graph(modules, self.bank_type)))
         )
@@ -90,6 +96,10 @@ class OpenVinoEngine:
         self._banked.get(modules)
 
     def run(self, rows: Sequence[InputRow], adapters: Adapters | None = None, *, at_once: bool = False) -> Floats:
+        if adapters is None and len(rows) == 1 and not at_once and self._lone is not None:
+            inputs = dict(stack(rows, lone_length(len(rows[0]), self._longest)))
+            features = self._lone.run(inputs)
+            return self._plain.run(inputs) if features is None else features
         inputs: dict[str, Any] = dict(stack(rows))
         if adapters is None:
             return (self._beside if at_once else self._plain).run(inputs)
@@ -124,7 +134,7 @@ class _Compiled:
             "INFERENCE_NUM_THREADS": passes * threads,
             "ENABLE_CPU_PINNING": False,  # the cores are shared with everything else of the service
             "DYNAMIC_QUANTIZATION_GROUP_SIZE": ROUNDED_TOGETHER,  # of products whose weights are bytes
-            "SNIPPETS_MODE": "DISABLE",
+            "SNIPPETS_MODE": "DISABLE",  # not documented; 2026.1 to 2026.4 know it
         }
 
         def compile_model() -> Any:  # openvino's
