@@ -15,6 +15,7 @@ from tsugiki.backbones.tokens import read_definition
 from tsugiki.backbones.wordpiece import ASKED, PlainWords
 
 PRINTABLE = "".join(map(chr, range(32, 127)))
+MOST = find("minilm-en", {}).max_tokens
 UNKNOWN = "qxzvk"  # no word of the vocabulary
 PLAIN = [
     "",
@@ -27,9 +28,9 @@ PLAIN = [
     "a" * 101,
     "x" + UNKNOWN * 9_000,
     " ".join(f"{UNKNOWN}{n}" for n in range(ASKED)),
-    "word " * 126,
-    "word " * 127,
-    f"{UNKNOWN} " * 16 + "word " * 120,
+    "word " * (MOST - 2),
+    "word " * (MOST - 1),
+    f"{UNKNOWN} " * ASKED + "word " * (MOST - 8),
     "- ##ing ##s",
 ]
 OTHERS = [
@@ -51,7 +52,7 @@ def library() -> Tokenizer:
 
 @pytest.fixture(scope="module")
 def words(library: Tokenizer) -> PlainWords:
-    made = PlainWords.of(library)
+    made = PlainWords.of(library, MOST)
     assert made is not None
     return made
 
@@ -93,20 +94,29 @@ def test_what_it_cannot_be_sure_of_is_left_to_the_library(words: PlainWords, tex
     assert words.prepared(text) is None
 
 
-@pytest.mark.parametrize(("lowercase", "most"), [(False, 128), (True, 127)])
-def test_a_wrong_reader_is_found(library: Tokenizer, lowercase: bool, most: int) -> None:
-    wrong = PlainWords(library, lowercase=lowercase, longest=100, most=most)
-    assert differing(wrong, library, [*PLAIN, *PROBE_TEXTS])
+def test_capitals_stay_where_the_tokeniser_leaves_them(library: Tokenizer) -> None:
+    told = json.loads(library.to_str())
+    told["normalizer"]["lowercase"] = False
+    cased = Tokenizer.from_str(json.dumps(told))
+    words = PlainWords.of(cased, MOST)
+    assert words is not None
+    assert not differing(words, cased, [*PLAIN, *PROBE_TEXTS])
+    assert differing(PlainWords(cased, lowercase=True, longest=100, most=MOST), cased, [*PLAIN, *PROBE_TEXTS])
+
+
+def test_a_reader_of_another_length_is_found(library: Tokenizer) -> None:
+    wrong = PlainWords(library, lowercase=True, longest=100, most=MOST - 1)
+    assert differing(wrong, library, PLAIN)
 
 
 def test_words_longer_than_have_pieces_are_unknown(library: Tokenizer) -> None:
     told = json.loads(library.to_str())
     told["model"]["max_input_chars_per_word"] = 4
     short = Tokenizer.from_str(json.dumps(told))
-    words = PlainWords.of(short)
+    words = PlainWords.of(short, MOST)
     assert words is not None
     assert not differing(words, short, ["word words wordy"])
-    assert differing(PlainWords(short, lowercase=True, longest=100, most=128), short, ["word words wordy"])
+    assert differing(PlainWords(short, lowercase=True, longest=100, most=MOST), short, ["word words wordy"])
 
 
 def changed(**parts: object) -> Callable[[Tokenizer], Tokenizer]:
@@ -128,5 +138,5 @@ def with_a_word_added(library: Tokenizer) -> Tokenizer:
 def test_other_kinds_of_tokenisers_are_not_looked_up(
     library: Tokenizer, other: Callable[[Tokenizer], Tokenizer]
 ) -> None:
-    assert PlainWords.of(changed()(library)) is not None
-    assert PlainWords.of(other(library)) is None
+    assert PlainWords.of(changed()(library), MOST) is not None
+    assert PlainWords.of(other(library), MOST) is None

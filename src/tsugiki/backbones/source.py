@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from tsugiki.backbones.hearing import Fbank, Hearing, Wave
+from tsugiki.backbones.mel import HOP, SAMPLE_RATE
 from tsugiki.data.decoding.images import View
 from tsugiki.domain import Modality
 from tsugiki.errors import Unavailable
@@ -20,7 +21,6 @@ WEIGHTS = "model.safetensors"  # the one weights format without code in it (inva
 TOKENIZER = "tokenizer.json"
 CONFIG = "config.json"
 PREPROCESSOR = "preprocessor_config.json"
-FRAMES = 100  # of Whisper, a second; see mel.py
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class Source:
         """What a row may be padded to, in tokens, or in Whisper's frames; 0 of sounds that are read otherwise."""
         if self.modality != "audio":
             return self.max_tokens
-        return round(self.seconds * FRAMES) if self.network == "whisper" else 0
+        return round(self.seconds * SAMPLE_RATE / HOP) if self.network == "whisper" else 0
 
     @property
     def weights(self) -> Path:

@@ -53,7 +53,7 @@ class TextBackbone(Outside):
     def __init__(self, source: Source, weights_sha256: str, precision: str = "fp32") -> None:
         definition = read_definition(source)
         self._tokenizer = read_tokenizer(source, definition)
-        self._words = PlainWords.of(self._tokenizer)
+        self._words = PlainWords.of(self._tokenizer, source.max_tokens)
         super().__init__(source, weights_sha256, _digest(definition, source), precision)
 
     def prepare_each(self, contents: Sequence[Content]) -> list[Prepared | Invalid]:

@@ -10,23 +10,19 @@ pieces, and all other texts it reads itself.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from tokenizers import Tokenizer
+from tokenizers.models import WordPiece
+from tokenizers.normalizers import BertNormalizer
+from tokenizers.pre_tokenizers import BertPreTokenizer
+from tokenizers.processors import BertProcessing, TemplateProcessing
 
 from tsugiki.domain import Prepared
 
 WORDS = re.compile(r"[A-Za-z0-9]+|[!-/:-@\[-`{-~]")  # of printable ASCII all but the space between them
-KINDS = {
-    "normalizer": ("BertNormalizer",),
-    "pre_tokenizer": ("BertPreTokenizer",),
-    "model": ("WordPiece",),
-    "post_processor": ("BertProcessing", "TemplateProcessing"),
-}
 ASKED = 16  # words of a text that the library is asked about one by one: with more it reads the text itself
 
 
@@ -51,20 +47,20 @@ class PlainWords:
         self._before, self._behind = around[: around.index(mark)], around[around.index(mark) + 1 :]
 
     @staticmethod
-    def of(tokenizer: Tokenizer) -> PlainWords | None:
-        """None where the tokeniser is of another kind. It has a limit to the tokens of a text."""
-        told: dict[str, Any] = json.loads(tokenizer.to_str())
-        kinds: list[object] = [(told[part] or {}).get("type") for part in KINDS]
+    def of(tokenizer: Tokenizer, most: int) -> PlainWords | None:
+        """None where the tokeniser is of another kind. It cuts a text after `most` tokens, its ends counted."""
+        normalizer, model = tokenizer.normalizer, tokenizer.model
         # A token that is looked for after letters were made small could be part of a word.
-        sought_later = any(token["normalized"] for token in told["added_tokens"])
-        if sought_later or any(kind not in known for kind, known in zip(kinds, KINDS.values(), strict=True)):
+        if (
+            not isinstance(normalizer, BertNormalizer)
+            or not isinstance(tokenizer.pre_tokenizer, BertPreTokenizer)
+            or not isinstance(model, WordPiece)
+            or not isinstance(tokenizer.post_processor, BertProcessing | TemplateProcessing)
+            or any(token.normalized for token in tokenizer.get_added_tokens_decoder().values())
+        ):
             return None
-        return PlainWords(
-            tokenizer,
-            lowercase=told["normalizer"]["lowercase"],
-            longest=told["model"]["max_input_chars_per_word"],
-            most=told["truncation"]["max_length"],
-        )
+        longest = model.max_input_chars_per_word
+        return PlainWords(tokenizer, lowercase=normalizer.lowercase, longest=longest, most=most)
 
     def prepared(self, text: str) -> Prepared | None:
         """None where the library must read it."""
