@@ -17,7 +17,7 @@ from tests import postgres as postgres_server
 from tests import s3 as s3_server
 from tests.folders import write_folder
 from tests.ngrams import write_tiny as write_tiny_ngrams
-from tests.tiny import write_tiny
+from tests.tiny import WIDE, write_tiny
 from tests.unpickling import forbid_unpickling
 from tsugiki.backbones import Loaded, Source, check_weights, load, prepare, read_folder
 from tsugiki.backbones.graph import compile_graph
@@ -43,6 +43,15 @@ def tiny(tiny_folder: Path, pytestconfig: pytest.Config) -> Loaded:
     """The tiny backbone, loaded; compiled once and kept between runs, as the cache is content-addressed."""
     assert pytestconfig.cache is not None
     return load("tiny", {"tiny": tiny_folder}, pytestconfig.cache.mkdir("graphs"))
+
+
+@pytest.fixture(scope="session")
+def wide(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Loaded:
+    """The same with products that are worth 8 bits; kept likewise."""
+    assert pytestconfig.cache is not None
+    folder = tmp_path_factory.mktemp("wide-bert")
+    write_tiny(folder, WIDE)
+    return load("wide", {"wide": folder}, pytestconfig.cache.mkdir("graphs"))
 
 
 @pytest.fixture(scope="session")

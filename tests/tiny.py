@@ -14,7 +14,8 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 
 from tsugiki.backbones import Loaded, load
 
-DIM, LAYERS, HEADS, INNER, POSITIONS = 32, 2, 4, 64, 64
+DIM, LAYERS, HEADS, POSITIONS = 32, 2, 4, 64
+WIDE = 64  # as many numbers as products in 8 bits read at least
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 WORDS = (
     "the a i my is was to of in it for please help card money refund pay account bill order late lost new cancel "
@@ -23,23 +24,23 @@ WORDS = (
 )
 
 
-def write_tiny(folder: Path) -> None:
-    """A Hugging Face folder: BERT, hidden 32, 2 layers, about 2,000 tokens, at most 64 of them a text."""
+def write_tiny(folder: Path, dim: int = DIM) -> None:
+    """A Hugging Face folder: BERT, hidden `dim`, 2 layers, about 2,000 tokens, at most 64 of them a text."""
     vocabulary = _vocabulary()
     config = {
         "architectures": ["BertModel"],
         "model_type": "bert",
-        "hidden_size": DIM,
+        "hidden_size": dim,
         "num_hidden_layers": LAYERS,
         "num_attention_heads": HEADS,
-        "intermediate_size": INNER,
+        "intermediate_size": 2 * dim,
         "max_position_embeddings": POSITIONS,
         "vocab_size": len(vocabulary),
         "pad_token_id": 0,
     }
     (folder / "config.json").write_text(json.dumps(config))
     _tokenizer(vocabulary).save(str(folder / "tokenizer.json"))
-    save_file(_weights(len(vocabulary)), folder / "model.safetensors", metadata={"format": "pt"})
+    save_file(_weights(len(vocabulary), dim), folder / "model.safetensors", metadata={"format": "pt"})
 
 
 def tiny_backbone(folder: Path, graphs: Path) -> Loaded:
@@ -67,7 +68,7 @@ def _tokenizer(vocabulary: list[str]) -> Tokenizer:
     return tokenizer
 
 
-def _weights(tokens: int) -> dict[str, np.ndarray]:
+def _weights(tokens: int, dim: int) -> dict[str, np.ndarray]:
     random = np.random.default_rng(0)
 
     def normal(*shape: int, scale: float) -> np.ndarray:
@@ -75,24 +76,24 @@ def _weights(tokens: int) -> dict[str, np.ndarray]:
 
     # Word vectors far larger than positions: texts of different words then lie far apart, as in a trained network.
     weights = {
-        "embeddings.word_embeddings.weight": normal(tokens, DIM, scale=1.0),
-        "embeddings.position_embeddings.weight": normal(POSITIONS, DIM, scale=0.1),
-        "embeddings.token_type_embeddings.weight": normal(2, DIM, scale=0.1),
+        "embeddings.word_embeddings.weight": normal(tokens, dim, scale=1.0),
+        "embeddings.position_embeddings.weight": normal(POSITIONS, dim, scale=0.1),
+        "embeddings.token_type_embeddings.weight": normal(2, dim, scale=0.1),
     }
     for i in range(LAYERS):
         dense = {
-            "attention.self.query": (DIM, DIM),
-            "attention.self.key": (DIM, DIM),
-            "attention.self.value": (DIM, DIM),
-            "attention.output.dense": (DIM, DIM),
-            "intermediate.dense": (INNER, DIM),
-            "output.dense": (DIM, INNER),
+            "attention.self.query": (dim, dim),
+            "attention.self.key": (dim, dim),
+            "attention.self.value": (dim, dim),
+            "attention.output.dense": (dim, dim),
+            "intermediate.dense": (2 * dim, dim),
+            "output.dense": (dim, 2 * dim),
         }
         for name, shape in dense.items():
             weights[f"encoder.layer.{i}.{name}.weight"] = normal(*shape, scale=0.1)
             weights[f"encoder.layer.{i}.{name}.bias"] = normal(shape[0], scale=0.1)
     norms = [f"encoder.layer.{i}.{part}" for i in range(LAYERS) for part in ("attention.output", "output")]
     for norm in ("embeddings", *norms):
-        weights[f"{norm}.LayerNorm.weight"] = np.ones(DIM, np.float32)
-        weights[f"{norm}.LayerNorm.bias"] = np.zeros(DIM, np.float32)
+        weights[f"{norm}.LayerNorm.weight"] = np.ones(dim, np.float32)
+        weights[f"{norm}.LayerNorm.bias"] = np.zeros(dim, np.float32)
     return weights

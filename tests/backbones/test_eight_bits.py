@@ -32,17 +32,17 @@ TOWERING = 60.0  # times the others: as in trained encoders
 
 
 @pytest.fixture(scope="module")
-def rows(tiny: Loaded) -> list[InputRow]:
-    return [prepared.row for prepared in tiny.backbone.probe()]
+def rows(wide: Loaded) -> list[InputRow]:
+    return [prepared.row for prepared in wide.backbone.probe()]
 
 
 @pytest.fixture(scope="module")
-def towering(tiny: Loaded, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def towering(wide: Loaded, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny network, two of whose numbers are many times the others behind every norm."""
     graph = tmp_path_factory.mktemp("towering") / "network.onnx"
-    norm = np.ones_like(drawn_weights(tiny, 0).tensors["embeddings.LayerNorm.weight"])
+    norm = np.ones_like(drawn_weights(wide, 0).tensors["embeddings.LayerNorm.weight"])
     norm[[1, 5]] = TOWERING
-    write_replaced(tiny.graph, graph, WeightsDelta({"embeddings.LayerNorm.weight": norm}))
+    write_replaced(wide.graph, graph, WeightsDelta({"embeddings.LayerNorm.weight": norm}))
     return graph
 
 
@@ -55,41 +55,46 @@ def bytes_in(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
 
 
 def test_products_that_do_not_narrow_get_weights_of_bytes_and_others_keep_theirs(
-    tiny: Loaded, rows: list[InputRow]
+    wide: Loaded, rows: list[InputRow]
 ) -> None:
-    magnitudes = seen(tiny.graph, rows)
-    shapes = linear_shapes(tiny.graph)
+    magnitudes = seen(wide.graph, rows)
+    shapes = linear_shapes(wide.graph)
     assert (
         set(magnitudes) == {module for module, (inside, outside) in shapes.items() if outside >= inside} < set(shapes)
     )
     for only in magnitudes:
-        found = onnx.load_from_string(in_eight_bits(tiny.graph, {only: magnitudes[only]}))
+        found = onnx.load_from_string(in_eight_bits(wide.graph, {only: magnitudes[only]}))
         assert bytes_in(found) == {only: shapes[only]}
 
 
-def test_modules_that_read_the_same_become_one_product(tiny: Loaded, rows: list[InputRow]) -> None:
-    shapes = linear_shapes(tiny.graph)
+def test_small_products_stay_as_they_are(tiny: Loaded, rows: list[InputRow]) -> None:
+    assert seen(tiny.graph, rows) == {}
+    assert bytes_in(onnx.load_from_string(in_eight_bits(tiny.graph, {}))) == {}
+
+
+def test_modules_that_read_the_same_become_one_product(wide: Loaded, rows: list[InputRow]) -> None:
+    shapes = linear_shapes(wide.graph)
     inside, outside = shapes["encoder.layer.0.attention.self.query"]
-    found = bytes_in(onnx.load_from_string(in_eight_bits(tiny.graph, seen(tiny.graph, rows))))
+    found = bytes_in(onnx.load_from_string(in_eight_bits(wide.graph, seen(wide.graph, rows))))
     queries = {module for module in shapes if module.endswith("query")}
     assert {found[module] for module in queries} == {(inside, 3 * outside)}
     assert {module for module in found if module.endswith((".key", ".value"))} == set()
-    wide = [module for module, (narrow, far) in shapes.items() if far >= narrow]
-    assert len(found) == len(wide) - 2 * len(queries)
+    widening = [module for module, (narrow, far) in shapes.items() if far >= narrow]
+    assert len(found) == len(widening) - 2 * len(queries)
 
 
-def test_weights_of_bytes_give_the_features_of_before(tiny: Loaded, rows: list[InputRow]) -> None:
-    expected = Session(tiny.graph, threads=1).run(FEATURES, stack(rows))
-    changed = Session(in_eight_bits(tiny.graph, seen(tiny.graph, rows)), threads=1).run(FEATURES, stack(rows))
+def test_weights_of_bytes_give_the_features_of_before(wide: Loaded, rows: list[InputRow]) -> None:
+    expected = Session(wide.graph, threads=1).run(FEATURES, stack(rows))
+    changed = Session(in_eight_bits(wide.graph, seen(wide.graph, rows)), threads=1).run(FEATURES, stack(rows))
     assert min_cosine(changed, expected) >= MIN_COSINE
     assert not np.array_equal(changed, expected)
 
 
-def test_magnitudes_are_what_the_modules_read_without_padding(tiny: Loaded, rows: list[InputRow]) -> None:
-    together, parts = seen(tiny.graph, rows), [seen(tiny.graph, [row]) for row in rows]
+def test_magnitudes_are_what_the_modules_read_without_padding(wide: Loaded, rows: list[InputRow]) -> None:
+    together, parts = seen(wide.graph, rows), [seen(wide.graph, [row]) for row in rows]
     for module, most in together.items():
         assert np.array_equal(most, np.max([part[module] for part in parts], axis=0))
-        assert most.shape == (linear_shapes(tiny.graph)[module][0],)
+        assert most.shape == (linear_shapes(wide.graph)[module][0],)
         assert (most > 0).all()
 
 

@@ -17,6 +17,8 @@ from tsugiki.backbones.graph import features_module
 from tsugiki.backbones.inputs import stack
 from tsugiki.backbones.sites import QUERY_AND_VALUE, linear_shapes
 from tsugiki.domain import LoraDelta, LoraPair, WeightsDelta
+from tsugiki.ports import Engine
+from tsugiki.runtime.loras import LoraBank, grouped
 
 if TYPE_CHECKING:
     import torch
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 ALPHA = 16
 STEPS = 5
+BANK_BYTES = 1 << 24
 
 
 shapes_of = cache(linear_shapes)
@@ -51,6 +54,17 @@ def drawn_weights(loaded: Loaded, seed: int) -> WeightsDelta:
     # Of the tiny network all norms are equal, and kept once in its graph.
     norm = (1 + 0.3 * random.standard_normal(dim)).astype(np.float32)
     return WeightsDelta({f"{module}.weight": dense, "embeddings.LayerNorm.weight": norm})
+
+
+def adapted(engine: Engine, loaded: Loaded, rows: Sequence[InputRow], deltas: Sequence[LoraDelta | None]) -> Floats:
+    """Features of the rows in one pass, each with its own delta."""
+    bank = LoraBank(lambda: shapes_of(loaded.graph), engine.bank_type, BANK_BYTES)
+    slots = {id(delta): bank.load(delta) for delta in deltas if delta is not None}
+    (rack,) = {slot.rack for slot in slots.values()}
+    engine.prepare(rack.modules)
+    order, groups = grouped([0 if delta is None else slots[id(delta)].index for delta in deltas])
+    features = engine.run([rows[row] for row in order], bank.adapters(rack, groups))
+    return features[np.argsort(order)]
 
 
 @dataclass(frozen=True, slots=True)

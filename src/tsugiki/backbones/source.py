@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from tsugiki.backbones.hearing import Fbank, Hearing, Wave
-from tsugiki.backbones.mel import HOP, SAMPLE_RATE
+from tsugiki.backbones.mel import HOP, POSITION, SAMPLE_RATE
 from tsugiki.data.decoding.images import View
 from tsugiki.domain import Modality
 from tsugiki.errors import Unavailable
@@ -79,10 +79,33 @@ class Source:
 
     @property
     def longest(self) -> int:
-        """What a row may be padded to, in tokens, or in Whisper's frames; 0 of sounds that are read otherwise."""
-        if self.modality != "audio":
+        """Of rows: tokens, Whisper's frames, samples; 0 where all are of one length."""
+        if self.modality == "text":
             return self.max_tokens
-        return round(self.seconds * SAMPLE_RATE / HOP) if self.network == "whisper" else 0
+        if self.modality == "image" or isinstance(self.hearing, Fbank):
+            return 0
+        return round(self.seconds * SAMPLE_RATE / (1 if isinstance(self.hearing, Wave) else HOP))
+
+    @property
+    def attends(self) -> bool:
+        """Whether the network has attention, in which a row meets its padding."""
+        return self.network not in ("ngrams", "efficientnet")
+
+    def positions(self, length: int) -> int:
+        """That the network has of a row so long."""
+        if self.modality == "text":
+            return length
+        return self.hearing.positions(length) if isinstance(self.hearing, Wave) else length * HOP // POSITION
+
+    def length(self, positions: int) -> int:
+        """Of the shortest row that has so many, though no longer than the longest."""
+        if self.modality == "text":
+            needed = positions
+        elif isinstance(self.hearing, Wave):
+            needed = self.hearing.samples(positions)
+        else:
+            needed = positions * POSITION // HOP
+        return min(needed, self.longest)
 
     @property
     def weights(self) -> Path:

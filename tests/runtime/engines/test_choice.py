@@ -129,3 +129,16 @@ def test_an_engine_asked_for_by_name_serves_or_stops_the_start(
     assert not kept.exists(), "what was asked for is no measurement"
     with pytest.raises(Unavailable, match="no such units"):
         choose("openvino", [slow_reference(tiny), candidate(other(tiny), "no such units")], rows, kept)
+
+
+def test_what_would_be_no_gain_is_not_measured_but_serves_when_asked_for(
+    tiny: Loaded, rows: list[InputRow], tmp_path: Path
+) -> None:
+    def fail() -> Engine:
+        raise AssertionError("it was made to be measured")
+
+    fast = Candidate("openvino", lambda: None, fail, lambda: "the units are others")
+    choice = choose("auto", [slow_reference(tiny), fast], rows, tmp_path / "engine.json")
+    assert choice.name == "onnxruntime"
+    assert {trial.name: trial.refused for trial in choice.trials} == {"openvino": "the units are others"}
+    assert choose("openvino", [slow_reference(tiny), fast], rows, tmp_path / "other.json").name == "openvino"

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
-from tests.runtime.adapting import drawn_lora, drawn_weights, trained_by_peft
+from tests.runtime.adapting import adapted, drawn_lora, drawn_weights, trained_by_peft
 from tsugiki.backbones import Loaded
-from tsugiki.backbones.sites import linear_shapes
-from tsugiki.domain import LoraDelta, WeightsDelta
+from tsugiki.domain import WeightsDelta
 from tsugiki.errors import ArtifactCorrupt
 from tsugiki.ports import Engine
 from tsugiki.runtime.engines import openvino
 from tsugiki.runtime.engines.making import Cores, make
 from tsugiki.runtime.engines.probe import MIN_COSINE, min_cosine
 from tsugiki.runtime.engines.torch import TorchEngine
-from tsugiki.runtime.loras import LoraBank, grouped
 
 if TYPE_CHECKING:
     from tsugiki.domain import Floats, InputRow
@@ -83,17 +81,6 @@ def rows(tiny: Loaded) -> list[InputRow]:
 @pytest.fixture(scope="module")
 def reference(tiny: Loaded, rows: list[InputRow]) -> Floats:
     return make("onnxruntime", tiny, None, CORES).run(rows)
-
-
-def adapted(engine: Engine, tiny: Loaded, rows: Sequence[InputRow], deltas: Sequence[LoraDelta | None]) -> Floats:
-    """Features of the rows in one pass, each with its own delta."""
-    bank = LoraBank(lambda: linear_shapes(tiny.graph), engine.bank_type, 1 << 20)
-    slots = {id(delta): bank.load(delta) for delta in deltas if delta is not None}
-    (rack,) = {slot.rack for slot in slots.values()}
-    engine.prepare(rack.modules)
-    order, groups = grouped([0 if delta is None else slots[id(delta)].index for delta in deltas])
-    features = engine.run([rows[row] for row in order], bank.adapters(rack, groups))
-    return features[np.argsort(order)]
 
 
 def same(engine: Engine, found: Floats, expected: Floats) -> bool:

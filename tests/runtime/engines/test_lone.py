@@ -16,7 +16,7 @@ from tsugiki.backbones.inputs import stack
 from tsugiki.backbones.session import Session
 from tsugiki.backbones.signature import FEATURES
 from tsugiki.runtime.engines import openvino
-from tsugiki.runtime.engines.lone import EVERY, MODELS, LoneRows, lone_length
+from tsugiki.runtime.engines.lone import EVERY, MODELS, LoneRows
 from tsugiki.runtime.engines.making import Cores, make
 
 if TYPE_CHECKING:
@@ -68,10 +68,6 @@ def until_made() -> None:
 @pytest.fixture
 def bed(tiny: Loaded) -> Bed:
     return Bed(tiny)
-
-
-def test_a_row_is_made_a_little_longer_but_never_too_long() -> None:
-    assert [lone_length(length, 61) for length in (1, EVERY, EVERY + 1, 56, 57, 61)] == [8, 8, 16, 56, 61, 61]
 
 
 def test_a_length_has_a_model_once_one_is_made(bed: Bed, tiny: Loaded) -> None:

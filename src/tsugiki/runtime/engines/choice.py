@@ -29,11 +29,12 @@ ANY = "set TSUGIKI_ENGINE=auto to take what there is"
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """`why_not` is None where the engine can run here."""
+    """`why_not` is None where the engine can run here, `no_gain` where it may be worth measuring."""
 
     name: EngineName
     why_not: Callable[[], str | None]
     make: Callable[[], Engine]
+    no_gain: Callable[[], str | None] = lambda: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ def choose(wanted: EngineWish, candidates: Sequence[Candidate], probe: Sequence[
 
 
 def _measured(candidates: Sequence[Candidate], probe: Sequence[InputRow]) -> Choice:
-    reasons = [(candidate, candidate.why_not()) for candidate in candidates]
+    reasons = [(candidate, candidate.why_not() or candidate.no_gain()) for candidate in candidates]
     present = [candidate for candidate, reason in reasons if reason is None]
     skipped = tuple(Trial(candidate.name, refused=reason) for candidate, reason in reasons if reason is not None)
     if len(present) == 1:

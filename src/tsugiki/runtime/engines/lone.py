@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-EVERY = 8  # a row alone is made as long as the next multiple, so that few lengths are met
+EVERY = 8  # positions: a row alone is made as long as the next multiple, so that few lengths are met
 MODELS = 4  # banking77's texts are of four such lengths; each model costs the memory of the weights
 
 
@@ -24,11 +24,6 @@ class Model(Protocol):
 
 
 Shape = tuple[int, ...]
-
-
-def lone_length(length: int, longest: int) -> int:
-    """What a row of this length is padded to. `13, 64 -> 16`; `60, 61 -> 61`"""
-    return min(-(-length // EVERY) * EVERY, longest)
 
 
 class LoneRows:

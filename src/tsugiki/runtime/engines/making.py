@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+from tsugiki.backbones.hearing import Wave
 from tsugiki.domain import EngineName, EngineWish
 from tsugiki.runtime.engines import openvino, torch
 from tsugiki.runtime.engines.choice import Candidate, Choice, choose
@@ -51,7 +52,7 @@ def choose_engine(wanted: EngineWish, loaded: Loaded, cores: Cores) -> Choice:
     """See `choose`; what "auto" finds is kept beside the backbone's graph."""
 
     def candidate(name: EngineName) -> Candidate:
-        return Candidate(name, lambda: why_not(name), lambda: make(name, loaded, None, cores))
+        return Candidate(name, lambda: why_not(name), lambda: make(name, loaded, None, cores), ENGINES[name].no_gain)
 
     candidates = [candidate(name) for name in ENGINES]
     probe = [prepared.row for prepared in loaded.backbone.probe()]
@@ -63,10 +64,11 @@ Make: TypeAlias = "Callable[[Loaded, WeightsDelta | None, Cores], Engine]"
 
 @dataclass(frozen=True, slots=True)
 class _Library:
-    """As `why_not` and `make`."""
+    """As `why_not` and `make`, and a candidate's `no_gain`."""
 
     why_not: Callable[[], str | None]
     make: Make
+    no_gain: Callable[[], str | None] = lambda: None
 
 
 def _over_graph(over: Callable[[Loaded, Cores, bool], Engine]) -> Make:
@@ -94,8 +96,9 @@ def _onnx(loaded: Loaded, cores: Cores, _: bool) -> Engine:
 
 def _openvino(name: openvino.OpenVino, loaded: Loaded, cores: Cores, roomy: bool) -> Engine:
     known = [prepared.row for prepared in loaded.backbone.probe()]
-    longest = loaded.source.longest if roomy else 0
-    return openvino.OpenVinoEngine(name, loaded, known, passes=cores.passes, threads=cores.threads, longest=longest)
+    source = loaded.source
+    roomy = roomy and not isinstance(source.hearing, Wave)  # raw sounds are hardly ever of one length
+    return openvino.OpenVinoEngine(name, loaded, source, known, passes=cores.passes, threads=cores.threads, roomy=roomy)
 
 
 def _torch(loaded: Loaded, delta: WeightsDelta | None, cores: Cores) -> Engine:
@@ -106,6 +109,8 @@ def _torch(loaded: Loaded, delta: WeightsDelta | None, cores: Cores) -> Engine:
 ENGINES: Mapping[EngineName, _Library] = {
     "onnxruntime": _Library(lambda: None, _over_graph(_onnx)),
     "openvino": _Library(openvino.why_not, _over_graph(partial(_openvino, "openvino"))),
-    "openvino-int8": _Library(openvino.why_not, _over_graph(partial(_openvino, "openvino-int8"))),
+    "openvino-int8": _Library(
+        openvino.why_not, _over_graph(partial(_openvino, "openvino-int8")), openvino.no_gain_in_eight_bits
+    ),
     "torch": _Library(torch.why_not, _torch),
 }

@@ -21,13 +21,14 @@ from tsugiki.backbones.inputs import stack
 from tsugiki.backbones.signature import FEATURES, SLOTS, down, up
 from tsugiki.domain import EngineName
 from tsugiki.ports import Adapters, BankType, Graphs
-from tsugiki.runtime.engines.lone import LoneRows, lone_length
+from tsugiki.runtime.engines.lone import EVERY, LoneRows
 from tsugiki.runtime.once import Once
 from tsugiki.runtime.priority import standing_back
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from tsugiki.backbones.source import Source
     from tsugiki.domain import Floats, InputRow
 
 OpenVino: TypeAlias = Literal["openvino", "openvino-int8"]
@@ -37,6 +38,13 @@ OpenVino: TypeAlias = Literal["openvino", "openvino-int8"]
 PASS_TOKENS = 256
 ROUNDED_TOGETHER = 192  # numbers of a row with one scale, in 8 bits: half of a token's of MiniLM; see eight_bits.py
 PRECISIONS: Mapping[OpenVino, str] = {"openvino": "bf16", "openvino-int8": "int8"}
+# Of positions. Attention yields a row the same in any company where they are at most MIXED or a multiple of VECTOR:
+# beyond, softmax sums a last vector that is not full in another order, and AMX's products those of an odd number. There
+# even ones below UNEVEN are others too, and in 8 bits fewer than LEAST in all of a pass.
+VECTOR = 16
+MIXED = 2 * VECTOR
+UNEVEN = 8
+LEAST = 5
 KEPT_BANKS = 8  # wrapped banks a compiled graph remembers: one a rack, of which there are few
 
 
@@ -49,26 +57,47 @@ def why_not() -> str | None:
     return None
 
 
+def no_gain_in_eight_bits() -> str | None:
+    """None where `openvino-int8` may be faster than `openvino`.
+
+    With AMX its 8 bits are made bfloat16 before each product: MiniLM took 1.3 times as long on a Xeon of the fifth
+    generation, which passes at a noisy time would not show.
+    """
+    processor = Path("/proc/cpuinfo")  # of Linux; elsewhere there are none with AMX
+    if processor.is_file() and "amx_bf16" in processor.read_text().split():
+        return "with AMX, OpenVINO multiplies in bfloat16 what is in 8 bits"
+    return None
+
+
 class OpenVinoEngine:
     """`passes` run at a time, each on `threads` threads; more wait, and begin the moment that one ends, whatever the
     interpreter does then. One without adapters that is wanted at once runs beside them.
 
-    `known` are rows as they are prepared for the graph, like those to come. In 8 bits, what is no product of
-    `backbones/eight_bits.py` is computed in bfloat16.
+    `known` are rows of `source`, prepared as those to come. In 8 bits, what is no product of `backbones/eight_bits.py`
+    is computed in bfloat16.
     OpenVINO runs no more passes of one model at a time than there are cores: those wanted at once have a model of their
-    own, whose threads do not stand back. It costs the memory of the weights once more. Of rows that come alone see
-    `LoneRows`; `longest` is what such a row may be made, 0 where it has no models of its own.
+    own, whose threads do not stand back. It costs the memory of the weights once more. Rows that come alone have models
+    of their own, see `LoneRows`, where it is `roomy`.
 
-    OpenVINO may compile what is between a graph's products into kernels of its own ("snippets"). With those, attention
-    depended on how far a row was padded: of 200 texts 2 to 10 % had other features in company, by up to 1e-3. Without
-    them all are bit-equal, in either precision; a full pass of MiniLM takes a tenth less, one of Whisper a tenth more.
+    Features are bit-equal in any company, whatever a row is padded to. OpenVINO would compile what is between a graph's
+    products into kernels of its own ("snippets"), with which attention felt the padding: of 200 texts 2 to 10 % were
+    others in company, by up to 1e-3. They are off: a full pass of MiniLM takes a tenth less, one of Whisper a tenth
+    more. For what else feels it see `evened`.
     """
 
     bank_type: BankType = "bfloat16"
     queues = True
 
     def __init__(
-        self, name: OpenVino, graphs: Graphs, known: Sequence[InputRow], *, passes: int, threads: int, longest: int
+        self,
+        name: OpenVino,
+        graphs: Graphs,
+        source: Source,
+        known: Sequence[InputRow],
+        *,
+        passes: int,
+        threads: int,
+        roomy: bool,
     ) -> None:
         self.name: EngineName = name
         self.precision = PRECISIONS[name]
@@ -86,8 +115,8 @@ class OpenVinoEngine:
         self._beside = _Compiled(core, plain, passes=1, threads=threads, background=False)
         # A first pass lays the weights out: 40 ms, and up to 500 beside the passes that this one is not to wait for.
         self._beside.run(dict(stack(known[:1])))
-        self._longest = longest
-        self._lone = LoneRows(lambda: _Compiled(core, plain, passes=1, threads=threads)) if longest else None
+        self._source = source
+        self._lone = LoneRows(lambda: _Compiled(core, plain, passes=1, threads=threads)) if roomy else None
         self._banked: Once[tuple[str, ...], _Compiled] = Once(
             lambda modules: compiled(read(graphs.bank_graph(modules, self.bank_type)))
         )
@@ -96,16 +125,32 @@ class OpenVinoEngine:
         self._banked.get(modules)
 
     def run(self, rows: Sequence[InputRow], adapters: Adapters | None = None, *, at_once: bool = False) -> Floats:
+        longest = max(map(len, rows))
         if adapters is None and len(rows) == 1 and not at_once and self._lone is not None:
-            inputs = dict(stack(rows, lone_length(len(rows[0]), self._longest)))
+            inputs: dict[str, Any] = dict(stack(rows, self._padded(longest, EVERY)))
             features = self._lone.run(inputs)
             return self._plain.run(inputs) if features is None else features
-        inputs: dict[str, Any] = dict(stack(rows))
+        inputs = dict(stack(rows, self._padded(longest)))
         if adapters is None:
             return (self._beside if at_once else self._plain).run(inputs)
         inputs[SLOTS] = np.ascontiguousarray(adapters.slots)
         compiled = self._banked.get(adapters.modules)
         return compiled.run(inputs | compiled.wrapped(adapters))
+
+    def _padded(self, length: int, every: int = 1) -> int:
+        """What a row of this length is made, where rows have lengths."""
+        source = self._source
+        if not source.longest:
+            return 0
+        positions = -(-source.positions(length) // every) * every
+        return source.length(evened(positions) if source.attends else positions)
+
+
+def evened(positions: int) -> int:
+    """The next number of them that attention does not tell from others. `3 -> 5; 6 -> 7; 31 -> 31; 33 -> 48`"""
+    if positions > MIXED:
+        return -(-positions // VECTOR) * VECTOR
+    return positions if positions >= UNEVEN else max(positions | 1, LEAST)
 
 
 def _reader(core: Any, graph: Path, known: Sequence[InputRow]) -> Callable[[Path], Any]:  # openvino's
