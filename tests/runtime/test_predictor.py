@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,7 +20,7 @@ from tests.runtime.grafting import TOLERANCE, features, route
 from tests.runtime.wrapping import Wrapping
 from tsugiki.backbones import Loaded
 from tsugiki.domain import Graft, Policy, Prediction, Version
-from tsugiki.errors import Invalid, NoVersion, TsugikiError, Unavailable, WrongFeatureSpace
+from tsugiki.errors import ArtifactCorrupt, Invalid, NoVersion, TsugikiError, Unavailable, WrongFeatureSpace
 from tsugiki.ports import Adapters, Engine
 from tsugiki.runtime.banks import Banks, Weight
 from tsugiki.runtime.batcher import Lane
@@ -310,6 +311,61 @@ def test_a_request_that_leaves_during_a_cold_load_gives_the_head_back(tmp_path: 
             [route(slot, space.id)], features(1, space.dim)
         )
         assert isinstance(found, StaleSlot), "nobody holds it, so it was freed"
+
+
+class Asked(Residency):
+    """Tells how often it was asked for what is not in memory."""
+
+    def __init__(
+        self, banks_of: Callable[[Version], Banks], graft_of: Callable[[Version], Graft], budget: Weight
+    ) -> None:
+        super().__init__(banks_of, graft_of, budget)
+        self.soon = threading.Semaphore(0)
+
+    def lease_soon(self, version: Version) -> Future[Lease]:
+        leasing = super().lease_soon(version)
+        self.soon.release()
+        return leasing
+
+
+@pytest.mark.parametrize("leaves", [True, False])
+def test_a_cold_load_that_fails_for_nobody_is_no_error(tmp_path: Path, tiny: Loaded, leaves: bool) -> None:
+    opened = threading.Event()
+    unheard: list[str] = []
+
+    def failing(banks_of: Callable[[Version], Banks], graft_of: Callable[[Version], Graft], budget: Weight) -> Asked:
+        def corrupt(version: Version) -> Graft:
+            assert opened.wait(30)
+            raise ArtifactCorrupt(f"version {version.number} is not what it was")
+
+        return Asked(banks_of, corrupt, budget)
+
+    async def ask(parts: Assembled, tenant_id: str) -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: unheard.append(str(context["message"])))
+        residency = parts.residency
+        assert isinstance(residency, Asked)
+        asked = asyncio.create_task(parts.predictor.predict(tenant_id, "support", Selector(), TEXTS))
+        for _ in ("as it is found", "by the request itself"):
+            assert await asyncio.to_thread(residency.soon.acquire, timeout=30)
+        if leaves:
+            asked.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await asked
+        opened.set()
+        await asyncio.to_thread(residency.close)
+        if not leaves:
+            with pytest.raises(ArtifactCorrupt):
+                await asked
+        await asyncio.sleep(0)  # what the load told the loop
+        del asked
+        gc.collect()
+
+    with assembled(tmp_path, tiny, make_residency=failing) as parts:
+        project = parts.project("support", "acme")
+        parts.publish(project, LABELS, 1)
+        parts.backbones.get("tiny")  # or it would not be asked for before its backbone is there
+        asyncio.run(ask(parts, project.tenant_id))
+    assert unheard == []
 
 
 class Gated(Wrapping):

@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from tsugiki.runtime.residency import Lease, Residency
     from tsugiki.runtime.served import Served, ServedBackbones
     from tsugiki.runtime.tickets import Replies
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -121,7 +123,7 @@ class Predictor:
             load_s = time.perf_counter() - started
         served = self._backbones.ready_of(target.version)
         if served is None:
-            served = await asyncio.shield(asyncio.wrap_future(self._backbones.of_soon(target.version)))
+            served = await _awaited(self._backbones.of_soon(target.version))
         tokens = _characters(inputs) / CHARS_A_TOKEN if served.backbone.modality == "text" else inf
         served.batcher.check(tenant_id, len(inputs), Lane.INTERACTIVE, tokens)
         with self._tracing.span("prepare", inputs=len(inputs)):
@@ -189,7 +191,7 @@ class Predictor:
         """A load goes on whoever leaves: a lease that comes for nobody is released when it does."""
         leasing = self._residency.lease_soon(version)
         try:
-            return await asyncio.shield(asyncio.wrap_future(leasing))
+            return await _awaited(leasing)
         except asyncio.CancelledError:
             leasing.add_done_callback(_release)
             raise
@@ -216,6 +218,16 @@ class Predictor:
             if isinstance(row, TsugikiError):
                 raise row
         return np.stack([reply for reply in replies if not isinstance(reply, TsugikiError)])
+
+
+async def _awaited(work: Future[T]) -> T:
+    """What comes of `work`, which goes on if who waits leaves. Its failure is then told to nobody, and no error."""
+    waiting = asyncio.wrap_future(work)
+    try:
+        return await asyncio.shield(waiting)
+    except asyncio.CancelledError:
+        waiting.add_done_callback(lambda done: None if done.cancelled() else done.exception())
+        raise
 
 
 def _route(project: Project, version: Version, lease: Lease) -> Route:
