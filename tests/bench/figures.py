@@ -15,7 +15,9 @@ from typing import Literal
 from rich.console import Console
 from rich.table import Table
 
-PACKAGES = ("bentoml", "numpy", "onnxruntime", "scikit-learn", "tokenizers", "torch")
+from tsugiki.runtime.engines.processor import told
+
+PACKAGES = ("bentoml", "numpy", "onnxruntime", "openvino", "scikit-learn", "tokenizers", "torch")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +55,9 @@ def tell(figure: Figure) -> Figure:
 
 def circumstances() -> dict[str, object]:
     """Machine, threads and versions: without them a figure says nothing."""
-    model = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
     return {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "processor": model[0].partition(":")[2].strip() if model else platform.processor(),
+        "processor": told("model name") or platform.processor(),
         "cores": len(os.sched_getaffinity(0)),
         "load_before": os.getloadavg()[0],
         "python": platform.python_version(),

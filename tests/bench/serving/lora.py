@@ -10,7 +10,6 @@ from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,6 +27,7 @@ from tsugiki.backbones.sites import linear_shapes
 from tsugiki.domain import EngineName, LoraDelta, LoraPair
 from tsugiki.ports import Engine
 from tsugiki.runtime.engines.making import Cores, make
+from tsugiki.runtime.engines.processor import told
 from tsugiki.runtime.loras import NONE, LoraBank, grouped
 
 ROWS = 32
@@ -130,7 +130,7 @@ def _promised(present: list[Engine], rounds: dict[str, list[float]]) -> list[Fig
     peer = paired(rounds[f"{fastest.name}, {ROWS} distinct adapters"], rounds[MIXED])
     faster = paired(rounds[engine_base(fastest)], rounds[engine_base(present[0])])
     # What was promised is promised of processors with AMX; others have half its units, or none.
-    promised = 2.5 if " amx_bf16" in Path("/proc/cpuinfo").read_text() else None
+    promised = 2.5 if "amx_bf16" in told("flags").split() else None
     return [
         Figure(
             f"{fastest.name} {fastest.precision} ÷ onnxruntime fp32, {ROWS} rows a pass", faster, "", promised, "more"

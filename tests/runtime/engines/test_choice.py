@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,14 +14,29 @@ import pytest
 
 from tests.runtime.wrapping import Wrapping
 from tsugiki.backbones import Loaded
-from tsugiki.domain import EngineName
+from tsugiki.domain import EngineName, EngineWish
 from tsugiki.errors import Unavailable
 from tsugiki.ports import Adapters, Engine
-from tsugiki.runtime.engines.choice import Candidate, choose
+from tsugiki.runtime.engines import choice
+from tsugiki.runtime.engines.choice import Candidate, Choice
 from tsugiki.runtime.engines.onnx import OnnxEngine
+from tsugiki.runtime.engines.processor import surroundings, told
 
 if TYPE_CHECKING:
     from tsugiki.domain import Floats, InputRow
+
+
+HERE, UPGRADED = {"processor": "one", "openvino": "1"}, {"processor": "one", "openvino": "2"}
+
+
+def choose(
+    wanted: EngineWish,
+    candidates: Sequence[Candidate],
+    rows: Sequence[InputRow],
+    kept_in: Path,
+    under: Mapping[str, str] = HERE,
+) -> Choice:
+    return choice.choose(wanted, candidates, rows, kept_in, under)
 
 
 class Altered(Wrapping):
@@ -59,9 +75,9 @@ def test_the_fastest_serves_and_stays_though_it_be_slow_the_next_time(
     tiny: Loaded, rows: list[InputRow], tmp_path: Path
 ) -> None:
     kept = tmp_path / "engine.json"
-    choice = choose("auto", [slow_reference(tiny), candidate(other(tiny))], rows, kept)
-    assert choice.name == "openvino"
-    assert {trial.name for trial in choice.trials} == {"onnxruntime", "openvino"}
+    chosen = choose("auto", [slow_reference(tiny), candidate(other(tiny))], rows, kept)
+    assert chosen.name == "openvino"
+    assert {trial.name for trial in chosen.trials} == {"onnxruntime", "openvino"}
     assert json.loads(kept.read_text())["engine"] == "openvino"
     slower = candidate(other(tiny, slower_s=0.2))
     assert choose("auto", [slow_reference(tiny), slower], rows, kept).name == "openvino"
@@ -90,9 +106,9 @@ def test_what_else_the_machine_does_chooses_no_engine(tiny: Loaded, rows: list[I
 def test_an_engine_whose_features_drift_is_refused_however_fast(
     tiny: Loaded, rows: list[InputRow], tmp_path: Path
 ) -> None:
-    choice = choose("auto", [slow_reference(tiny), candidate(other(tiny, noise=0.05))], rows, tmp_path / "engine.json")
-    assert choice.name == "onnxruntime"
-    (drifting,) = (trial for trial in choice.trials if trial.name == "openvino")
+    chosen = choose("auto", [slow_reference(tiny), candidate(other(tiny, noise=0.05))], rows, tmp_path / "engine.json")
+    assert chosen.name == "onnxruntime"
+    (drifting,) = (trial for trial in chosen.trials if trial.name == "openvino")
     assert drifting.refused is not None
     assert "drift" in drifting.refused
 
@@ -104,9 +120,9 @@ def test_what_cannot_run_here_or_fails_is_told_and_keeps_nobody_from_serving(
         raise RuntimeError("it cannot be made")
 
     candidates = [slow_reference(tiny), candidate(other(tiny), "no such units"), Candidate("torch", lambda: None, fail)]
-    choice = choose("auto", candidates, rows, tmp_path / "engine.json")
-    assert choice.name == "onnxruntime"
-    assert {trial.name: trial.refused for trial in choice.trials} == {
+    chosen = choose("auto", candidates, rows, tmp_path / "engine.json")
+    assert chosen.name == "onnxruntime"
+    assert {trial.name: trial.refused for trial in chosen.trials} == {
         "onnxruntime": None,
         "openvino": "no such units",
         "torch": "failed: RuntimeError",
@@ -119,6 +135,55 @@ def test_a_kept_engine_that_is_gone_is_chosen_anew(tiny: Loaded, rows: list[Inpu
     assert choose("auto", [slow_reference(tiny), candidate(other(tiny), "gone")], rows, kept).name == "onnxruntime"
     kept.write_text("{")
     assert choose("auto", [slow_reference(tiny), candidate(other(tiny))], rows, kept).name == "openvino"
+
+
+def unmade(name: EngineName) -> Candidate:
+    def fail() -> Engine:
+        raise AssertionError("it was made to be measured")
+
+    return Candidate(name, lambda: None, fail)
+
+
+def test_a_kept_engine_that_another_library_makes_drift_is_chosen_anew(
+    tiny: Loaded, rows: list[InputRow], tmp_path: Path
+) -> None:
+    kept = tmp_path / "engine.json"
+    choose("auto", [slow_reference(tiny), candidate(other(tiny))], rows, kept)
+    drifting = [slow_reference(tiny), candidate(other(tiny, noise=0.05))]
+    assert choose("auto", drifting, rows, kept).name == "openvino", "the control: under the same nobody asks"
+    assert choose("auto", drifting, rows, kept, UPGRADED).name == "onnxruntime"
+    assert choose("auto", [unmade("onnxruntime"), unmade("openvino")], rows, kept, UPGRADED).name == "onnxruntime"
+
+
+def test_a_kept_engine_that_does_not_drift_stays_under_another_library_though_it_be_slow(
+    tiny: Loaded, rows: list[InputRow], tmp_path: Path
+) -> None:
+    kept = tmp_path / "engine.json"
+    choose("auto", [slow_reference(tiny), candidate(other(tiny))], rows, kept)
+    slower = [slow_reference(tiny), candidate(other(tiny, slower_s=0.2))]
+    assert choose("auto", slower, rows, kept, UPGRADED).name == "openvino"
+    assert choose("auto", [slow_reference(tiny), unmade("openvino")], rows, kept, UPGRADED).name == "openvino"
+
+
+def test_a_kept_engine_that_cannot_be_tried_under_another_library_is_chosen_anew(
+    tiny: Loaded, rows: list[InputRow], tmp_path: Path
+) -> None:
+    kept = tmp_path / "engine.json"
+    choose("auto", [slow_reference(tiny), candidate(other(tiny))], rows, kept)
+    assert choose("auto", [slow_reference(tiny), unmade("openvino")], rows, kept, UPGRADED).name == "onnxruntime"
+
+
+def test_fp32_stays_under_another_library_unasked(rows: list[InputRow], tiny: Loaded, tmp_path: Path) -> None:
+    kept = tmp_path / "engine.json"
+    choose("auto", [slow_reference(tiny), candidate(other(tiny, slower_s=0.2))], rows, kept)
+    assert choose("auto", [unmade("onnxruntime"), unmade("openvino")], rows, kept, UPGRADED).name == "onnxruntime"
+
+
+def test_what_an_engine_runs_on_is_told() -> None:
+    assert set(surroundings()) == {"processor", "onnxruntime", "openvino", "torch"}
+    assert surroundings()["onnxruntime"].count(".") == 2
+    assert told("flags")
+    assert told("flag") == ""
 
 
 def test_an_engine_asked_for_by_name_serves_or_stops_the_start(
@@ -134,11 +199,8 @@ def test_an_engine_asked_for_by_name_serves_or_stops_the_start(
 def test_what_would_be_no_gain_is_not_measured_but_serves_when_asked_for(
     tiny: Loaded, rows: list[InputRow], tmp_path: Path
 ) -> None:
-    def fail() -> Engine:
-        raise AssertionError("it was made to be measured")
-
-    fast = Candidate("openvino", lambda: None, fail, lambda: "the units are others")
-    choice = choose("auto", [slow_reference(tiny), fast], rows, tmp_path / "engine.json")
-    assert choice.name == "onnxruntime"
-    assert {trial.name: trial.refused for trial in choice.trials} == {"openvino": "the units are others"}
+    fast = replace(unmade("openvino"), no_gain=lambda: "the units are others")
+    chosen = choose("auto", [slow_reference(tiny), fast], rows, tmp_path / "engine.json")
+    assert chosen.name == "onnxruntime"
+    assert {trial.name: trial.refused for trial in chosen.trials} == {"openvino": "the units are others"}
     assert choose("openvino", [slow_reference(tiny), fast], rows, tmp_path / "other.json").name == "openvino"

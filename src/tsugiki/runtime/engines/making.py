@@ -14,6 +14,7 @@ from tsugiki.domain import EngineName, EngineWish
 from tsugiki.runtime.engines import openvino, torch
 from tsugiki.runtime.engines.choice import Candidate, Choice, choose
 from tsugiki.runtime.engines.onnx import OnnxEngine
+from tsugiki.runtime.engines.processor import surroundings
 
 if TYPE_CHECKING:
     from tsugiki.backbones.loaded import Loaded
@@ -56,7 +57,7 @@ def choose_engine(wanted: EngineWish, loaded: Loaded, cores: Cores) -> Choice:
 
     candidates = [candidate(name) for name in ENGINES]
     probe = [prepared.row for prepared in loaded.backbone.probe()]
-    return choose(wanted, candidates, probe, loaded.graph.with_suffix(".engine.json"))
+    return choose(wanted, candidates, probe, loaded.graph.with_suffix(".engine.json"), surroundings())
 
 
 Make: TypeAlias = "Callable[[Loaded, WeightsDelta | None, Cores], Engine]"

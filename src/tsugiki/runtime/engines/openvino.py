@@ -25,6 +25,7 @@ from tsugiki.backbones.signature import FEATURES, SLOTS, down, up
 from tsugiki.domain import EngineName
 from tsugiki.ports import Adapters, BankType, Graphs
 from tsugiki.runtime.engines.lone import EVERY, LoneRows
+from tsugiki.runtime.engines.processor import told
 from tsugiki.runtime.once import Once
 from tsugiki.runtime.priority import standing_back
 
@@ -72,8 +73,7 @@ def no_gain_in_eight_bits() -> str | None:
     With AMX its 8 bits are made bfloat16 before each product: MiniLM took 1.3 times as long on a Xeon of the fifth
     generation, which passes at a noisy time would not show.
     """
-    processor = Path("/proc/cpuinfo")  # of Linux; elsewhere there are none with AMX
-    if processor.is_file() and "amx_bf16" in processor.read_text().split():
+    if "amx_bf16" in told("flags").split():
         return "with AMX, OpenVINO multiplies in bfloat16 what is in 8 bits"
     return None
 
