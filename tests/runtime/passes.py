@@ -21,7 +21,7 @@ POISON = 666  # a row that begins so makes its whole pass fail
 
 
 class Passes:
-    """The Engine port: a row's feature is (first token, tokens). `held` stops every pass before it begins.
+    """The Engine port: a row's feature is (first token, tokens). `hold` stops every pass before it begins, `gate` one.
 
     `clock` tells the seconds that passes took at `tokens_per_s`; nothing else moves it.
     """
@@ -34,6 +34,7 @@ class Passes:
         self._seconds = 0.0
         self._open = threading.Event()
         self._open.set()
+        self._gates: dict[int, threading.Event] = {}
 
     name: EngineName = "onnxruntime"
     precision = "fp32"
@@ -47,6 +48,8 @@ class Passes:
     def run(self, rows: Sequence[InputRow], adapters: Adapters | None = None, *, at_once: bool = False) -> Floats:
         self.entered.release()
         self._open.wait()
+        if (gate := self._gates.get(int(rows[0][0]))) is not None:
+            gate.wait()
         self._seconds += sum(map(len, rows)) / self.tokens_per_s
         self.seen.append([int(row[0]) for row in rows])
         if at_once:
@@ -63,6 +66,10 @@ class Passes:
 
     def release(self) -> None:
         self._open.set()
+
+    def gate(self, number: int) -> threading.Event:
+        """What the pass waits for whose first row begins with `number`."""
+        return self._gates.setdefault(number, threading.Event())
 
 
 def batcher(

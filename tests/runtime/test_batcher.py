@@ -309,6 +309,29 @@ def test_a_pass_ahead_of_time_keeps_neither_bulk_from_its_turn_nor_others_from_t
     work.close()
 
 
+def test_a_row_becomes_express_when_its_tenant_s_pass_ends_and_only_another_s_are_left(engine: Passes) -> None:
+    work = batcher(engine, workers=2, limits=Limits(batch_tokens=64), ahead=True, express=True)
+    asked = []
+    gates = [engine.gate(number) for number in (100, 200, 300)]
+    for tenant, first in (("flood", 100), ("other", 200), ("flood", 300)):
+        asked.append(ask(work, tenant, *range(first, first + 8)))
+        assert engine.entered.acquire(timeout=SOON_S)
+    gates.append(engine.gate(400))
+    third = ask(work, "third", 400)
+    assert engine.entered.acquire(timeout=SOON_S), "beside passes that each have an owner"
+    last = ask(work, "other", 208)
+    gates[3].set()
+    assert told(third) == [400]  # then the express thread finds that the other has a pass of its own
+    gates[1].set()
+    assert engine.entered.acquire(timeout=SOON_S), "two passes are out still, both the flood's"
+    assert told(last) == [208]
+    for gate in gates:
+        gate.set()
+    assert [told(one)[0] for one in asked] == [100, 200, 300]
+    assert engine.at_once == [[400], [208]]
+    work.close()
+
+
 def test_without_an_owner_nobody_runs_beside_the_workers(engine: Passes) -> None:
     work = batcher(engine, workers=1, limits=Limits(batch_tokens=64), express=True)
     plug = plugged(engine, work)

@@ -6,6 +6,7 @@ from collections import Counter
 from concurrent.futures import Future
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -52,6 +53,35 @@ def test_one_that_comes_anew_goes_next_and_saves_nothing_up() -> None:
         queue.push(row("quiet", 16))
     batch = queue.take(64)
     assert Counter(tenants(batch)) == {"flood": 2, "quiet": 2}, "turn by turn from now on, not until it has caught up"
+
+
+@pytest.mark.parametrize("tokens", [25, 100, 512])
+def test_one_that_never_waits_and_never_rests_gets_no_more_than_those_who_wait(tokens: int) -> None:
+    queue = filled(*[row(name, 16) for name in "bc" for _ in range(1_000)], row("busy", tokens))
+    served: Counter[str] = Counter()
+    for _ in range(60):
+        batch = queue.take(512)
+        if not queue.of("busy").rows:
+            queue.push(row("busy", tokens))  # comes while its last one is in the pass
+        for one in batch:
+            served[one.ticket.tenant_id] += one.size
+    assert served["busy"] <= served["b"] + 512
+    assert served["busy"] <= served["c"] + 512
+
+
+def test_what_tenants_had_is_forgotten_once_others_have_caught_up_or_nobody_waits() -> None:
+    queue = filled(row("once", 256), *[row("flood", 16) for _ in range(100)])
+    while queue.size:
+        queue.take(256)
+    for name in ("once", "other"):
+        queue.push(row(name, 16))
+    assert tenants(queue.take(16)) == ["once"], "nobody waited: it is no further than others"
+    queue = filled(row("once", 256), *[row("flood", 16) for _ in range(100)])
+    for _ in range(4):
+        queue.take(256)
+    for name in ("once", "other"):
+        queue.push(row(name, 16))
+    assert "once" in tenants(queue.take(64))
 
 
 def test_a_flood_joins_few_rows_of_others_with_no_more_of_its_own() -> None:

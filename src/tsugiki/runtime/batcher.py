@@ -195,6 +195,8 @@ class Batcher:
                     if batch.lane is Lane.BULK:
                         self._bulk_running -= 1
                         self._ready.notify()
+                    if self._owned:  # now that the last pass of a tenant's is out, its next row may be express
+                        self._cue.notify()
 
     def _serve_express(self) -> None:
         while (batch := self._await(self._cue, self._next_express, None)) is not None:

@@ -33,8 +33,9 @@ class FairQueue:
     """Rows by length and kin, each line in the order of its tenants' virtual times. Not thread-safe.
 
     Start-time fair queueing (Goyal, Vin, Cheng 1996): a tenant's virtual time grows by the tokens it was served, the
-    least goes first, and one that comes anew starts at what is being served now. So tenants with rows waiting get the
-    same tokens whatever their rows' lengths; the bound is deficit round robin's, without a quantum to choose.
+    least goes first, and one that comes anew starts at what is being served now, or where it had got to if that is
+    later: who always has one row in a pass and none waiting gets no more than who waits. So tenants with rows waiting
+    get the same tokens whatever their rows' lengths; the bound is deficit round robin's, without a quantum to choose.
     """
 
     def __init__(self) -> None:
@@ -42,7 +43,8 @@ class FairQueue:
         self._backlog = Backlog()  # of those that somebody waits for, unpadded
         self._now = 0.0  # virtual
         self._arrivals = 0
-        self._tenants: dict[str, _Tenant] = {}
+        self._tenants: dict[str, _Tenant] = {}  # with rows waiting
+        self._served = _Served()  # those without
         self._lines: dict[_Place, _Line] = {}
 
     @property
@@ -65,7 +67,9 @@ class FairQueue:
     def push(self, row: Row) -> None:
         tenant = self._tenants.get(row.ticket.tenant_id)
         if tenant is None:
-            tenant = self._tenants[row.ticket.tenant_id] = _Tenant(row.ticket.tenant_id, self._now)
+            tenant_id = row.ticket.tenant_id
+            virtual = max(self._now, self._served.take(tenant_id, self._now))
+            tenant = self._tenants[tenant_id] = _Tenant(tenant_id, virtual)
         route = row.ticket.route
         place = _Place(row.size, None if route is None else route.kin)
         line = self._lines.get(place)
@@ -144,15 +148,18 @@ class FairQueue:
             if row.ticket.waiting:  # else it has left
                 row.ticket.waiting -= row.size
                 self._owe(tenant, -row.size)
-            if not tenant.rows:
-                del self._tenants[tenant.id]
             if not row.ticket.future.cancelled():
                 self._now = max(self._now, tenant.virtual)
                 tenant.virtual += place.length
                 run.add(tenant, place.length)
                 rows.append(row)
+            if not tenant.rows:
+                del self._tenants[tenant.id]
+                self._served.put(tenant)
         if not line.rows:
             del self._lines[place]
+        if not self.size:
+            self._served.forget()  # where nobody waits, nobody is ahead of another
         return rows
 
     def _owe(self, tenant: _Tenant, tokens: int) -> None:
@@ -186,6 +193,30 @@ class _Tenant:
     virtual: float
     rows: int = 0
     tokens: int = 0
+
+
+class _Served:
+    """How far tenants had got that have no rows waiting, as long as that is ahead of what is served."""
+
+    def __init__(self) -> None:
+        self._virtual: dict[str, float] = {}
+        self._order: list[tuple[float, str]] = []  # a heap: who is caught up with next
+
+    def put(self, tenant: _Tenant) -> None:
+        self._virtual[tenant.id] = tenant.virtual
+        heapq.heappush(self._order, (tenant.virtual, tenant.id))
+
+    def take(self, tenant_id: str, now: float) -> float:
+        """0 where nothing is known."""
+        while self._order and self._order[0][0] <= now:
+            virtual, caught_up = heapq.heappop(self._order)
+            if self._virtual.get(caught_up) == virtual:
+                del self._virtual[caught_up]
+        return self._virtual.pop(tenant_id, 0.0)
+
+    def forget(self) -> None:
+        self._virtual.clear()
+        self._order.clear()
 
 
 @dataclass(slots=True)

@@ -67,14 +67,23 @@ class Bed:
 
 
 SWAPPING = 4  # tenants
+PATIENCE_S = (
+    60.0  # in process as many rows wait as fill all passes, however slow a machine, and refusals are no answers
+)
 
 
 @contextmanager
 def bed(work: Path, lengths: Lengths) -> Generator[Bed]:
     """`work` is an empty folder."""
     home = work / "home"
-    settings = Settings.model_validate({"home": home, "bootstrap_key": KEY, "head_bytes": HEAD_BYTES, "trainer": False})
-    core = wire(settings)
+    wishes = {
+        "home": home,
+        "bootstrap_key": KEY,
+        "head_bytes": HEAD_BYTES,
+        "trainer": False,
+        "wait_seconds": PATIENCE_S,
+    }
+    core = wire(Settings.model_validate(wishes))
     try:
         core.backbones.get(BACKBONE)
         started = time.perf_counter()
