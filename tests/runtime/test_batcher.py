@@ -311,7 +311,7 @@ def test_a_pass_ahead_of_time_keeps_neither_bulk_from_its_turn_nor_others_from_t
 
 def test_a_row_becomes_express_when_its_tenant_s_pass_ends_and_only_another_s_are_left(engine: Passes) -> None:
     work = batcher(engine, workers=2, limits=Limits(batch_tokens=64), ahead=True, express=True)
-    asked = []
+    asked: list[Future[Replies]] = []
     gates = [engine.gate(number) for number in (100, 200, 300)]
     for tenant, first in (("flood", 100), ("other", 200), ("flood", 300)):
         asked.append(ask(work, tenant, *range(first, first + 8)))

@@ -115,6 +115,20 @@ def test_a_head_larger_than_a_page_gets_one_of_its_own() -> None:
     ]
 
 
+def test_pages_of_large_heads_go_with_them_however_they_grow() -> None:
+    dim = 2_048
+    bank = HeadBank(SPACE, dim)
+    gone = slot = bank.load(graft(0, 600, dim))
+    for classes in range(601, 610):
+        new = bank.load(graft(classes, classes, dim))
+        bank.free(slot)
+        gone, slot = slot, new
+        assert bank.resident_bytes < 2 * 610 * dim * 4
+    inputs = features(1, dim)
+    assert all(isinstance(found, StaleSlot) for found in answer(bank, gone, inputs)), "its page is no more"
+    assert bank.load(graft(1, 600, dim)).page == gone.page, "the number of a page is given again"
+
+
 def test_a_head_of_another_feature_space_is_refused() -> None:
     with pytest.raises(WrongFeatureSpace, match="fsp_other"):
         HeadBank(SPACE, 8).load(graft(1, space="fsp_other"))

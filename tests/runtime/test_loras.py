@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -79,6 +80,34 @@ def test_a_freed_slot_is_stale_at_once_and_its_place_is_given_again() -> None:
     assert loras.owns(present)
     pair = delta(2, rank=2).modules["layer.0.query"]
     np.testing.assert_allclose(product(loras, present, "layer.0.query"), pair.down @ pair.up, atol=1e-5)
+
+
+class Looked(dict[str, LoraPair]):
+    """A delta's matrices; `look` is called while a bank copies them."""
+
+    def __init__(self, made: LoraDelta, look: Callable[[], None]) -> None:
+        super().__init__(made.modules)
+        self._look = look
+
+    def get(self, module: str, default: object = None) -> Any:  # Any: dict's has overloads
+        self._look()
+        return super().get(module, default)
+
+
+def test_a_copy_made_while_matrices_are_written_is_not_taken_for_the_whole_ones() -> None:
+    """Of an engine that keeps copies by generation: it makes one for a pass of rows whose callers have left."""
+    loras = bank()
+    gone = loras.load(delta(1))
+    copied: list[int] = []
+
+    def copy() -> None:
+        copied.append(int(loras.adapters(gone.rack, np.array([gone.index])).generations[gone.index]))
+
+    loras.free(gone)
+    slot = loras.load(LoraDelta(Looked(delta(2), copy)))
+    assert slot.index == gone.index
+    assert len(copied) == len(slot.rack.modules), "the control: it was looked at in between"
+    assert not {gone.generation, slot.generation} & set(copied)
 
 
 def test_a_full_rack_refuses_until_a_slot_is_free() -> None:

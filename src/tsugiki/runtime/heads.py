@@ -20,7 +20,7 @@ from tsugiki.runtime.route import Bounds, Route, Slot
 if TYPE_CHECKING:
     from tsugiki.domain import Floats, Graft
 
-PAGE_BYTES = 4 << 20  # one allocation for some thousand class rows; a larger head gets a page of its own size
+PAGE_BYTES = 4 << 20  # one allocation for some thousand class rows; a larger head gets a page, which goes with it
 
 
 class StaleSlot(TsugikiError):
@@ -39,6 +39,7 @@ class HeadBank:
     def __init__(self, feature_space: str, dim: int) -> None:
         self.feature_space = feature_space
         self._dim = dim
+        self._page_rows = PAGE_BYTES // (dim * 4)
         self._lock = threading.Lock()
         self._pages: list[_Page] = []
         self._generations = 0
@@ -79,6 +80,8 @@ class HeadBank:
             page = self._pages[slot.page]
             page.owner[slot.start : slot.start + slot.rows] = 0
             page.release(slot.start, slot.rows)
+            if page.vacant and page.rows > self._page_rows:
+                self._pages[slot.page] = _Page.empty(0, self._dim)  # the next head so large is hardly of the same size
 
     def probabilities(self, routes: Sequence[Route], features: Floats) -> list[Floats | StaleSlot]:
         """Features (rows, dim) -> each row's probabilities over its own head's classes, in label order.
@@ -116,17 +119,18 @@ class HeadBank:
         return replies
 
     def _owns(self, page: _Page, slot: Slot) -> bool:
-        return int(page.owner[slot.start]) == slot.generation
+        return slot.start < page.rows and int(page.owner[slot.start]) == slot.generation
 
-    def _allocate(self, classes: int) -> tuple[int, int]:
+    def _allocate(self, rows: int) -> tuple[int, int]:
         for number, page in enumerate(self._pages):
-            if (start := page.reserve(classes)) is not None:
+            if (start := page.reserve(rows)) is not None:
                 return number, start
-        rows = max(classes, PAGE_BYTES // (self._dim * 4))
-        self._pages.append(_Page.empty(rows, self._dim))
-        start = self._pages[-1].reserve(classes)
+        number = next((number for number, page in enumerate(self._pages) if not page.rows), len(self._pages))
+        page = _Page.empty(max(rows, self._page_rows), self._dim)
+        self._pages[number : number + 1] = [page]
+        start = page.reserve(rows)
         assert start is not None, "a new page holds the head it was made for; this is a bug"
-        return len(self._pages) - 1, start
+        return number, start
 
 
 @dataclass(slots=True)
@@ -139,7 +143,15 @@ class _Page:
     @staticmethod
     def empty(rows: int, dim: int) -> _Page:
         weight, bias = np.zeros((rows, dim), np.float32), np.zeros(rows, np.float32)
-        return _Page(weight, bias, np.zeros(rows, np.int64), [(0, rows)])
+        return _Page(weight, bias, np.zeros(rows, np.int64), [(0, rows)] if rows else [])
+
+    @property
+    def rows(self) -> int:
+        return len(self.owner)
+
+    @property
+    def vacant(self) -> bool:
+        return self.gaps == [(0, self.rows)]
 
     def reserve(self, rows: int) -> int | None:
         """First gap that fits."""

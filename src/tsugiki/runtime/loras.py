@@ -35,8 +35,9 @@ class LoraBank:
     """Slots of all racks; `capacity_bytes` bounds each rack, the residency's budget what is loaded in all of them.
 
     What of a rack was once written stays in memory, free or not: to the rack's bound, and of racks there are few.
-    A slot is written once. Freed, it is reused under a new generation, which is raised before the matrices change: a
-    pass that finds a row's generation unchanged afterwards has read that row's own. Thread-safe.
+    A slot is written once. Its generation is raised when it is freed, and again once new matrices are whole: a pass
+    that finds a row's generation unchanged afterwards has read that row's own, and what is copied under a generation is
+    whole. Thread-safe.
     """
 
     def __init__(self, shapes: Callable[[], Shapes], bank_type: BankType, capacity_bytes: int) -> None:
@@ -74,7 +75,6 @@ class LoraBank:
             if not slots.free:
                 raise Overloaded("every slot for adapters of this kind is in use", fix="try again shortly")
             index = heapq.heappop(slots.free)  # the lowest: memory is used from the front
-            generation = slots.claim(index)
             for module, (down, up) in slots.banks.items():
                 pair = delta.modules.get(module)
                 down[index], up[index] = 0, 0
@@ -82,7 +82,7 @@ class LoraBank:
                     rank = pair.down.shape[1]
                     down[index, :, :rank] = encoded(pair.down, self._bank_type)
                     up[index, :rank] = encoded(pair.up, self._bank_type)
-            return LoraSlot(rack, index, generation)
+            return LoraSlot(rack, index, slots.claim(index))
 
     def free(self, slot: LoraSlot) -> None:
         """Give the slot back. Only when no row of it is in flight."""
