@@ -3,7 +3,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tsugiki.evaluation.abstention import CURVE_POINTS, risk_coverage, threshold_for
+from tsugiki.evaluation.abstention import (
+    ALWAYS,
+    CURVE_POINTS,
+    TARGET_PRECISIONS,
+    abstain_below,
+    risk_coverage,
+    threshold_for,
+    told_curve,
+    told_thresholds,
+)
 from tsugiki.evaluation.intervals import wilson
 
 
@@ -20,6 +29,20 @@ def test_a_threshold_holds_its_precision_and_the_next_lower_does_not() -> None:
     for lower in np.sort(scores[~inside])[-200:]:
         wider = scores >= lower
         assert wilson(int(correct[wider].sum()), int(wider.sum())).low < 0.8
+
+
+@pytest.mark.parametrize("precision", TARGET_PRECISIONS)
+def test_what_is_served_of_a_told_precision_is_what_the_evaluation_tells(precision: float) -> None:
+    """The curve's points are too few for it: with 20,000 rows, 400 of them sure and right, none of them shows 0.99."""
+    random = np.random.default_rng(0)
+    scores = random.random(20_000).astype(np.float32)
+    correct = (random.random(20_000) < 0.7) | (scores >= np.sort(scores)[-400])
+    report = {"risk_coverage": told_curve(scores, correct), "thresholds": told_thresholds(scores, correct)}
+    kept = threshold_for(precision, scores, correct)
+    assert kept is not None
+    assert abstain_below(precision, report) == kept.threshold
+    assert abstain_below(0.99, report | {"thresholds": []}) == ALWAYS, "the control: by the curve alone"
+    assert abstain_below(0.9999, report) == ALWAYS
 
 
 def test_few_rows_cannot_promise_a_high_precision() -> None:

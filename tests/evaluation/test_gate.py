@@ -143,6 +143,22 @@ def test_costs_follow_what_serves() -> None:
     assert sorted(COST, key=lambda method: COST[method]) == ["zero_shot", "head", "lora", "partial", "full"]
 
 
+def sets(rows: int, changed: int = 0, by: float = 0.0) -> Pairs:
+    """F1 of sets of labels, half right but for what changed."""
+    live = np.full(rows, 0.5)
+    candidate = live.copy()
+    candidate[:changed] += by
+    return Pairs(LABELS, np.zeros(rows, np.int64), candidate, live, recalls=())
+
+
+def test_of_sets_too_few_changed_rows_show_nothing() -> None:
+    for rows, changed, by in ((50, 1, 0.25), (50, 1, 0.5), (100, 1, 0.5)):
+        assert not decide(sets(rows, changed, by), "lora", "head").promoted
+    assert not decide(sets(30), "head", "lora").promoted, "a cheaper one that changed none of few rows"
+    assert decide(sets(1_000), "head", "lora").promoted, "the control: of many"
+    assert decide(sets(100, 40, 0.5), "lora", "head").promoted
+
+
 ANSWERS = st.lists(st.tuples(st.booleans(), st.booleans(), st.integers(0, 2)), min_size=1, max_size=200)
 
 

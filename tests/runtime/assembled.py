@@ -101,7 +101,8 @@ class Assembled:
         snapshot = Snapshot(self.database.ids.new("snp"), project.id, labels, labels, targets, (0,) * len(labels))
         # Held-out precision by threshold, as an evaluation tells it: shown to be 0.8 of all rows, 1 of those above 0.9.
         points = [{"threshold": 0.0, "ci95": [0.8, 0.9]}, {"threshold": 0.9, "ci95": [1.0, 1.0]}]
-        new = NewVersion(graft, snapshot, "tiny", {"report": {"risk_coverage": points}, "held_out": {}}, {}, {})
+        told = {"risk_coverage": points, "thresholds": []}
+        new = NewVersion(graft, snapshot, "tiny", {"report": told, "held_out": {}}, {}, {})
         return self.registry.publish(project.id, new, job.id, attempt, LIVE, live, {"reason": "drawn"}, {}, job.id)
 
     def alone(self, version: Version, text: str) -> Floats:

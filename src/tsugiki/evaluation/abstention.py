@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from tsugiki.domain import Json
-from tsugiki.evaluation.intervals import Z95, Interval, wilson
+from tsugiki.evaluation.intervals import Interval, wilson, wilson_low
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,21 +45,18 @@ def threshold_for(precision: float, scores: Floats, correct: NDArray[np.bool_]) 
     would pass for precision. So a precision of 0.95 needs at least 73 rows, all of them right.
     """
     cuts = _cuts(scores, correct)
-    share = cuts.hits / cuts.kept
-    weight = Z95**2 / cuts.kept
-    half = Z95 * np.sqrt(share * (1.0 - share) / cuts.kept + Z95**2 / (4.0 * cuts.kept**2))
-    reached = np.flatnonzero((share + weight / 2.0 - half) / (1.0 + weight) >= precision)
+    reached = np.flatnonzero(wilson_low(cuts.hits, cuts.kept) >= precision)
     return _kept(cuts, int(reached[-1]), len(scores)) if len(reached) else None
 
 
 def abstain_below(precision: float, report: Json) -> float:
     """The lowest score above which held-out rows were shown to keep the precision asked for; ALWAYS if none was.
 
-    `report` is a version's evaluation. Shown means: the lower end of the 95 % interval reaches it. The mere share of a
-    few lucky rows promises nothing.
+    `report` is a version's evaluation: of TARGET_PRECISIONS it tells the lowest there is, of others the curve's points.
+    Shown means: the lower end of the 95 % interval reaches it. The mere share of a few lucky rows promises nothing.
     """
-    points = report["risk_coverage"]
-    return min((point["threshold"] for point in points if point["ci95"][0] >= precision), default=ALWAYS)
+    told = [*report["risk_coverage"], *(one for one in report["thresholds"] if one["threshold"] is not None)]
+    return min((point["threshold"] for point in told if point["ci95"][0] >= precision), default=ALWAYS)
 
 
 def told_curve(scores: Floats, correct: NDArray[np.bool_]) -> list[Json]:

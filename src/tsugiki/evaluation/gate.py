@@ -94,10 +94,14 @@ class SetChange(NamedTuple):
 
     @property
     def ci95(self) -> Interval:
-        """By the rows' own spread, which says nothing with fewer than FEWEST_ROWS of them."""
+        """By the rows' spread beside one row wholly won and one wholly lost: where few rows or none changed, their own
+        is nearly zero, whatever others would show (as Agresti & Min 2005 add a pair to counts). It says nothing with
+        fewer than FEWEST_ROWS of them.
+        """
         if self.rows < FEWEST_ROWS:
             return Interval(-1.0, 1.0)
-        half = Z95 * float(self.differences.std(ddof=1)) / self.rows**0.5
+        spread = np.append(self.differences, (1.0, -1.0))
+        half = Z95 * float(spread.std(ddof=1)) / len(spread) ** 0.5
         return Interval(max(-1.0, self.difference - half), min(1.0, self.difference + half))
 
     @property

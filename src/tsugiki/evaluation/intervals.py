@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -26,11 +26,20 @@ def wilson(hits: int, trials: int, z: float = Z95) -> Interval:
     """For `hits` of `trials` independent rows (Wilson 1927); (0, 1) without rows."""
     if trials == 0:
         return Interval(0.0, 1.0)
-    share = hits / trials
+    low, high = _wilson(hits / trials, float(trials), z)
+    return Interval(max(0.0, low), min(1.0, high))
+
+
+def wilson_low(hits: NDArray[np.int64], trials: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The lower ends of many shares' intervals, each of at least one row."""
+    return _wilson(hits / trials, trials.astype(np.float64), Z95)[0]
+
+
+def _wilson(share: Any, trials: Any, z: float) -> tuple[Any, Any]:  # Any: a number, or an array of them
     weight = z**2 / trials
     middle = (share + weight / 2.0) / (1.0 + weight)
     half = z * (share * (1.0 - share) / trials + z**2 / (4.0 * trials**2)) ** 0.5 / (1.0 + weight)
-    return Interval(max(0.0, middle - half), min(1.0, middle + half))
+    return middle - half, middle + half
 
 
 def wilson_f1(hits: int, either: int) -> Interval:
