@@ -83,25 +83,41 @@ def gain(
     return Gain(expected, 0.0, min(error, AT_MOST * expected))
 
 
-def fewest_per_label(
-    closeness: Closeness | None, modality: Modality = "text", paired_labels: int | None = None
-) -> int | None:
-    """From how many samples a label on fine-tuning may be WORTH it, to two digits; None if no number is known to do.
+def cheapest(methods: Sequence[MethodName], gains: Mapping[MethodName, float]) -> MethodName:
+    """The first of them, from cheap to dear, that is thought to lack no more than ALIKE of what the best one gains."""
+    most = max(gains[method] for method in methods)
+    return next(method for method in methods if gains[method] >= most - ALIKE)
+
+
+class Sufficient(NamedTuple):
+    """`method` may be WORTH it from so many samples a label on, to two digits; None if no number is known to do."""
+
+    method: MethodName
+    per_label: int | None
+
+
+def sufficient(
+    closeness: Closeness | None, methods: Sequence[MethodName], modality: Modality, paired_labels: int | None
+) -> Sufficient:
+    """The one of `methods`, from cheap to dear, that may pay first as samples come.
 
     `paired_labels` is how many there are where `lora` would learn by pairs. With more samples the head errs less too;
     that is not reckoned with.
     """
     error = USUAL_ERROR if closeness is None else 1.0 - closeness.accuracy
-    if paired_labels is not None and error * PAIRED >= WORTH:
-        return math.ceil(FEWEST_SHOWN / paired_labels)
-    known = KNOWN[modality]
+    if paired_labels is not None and "lora" in methods and error * PAIRED >= WORTH:
+        return Sufficient("lora", math.ceil(FEWEST_SHOWN / paired_labels))
+    known, reached = KNOWN[modality], REACHED[modality]
+    gains: Mapping[MethodName, float] = {method: WORTH * reached[method] for method in methods}
+    method = cheapest(methods, gains)
+    error *= max(reached[method] for method in methods)
     if error * known[-1].removed < WORTH:
-        return None
+        return Sufficient(method, None)
     wanted = WORTH / error
     fewer, more = next((a, b) for a, b in zip(known, known[1:], strict=False) if wanted <= b.removed)
     part = (wanted - fewer.removed) / (more.removed - fewer.removed)
     exact = fewer.per_label * (more.per_label / fewer.per_label) ** part
-    return round(exact, 1 - math.floor(math.log10(exact))).__ceil__()
+    return Sufficient(method, round(exact, 1 - math.floor(math.log10(exact))).__ceil__())
 
 
 def _removed(per_label: float, known: Sequence[_Known]) -> float:

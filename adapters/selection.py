@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Literal, NamedTuple
 
-from adapters.expectation import ALIKE, FEWEST_SHOWN, WORTH, Gain, fewest_per_label, gain
+from adapters.expectation import DEEPER, FEWEST_SHOWN, WORTH, Gain, Sufficient, cheapest, gain, sufficient
 from tsugiki.domain import (
     MAX_LABELS,
     MAX_SAMPLES,
@@ -32,6 +32,7 @@ Wanted = MethodName | Literal["auto"]
 
 FAST: tuple[MethodName, ...] = ("zero_shot", "head")  # within a request; the better one last
 SEVERAL: tuple[MethodName, ...] = ("head", "lora")  # can learn more than one label a sample
+TOLD: Mapping[MethodName, str] = {"lora": "LoRA", "partial": "training the top blocks", "full": "training all blocks"}
 USUAL_DEEP_S = 3_600.0  # what a deeper method may take where no budget is given: nobody waits for it
 
 
@@ -83,18 +84,16 @@ def readiness(methods: Sequence[Method], profile: Profile) -> Readiness:
         return Readiness(None, "head", f"at least {MIN_LABELS} labels with {MIN_PER_LABEL} samples each")
     if now == "zero_shot":
         return Readiness(now, "head", _needs_of_head(verdicts["head"], profile))
-    near = profile.closeness
-    fewest = _fewest_per_label(profile)
-    if near is not None and _can_be_shown("lora", profile) and _gain(near, profile, "lora").expected >= WORTH:
-        fewest = 0
+    deeper = _deeper([method.name for method in methods], profile)
+    following, fewest = _may_pay(deeper, profile) or _sufficient(deeper, profile)
     if fewest is None:
-        return Readiness(now, "lora", "nothing: the head leaves too little to gain")
+        return Readiness(now, following, "nothing: the head leaves too little to gain")
     more = max(fewest - int(profile.median_per_label), 0)
     told = [f"≈{more} more per label"] if more else []
-    lora = next((method for method in methods if method.name == "lora"), None)
-    if lora is not None and (refused := _assessed(lora, _with_more(profile, more), Budget()).skipped):
+    method = next((method for method in methods if method.name == following), None)
+    if method is not None and (refused := _assessed(method, _with_more(profile, more), Budget()).skipped):
         told.append(refused)
-    return Readiness(now, "lora", "; ".join(told) or "nothing more")
+    return Readiness(now, following, "; ".join(told) or "nothing more")
 
 
 def _with_more(profile: Profile, more: int) -> Profile:
@@ -113,12 +112,12 @@ def _needs_of_head(head: Verdict, profile: Profile) -> str:
     return f"{few} more labelled samples, of as many labels" if few > 0 else head.skipped or "nothing more"
 
 
-def from_about(profile: Profile) -> str:
+def _from_about(methods: Sequence[MethodName], profile: Profile) -> str:
     """`LoRA from about 40 samples per label`: what would let another method be tried."""
-    fewest = _fewest_per_label(profile)
+    method, fewest = _sufficient(methods, profile)
     if fewest is None:
-        return f"LoRA: the head leaves less to gain than {100 * WORTH:g} point, with however many samples"
-    return f"LoRA from about {fewest} samples per label"
+        return f"{TOLD[method]}: the head leaves less to gain than {100 * WORTH:g} point, with however many samples"
+    return f"{TOLD[method]} from about {fewest} samples per label"
 
 
 class _Onward(NamedTuple):
@@ -132,24 +131,38 @@ def _next(chosen: Verdict, verdicts: Sequence[Verdict], profile: Profile, budget
     if chosen.method == "zero_shot":
         few = profile.samples < profile.labels  # else it was told already what else keeps the head out
         return _Onward(None, (f"next: the head, from {profile.labels} labelled samples on",) if few else ())
+    names = _deeper([v.method for v in verdicts], profile)
     if not deeper:
-        return _Onward(None, (f"no deeper method is installed; {from_about(profile)}",))
+        return _Onward(None, (f"no deeper method is installed; {_from_about(names, profile)}",))
     if profile.closeness is None:
         return _Onward(None, ("whether a deeper method may pay is told once the head was judged on held-out samples",))
-    gains = {v.method: _gain(profile.closeness, profile, v.method) for v in deeper if _can_be_shown(v.method, profile)}
+    able = [v for v in deeper if v.method in names and _can_be_shown(v.method, profile)]
+    gains = {v.method: _gain(profile.closeness, profile, v.method) for v in able}
     expected = max(gains.values(), default=Gain(0.0, 0.0, 0.0))
     if expected.expected < WORTH:
-        why = f"no deeper method: {_points(expected)}, less than a point; {from_about(profile)}"
+        why = f"no deeper method: {_points(expected)}, less than a point; {_from_about(names, profile)}"
         return _Onward(None, (why, *_by_name(deeper, profile)))
     allowed = USUAL_DEEP_S if budget.seconds is None else budget.seconds
-    payable = [v for v in deeper if v.method in gains and v.skipped is None and v.seconds <= allowed]
+    kept_out = {v.method: _kept_out(v, gains[v.method], allowed) for v in able}
+    payable = [v for v in able if kept_out[v.method] is None]
     if not payable:
-        why = "; ".join(f"{v.method}: {v.skipped or f'{v.seconds:.0f} s of the {allowed:g} s allowed'}" for v in deeper)
+        why = "; ".join(f"{method}: {reason}" for method, reason in kept_out.items())
         return _Onward(None, (f"a deeper method may pay ({_points(expected)}), but none may run: {why}",))
-    most = max(gains[v.method].expected for v in payable)
-    best = min((v for v in payable if gains[v.method].expected >= most - ALIKE), key=lambda v: v.seconds)
+    payable.sort(key=lambda v: v.seconds)
+    expects: Mapping[MethodName, float] = {v.method: gains[v.method].expected for v in payable}
+    following = cheapest([v.method for v in payable], expects)
+    best = next(v for v in payable if v.method == following)
     cost = f"estimated at {best.seconds:.0f} s and {best.peak_bytes / 2**20:.0f} MiB"
     return _Onward(best.method, (f"next {best.method}: {_points(gains[best.method])}, {cost}; it must pass the gate",))
+
+
+def _kept_out(verdict: Verdict, expected: Gain, allowed: float) -> str | None:
+    """Why it does not follow, where another one may pay."""
+    if verdict.skipped is not None:
+        return verdict.skipped
+    if verdict.seconds > allowed:
+        return f"{verdict.seconds:.0f} s of the {allowed:g} s allowed"
+    return None if expected.expected >= WORTH else _points(expected)
 
 
 def _gain(near: Closeness, profile: Profile, method: MethodName) -> Gain:
@@ -161,10 +174,28 @@ def _can_be_shown(method: MethodName, profile: Profile) -> bool:
     return not (method == "lora" and expected_objective(profile) != "labels" and profile.samples < FEWEST_SHOWN)
 
 
-def _fewest_per_label(profile: Profile) -> int | None:
+def _deeper(names: Sequence[MethodName], profile: Profile) -> list[MethodName]:
+    """Of these methods, those that may follow the head, from cheap to dear; all there are where none is installed."""
+    able: list[MethodName] = [name for name in DEEPER if profile.task != "multi_label" or name in SEVERAL]
+    return [name for name in able if name in names] or able
+
+
+def _may_pay(methods: Sequence[MethodName], profile: Profile) -> Sufficient | None:
+    """The one that would follow with the samples there are, as far as is known."""
+    near = profile.closeness
+    shown: list[MethodName] = [method for method in methods if _can_be_shown(method, profile)]
+    gains: dict[MethodName, float] = {}
+    if near is not None:
+        gains = {method: _gain(near, profile, method).expected for method in shown}
+    if max(gains.values(), default=0.0) < WORTH:
+        return None
+    return Sufficient(cheapest(shown, gains), 0)
+
+
+def _sufficient(methods: Sequence[MethodName], profile: Profile) -> Sufficient:
     enough = replace(profile, samples=max(profile.samples, FEWEST_SHOWN))
     paired = profile.labels if expected_objective(enough) == "pairs" else None
-    return fewest_per_label(profile.closeness, profile.modality, paired)
+    return sufficient(profile.closeness, methods, profile.modality, paired)
 
 
 def _by_name(deeper: Sequence[Verdict], profile: Profile) -> tuple[str, ...]:

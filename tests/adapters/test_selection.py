@@ -40,6 +40,7 @@ class Deep:
 
 
 LORA, PARTIAL, FULL = Deep("lora", 300.0), Deep("partial", 600.0), Deep("full", 900.0)
+DEEP = (LORA, PARTIAL, FULL)
 INTENTS = Profile(770, 77, 10, 10, 768, widths=(384, 384), median_per_label=10.0, max_tokens=40)
 PICTURES = replace(PROFILE, samples=500, labels=5, median_per_label=100.0, modality="image")
 FEW = Profile(16, 2, 8, 8, 768, median_per_label=8.0, closeness=near(0.7))
@@ -95,9 +96,12 @@ def test_auto_takes_the_best_of_what_answers_within_a_request(profile: Profile, 
         (replace(MANY, closeness=near(0.83)), Budget(60), (LORA, FULL), None, "lora: 300 s of the 60 s allowed"),
         (replace(MANY, closeness=near(0.83)), Budget(), (), None, "no deeper method is installed"),
         (MANY, Budget(), (LORA, FULL), None, "once the head was judged"),
-        (replace(PHOTOS, closeness=near(0.87)), Budget(), (LORA,), None, "LoRA from about 350 samples per label"),
-        (replace(SEVERAL, closeness=near(0.87)), Budget(), (LORA,), None, "LoRA from about 310 samples per label"),
-        (replace(MANY, closeness=near(0.99)), Budget(), (LORA,), None, "less to gain than 1 point"),
+        (replace(PHOTOS, closeness=near(0.87)), Budget(), DEEP, None, "training the top blocks from about 350 samples"),
+        (replace(INTENTS, closeness=near(0.87)), Budget(), DEEP, None, "training all blocks from about 310 samples"),
+        # Of several labels a sample lora alone learns, which reaches less.
+        (replace(SEVERAL, closeness=near(0.7)), Budget(), DEEP, None, "LoRA from about 360 samples per label"),
+        (replace(SEVERAL, closeness=near(0.87)), Budget(), DEEP, None, "LoRA: the head leaves less to gain than 1"),
+        (replace(MANY, closeness=near(0.99)), Budget(), DEEP, None, "less to gain than 1 point"),
         (NAMES, Budget(), (LORA,), None, "next: the head"),
         # Many labels of few texts each: lora alone is known to bring anything there.
         (replace(INTENTS, closeness=near(0.8)), Budget(), (LORA, FULL), "lora", "next lora: 1.4 points expected"),
@@ -169,21 +173,36 @@ def test_candidates_tell_what_accuracy_to_expect_with_its_interval() -> None:
         (Profile(0, 0, 0, 0, 1), None, "head", "at least 2 labels with 2 samples each"),
         (replace(PROFILE, min_per_label=1), None, "head", "at least 2 labels with 2 samples each"),
         (NAMES, "zero_shot", "head", "4 more labelled samples"),
-        (SEVERAL, "head", "lora", "≈335 more per label"),
+        (SEVERAL, "head", "lora", "too little to gain"),
+        (replace(SEVERAL, closeness=near(0.7)), "head", "lora", "≈335 more per label"),
         (PROFILE, "head", "lora", "nothing more"),
         (replace(FEW, closeness=None), "head", "lora", "≈42 more per label"),
         (FEW, "head", "lora", "≈42 more per label"),
-        (MANY, "head", "lora", "nothing more"),
+        (MANY, "head", "full", "nothing more"),
+        (replace(MANY, closeness=near(0.83)), "head", "full", "nothing more"),
+        (replace(PHOTOS, closeness=near(0.87)), "head", "partial", "≈345 more per label"),
         (replace(INTENTS, closeness=near(0.8)), "head", "lora", "nothing more"),
-        (replace(PROFILE, closeness=near(0.99)), "head", "lora", "too little to gain"),
+        (replace(PROFILE, closeness=near(0.99)), "head", "full", "too little to gain"),
     ],
 )
 def test_readiness_tells_what_the_next_method_needs(
     profile: Profile, method_now: str | None, next_method: str, needs: str
 ) -> None:
-    found = readiness((*METHODS, LORA), profile)
+    found = readiness((*METHODS, *DEEP), profile)
     assert (found.method_now, found.next_method) == (method_now, next_method)
     assert needs in found.needs
+
+
+@pytest.mark.parametrize("accuracy", [0.8, 0.88, 0.93])
+@pytest.mark.parametrize("kind", [INTENTS, PROFILE, PHOTOS, SEVERAL])
+@pytest.mark.parametrize("per_label", [10, 50, 130, 360, 1_000])
+def test_what_readiness_says_is_ready_is_what_the_plan_takes_next(
+    kind: Profile, per_label: int, accuracy: float
+) -> None:
+    sizes = {"min_per_label": per_label, "max_per_label": per_label, "median_per_label": float(per_label)}
+    profile = replace(kind, samples=per_label * kind.labels, closeness=near(accuracy), **sizes)
+    found, made = readiness((*METHODS, *DEEP), profile), plan((*METHODS, *DEEP), profile, Budget(), "auto")
+    assert made.next == (found.next_method if found.needs == "nothing more" else None)
 
 
 @pytest.mark.parametrize(

@@ -36,16 +36,17 @@ def choose_proof(folds: Ints, one_s: float, allowed_s: float) -> Proof:
     """By "folds", a first training finds how long to train, then one a fold proves it and one on all samples is served.
 
     By "half", half of one fold tells when to stop, its other half proves it. By the estimate of one training alone, so
-    that the same data and budget give the same plan.
+    that the same data and budget give the same plan. Either way the first fold is judged, which is the frozen one where
+    there is one: versions proven in different ways are compared on it.
     """
     trainings = len(np.unique(folds)) + 1
     return "folds" if SPARE * trainings * one_s <= allowed_s else "half"
 
 
 def pilot(folds: Ints, proof: Proof, *, watch: bool = True) -> Part:
-    """The first training: all but the first fold. `watch`: whether there is a head that learns along to look at."""
-    first = np.unique(folds)[0]
-    train, out = np.flatnonzero(folds != first), np.flatnonzero(folds == first)
+    """The first training: all but one fold. `watch`: whether there is a head that learns along to look at."""
+    left_out = np.unique(folds)[-1 if proof == "folds" else 0]
+    train, out = np.flatnonzero(folds != left_out), np.flatnonzero(folds == left_out)
     if not watch or len(out) < FEWEST_WATCHED * (1 if proof == "folds" else 2):
         return Part(train, out[:0], out)
     if proof == "folds":
@@ -56,9 +57,9 @@ def pilot(folds: Ints, proof: Proof, *, watch: bool = True) -> Part:
 
 
 def proofs(folds: Ints) -> list[Part]:
-    """A training for each further fold. None stops by what it is judged on: how long, the first one told."""
+    """A training for each fold but the pilot's. None stops by what it is judged on: how long, the pilot told."""
     none = np.zeros(0, np.int64)
     return [
         Part(np.flatnonzero(folds != fold), none, np.flatnonzero(folds == fold))
-        for fold in np.unique(folds).tolist()[1:]
+        for fold in np.unique(folds).tolist()[:-1]
     ]
