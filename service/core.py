@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from service.clerks import Clerks
     from service.keeping import Keeper
     from service.settings import Settings
+    from service.shares import Shares
     from service.streams import Streams
     from service.traces import Traces
     from tsugiki.data.decoding.pool import DecoderPool
@@ -55,6 +56,7 @@ class Core:
     tenants: Tenants
     door: Doorkeeper
     clerks: Clerks
+    shares: Shares
     projects: Projects
     samples: Samples
     adaptations: Adaptations

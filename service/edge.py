@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
+from inspect import iscoroutinefunction
 from typing import Annotated, Any, TypeVar
 
 import orjson
@@ -132,7 +133,10 @@ class Markdown(Response):
 
 
 class StrictRoute(APIRoute):
-    """A route whose JSON body holds no duplicate keys, no NaN, no truncation: problems that name the place."""
+    """A route whose JSON body holds no duplicate keys, no NaN, no truncation: problems that name the place.
+
+    One that blocks does so in its tenant's share of the threads.
+    """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
@@ -140,7 +144,12 @@ class StrictRoute(APIRoute):
         async def handler(request: Request) -> Response:
             return await handle(_StrictRequest(request.scope, request.receive))
 
-        return handler
+        async def sharing(request: Request) -> Response:
+            core: Core = request.app.state.core
+            async with core.shares.of(request.state.principal.tenant.id):
+                return await handler(request)
+
+        return handler if iscoroutinefunction(self.endpoint) else sharing
 
 
 class _StrictRequest(Request):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from service.auth import secret_of
+from service.bodies import Bodies
 from service.errors import problem, retry_after, status_of
 from service.verbs import check_bento_body
 from tsugiki.errors import TooLarge, TsugikiError, Unauthenticated, Unavailable, UnsupportedType
@@ -64,6 +65,7 @@ class Guard:
         self._core = core
         self._foremost = foremost
         self._body_s = body_s
+        self._bodies = Bodies()
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -92,6 +94,8 @@ class Guard:
             if not reply.complete:
                 await reply.fail(TsugikiError("the service failed on this request; see its log"), scope["path"])
         finally:
+            if held := state.get("held"):
+                self._bodies.give_back(state["principal"].tenant.id, held)
             self._tell(scope, state, reply.status, time.perf_counter() - started)
 
     def _tell(self, scope: MutableMapping[str, Any], state: Mapping[str, Any], status: int, seconds: float) -> None:
@@ -115,7 +119,7 @@ class Guard:
         state: dict[str, Any] = scope["state"]
         if path not in OPEN_PATHS:
             await self._identify(state, scope["method"], path, headers)
-            if scope["method"] in BODY_METHODS:
+            if scope["method"] in BODY_METHODS and "principal" in state:  # a metrics token has no business with bodies
                 receive = await self._body(scope, receive, headers, state)
         if (scope["method"], path) not in BENTO_ROUTES:
             await self._edge(scope, receive, reply)
@@ -145,12 +149,18 @@ class Guard:
     async def _body(
         self, scope: MutableMapping[str, Any], receive: Receive, headers: dict[bytes, bytes], state: dict[str, Any]
     ) -> Receive:
-        limit = self._core().settings.max_body_bytes
+        limit, tenant_id = self._core().settings.max_body_bytes, state["principal"].tenant.id
+        state["held"] = 0
+
+        def hold(size: int) -> None:
+            self._bodies.take(tenant_id, size, limit)
+            state["held"] += size
+
         if b"content-encoding" in headers:
             raise UnsupportedType("the body is compressed", fix="send it without Content-Encoding")
         try:
             async with asyncio.timeout(self._body_s):
-                body = await _read(receive, limit, headers)
+                body = await _read(receive, limit, headers, hold)
         except TimeoutError:
             detail = f"the body was not complete after {self._body_s:g} s"
             raise Unavailable(detail, fix="send fewer rows a request", code="body_too_slow") from None
@@ -227,8 +237,11 @@ async def _asked(core: Core, secret: str, predicting: bool) -> Principal:
     return principal
 
 
-async def _read(receive: Receive, limit: int, headers: dict[bytes, bytes]) -> bytes:
-    """The whole body, counted as it arrives: the header is believed only where it says too much."""
+async def _read(receive: Receive, limit: int, headers: dict[bytes, bytes], hold: Callable[[int], None]) -> bytes:
+    """The whole body, counted as it arrives: the header is believed only where it says too much.
+
+    `hold` hears of each part's size before it is kept, and may raise.
+    """
     declared = headers.get(b"content-length", b"0")
     if declared.isdigit() and int(declared) > limit:
         raise _too_large(limit)
@@ -238,10 +251,12 @@ async def _read(receive: Receive, limit: int, headers: dict[bytes, bytes]) -> by
         message = await receive()
         if message["type"] == "http.disconnect":
             raise Unavailable("the client left before its body was complete")
-        chunks.append(message.get("body", b""))
-        size += len(chunks[-1])
+        chunk = message.get("body", b"")
+        size += len(chunk)
         if size > limit:
             raise _too_large(limit)
+        hold(len(chunk))
+        chunks.append(chunk)
         if not message.get("more_body", False):
             return b"".join(chunks)
 

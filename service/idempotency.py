@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("tsugiki.idempotency")
 
 MAX_KEY_LENGTH = 255
-READING = ("/predict", "/recommend")  # POSTs that change nothing: doing them again is as good as telling again
+READING = ("/predict", "/recommend")
 
 
 class IdempotentReplies:
@@ -38,7 +38,7 @@ class IdempotentReplies:
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         key = Headers(scope=scope).get("idempotency-key") if scope["type"] == "http" else None
         # The probes are open to all: who calls has no tenant that a reply could be kept for.
-        if key is None or scope["method"] != "POST" or "principal" not in scope.get("state", ()) or _reads(scope):
+        if key is None or scope["method"] != "POST" or "principal" not in scope.get("state", ()) or reads(scope):
             await self._app(scope, receive, send)
             return
         request = Request(scope)
@@ -93,8 +93,9 @@ class _Kept:
         self.messages.append(message)
 
 
-def _reads(scope: MutableMapping[str, Any]) -> bool:
-    return scope["path"].endswith(READING)
+def reads(scope: MutableMapping[str, Any]) -> bool:
+    """Whether it is a POST that changes nothing: doing it again is as good as telling again."""
+    return scope["method"] == "POST" and scope["path"].endswith(READING)
 
 
 def _checked(key: str) -> str:

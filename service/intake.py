@@ -83,7 +83,7 @@ def quota_left(core: Core, tenant: Tenant, project: Project | None, samples: int
     usage = core.tenants.usage(tenant.id)
     for name, more in (("projects", int(project is None)), ("samples", samples), ("bytes", max(files, 1))):
         limit = tenant.quota.get(name)
-        if limit is not None and usage[name] + more > limit:
+        if more and limit is not None and usage[name] + more > limit:
             raise TooLarge(
                 f"the tenant has {usage[name]} of {limit} {name}, {more} more do not fit",
                 code="quota_exceeded",

@@ -10,6 +10,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchem
 from service.tuning import tuning_told
 from tsugiki.domain import MAX_LABELS, ROW_FINDINGS, FixAction, MethodName, Modality, Promotion, RowFinding, Scope, Task
 
+VersionNumber = Annotated[int, Field(ge=1, lt=2**31)]  # as wide as the databases' column
+
 
 def _storable(value: str) -> str:
     # SQLite takes NUL, PostgreSQL does not; pydantic itself refuses lone surrogates.
@@ -195,20 +197,20 @@ class PredictIn(Wire):
 
 class PredictVerb(PredictIn):
     project: str = Field(min_length=1, max_length=100)
-    version: int | None = Field(None, ge=1)
+    version: VersionNumber | None = None
     alias: AliasName = "live"
 
 
 class PredictQuery(BaseModel):
     """Of the path that names the project; a query is text, so numbers are read from it."""
 
-    version: int | None = Field(None, ge=1, lt=2**31)
+    version: VersionNumber | None = None
     alias: AliasName = "live"
 
 
 class AliasMoveIn(Wire):
-    version: int = Field(ge=1)
-    expected_version: int | None = Field(None, ge=1)
+    version: VersionNumber
+    expected_version: VersionNumber | None = None
 
 
 class RollbackIn(Wire):

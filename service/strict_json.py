@@ -82,7 +82,7 @@ def read_json(body: bytes) -> Any:  # Any: any JSON
     except UnicodeDecodeError as error:
         raise Invalid(f"the body is not UTF-8 (byte {error.start})", code="json_invalid", fix="send UTF-8") from None
     except json.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}"
+        where = f"column {error.colno}" if error.lineno == 1 else f"line {error.lineno}, column {error.colno}"
         raise Invalid(
             f"the body is not JSON: {error.msg} at {where}", code="json_invalid", fix="mend it there"
         ) from None

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from starlette.datastructures import Headers
 
 from service.guard import App, Message, Receive, Send
-from service.idempotency import READING
+from service.idempotency import reads
 from tsugiki.errors import Invalid, TsugikiError
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class VersionTokens:
         watcher = core.watcher
         if (given := Headers(scope=scope).get(HEADER)) is not None:
             await core.clerks.run(watcher.catch_up, _number(given))
-        if scope["path"].endswith(READING) or "principal" not in scope.get("state", ()):
+        if reads(scope) or "principal" not in scope.get("state", ()):
             await self._app(scope, receive, send)
             return
 

@@ -55,7 +55,8 @@ BENTO_VERBS = {"/bento/adapt": BentoVerb(AdaptIn, "adapt"), "/bento/predict": Be
 
 async def adapt(core: Core, principal: Principal, wish: AdaptIn, once: Once | None) -> dict[str, Any]:
     """Samples in, classifier out. Nothing is stored unless the adaptation can run with them. Raises Invalid."""
-    taken = await asyncio.to_thread(_take_samples, core, principal, wish)
+    async with core.shares.of(principal.tenant.id):
+        taken = await asyncio.to_thread(_take_samples, core, principal, wish)
     request = AdaptationIn(method=wish.method, wait_seconds=wish.wait_seconds)
     adaptation = await adapting(core, taken.project, request, taken.plan, once)
     project = taken.project

@@ -24,6 +24,7 @@ from service.interpreter import giving_way
 from service.keeping import PAUSES_S, TRAINER, Keeper
 from service.parts import WORKERS, among_all, chooser, engines_of, open_parts, serve_backbones, weight_of
 from service.settings import Settings
+from service.shares import Shares
 from service.streams import Streams
 from service.supervision import end
 from service.traces import open_traces
@@ -147,6 +148,7 @@ def wire(
         tenants=tenants,
         door=Doorkeeper(tenants, lambda: presence.processes, alone=not several and settings.database_url is None),
         clerks=Clerks(),
+        shares=Shares(),
         projects=parts.projects,
         samples=parts.samples,
         adaptations=parts.adaptations,

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from anyio import to_thread
+
 from service.drain import fall_first
 from service.guard import App, Guard, Receive, Send
 from service.idempotency import IdempotentReplies
@@ -25,7 +27,8 @@ if TYPE_CHECKING:
 
     from service.core import Core
 
-BLOCKING_CALLS = 32  # most of them wait for the disk or for a fit, not for a core
+# In each of two pools, ours and the framework's; most wait for the disk or for a fit, not for a core. See shares.py.
+BLOCKING_CALLS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,7 @@ class Worker:
         # Blocking work has threads of its own: asyncio's default of a few would make tenants wait for one another's.
         pool = ThreadPoolExecutor(BLOCKING_CALLS, thread_name_prefix="work")
         asyncio.get_running_loop().set_default_executor(pool)
+        to_thread.current_default_thread_limiter().total_tokens = BLOCKING_CALLS
         fall_first(self.core.draining, self.core.settings.notice_seconds)
         # What the start made stays: to look through its 160,000 objects for garbage stops everything for 90 ms.
         gc.collect()

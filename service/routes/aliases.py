@@ -43,4 +43,5 @@ def history(by: Predicting, p: str, name: Name, after: AfterMove = None, limit: 
 @router.post("/rollback", responses=documented(AliasReply, 404, 409, 413, 415, 507))
 def rollback(by: Adapting, p: str, wish: RollbackIn = RollbackIn()) -> Reply:
     """Undo the alias's last move; again, the one before."""
-    return Reply(replies.alias(by.core.registry.rollback(by.project(p).id, wish.alias, by.principal.key.id)))
+    project = by.project(p)
+    return Reply(replies.alias(by.core.registry.rollback(project.id, wish.alias, by.principal.key.id, by.once)))

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Query, Request
 
 from service.edge import Annotating, Predicting, Reply, StrictRoute, answer_problem, documented
 from service.errors import problem
 from service.replies import AuditReply, FixBatchReply
+from service.routes.versions import Number
 from service.schemas import FixesIn, FixIn
 from tsugiki.data.text import RowRefused, clean_told
 from tsugiki.domain import ROW_FINDINGS, Fix, Json, Task, tell_labels
@@ -17,8 +18,6 @@ from tsugiki.errors import Invalid, Issue
 from tsugiki.storage.fixes import Fixed, Standing
 
 router = APIRouter(prefix="/v1/projects/{p}", route_class=StrictRoute, tags=["audits"])
-
-Number = Annotated[int, Path(ge=1, lt=2**31)]
 
 
 @router.get("/versions/{v}/audit", responses=documented(AuditReply, 404))

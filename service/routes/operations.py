@@ -1,4 +1,7 @@
-"""What operators and readers ask: probes, metrics, docs."""
+"""What operators and readers ask: probes, metrics, docs.
+
+Probes are answered in the event loop: whoever fills the threads that other routes block in has no process restarted.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ ASSET_NAMES = ("swagger-ui-bundle.js", "swagger-ui.css", "favicon-light-32x32.pn
 
 @router.get("/livez", responses={503: {"description": TITLES[503]}})
 @router.get("/healthz", responses={503: {"description": TITLES[503]}})
-def livez(request: Request) -> PlainTextResponse:
+async def livez(request: Request) -> PlainTextResponse:
     """The process answers and its engines run. No store is asked: one that is away is no reason to be restarted."""
     if not request.app.state.core.backbones.alive:
         raise Unavailable("an engine's worker has ended", code="engine_dead", fix="restart the service")
@@ -30,7 +33,7 @@ def livez(request: Request) -> PlainTextResponse:
 
 
 @router.get("/readyz", responses={503: {"description": TITLES[503]}})
-def readyz(request: Request) -> PlainTextResponse:
+async def readyz(request: Request) -> PlainTextResponse:
     """`ready` when a prediction would be answered now."""
     reason = request.app.state.core.why_not_ready()
     if reason is not None:

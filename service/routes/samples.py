@@ -142,21 +142,23 @@ def _rows(request: Request) -> list[SampleIn]:
 
 
 def _lines(body: bytes) -> list[SampleIn]:
-    lines = [line for line in body.split(b"\n") if line.strip()]
+    lines = [(number, line) for number, line in enumerate(body.split(b"\n"), 1) if line.strip()]
     if not 0 < len(lines) <= MAX_ROWS:
         raise Invalid(f"the body has {len(lines):,} lines, 1 to {MAX_ROWS:,} are accepted", code="rows_out_of_range")
-    return [_line(number, line) for number, line in enumerate(lines)]
+    return [_line(row, number, line) for row, (number, line) in enumerate(lines)]
 
 
-def _line(number: int, line: bytes) -> SampleIn:
+def _line(row: int, number: int, line: bytes) -> SampleIn:
+    """`row` counts the samples from 0, as all that is told of them does; `number` the lines from 1, as editors do."""
     try:
         given = read_json(line)
     except Invalid as refused:
-        detail = f"line {number + 1}: {refused.detail}"
-        raise Invalid(detail, code=refused.reason, issues=[Issue(refused.reason, f"/{number}", detail)]) from None
+        detail = f"line {number}: {refused.detail}"
+        issues = [Issue(refused.reason, f"/samples/{row}", detail)]
+        raise Invalid(detail, code=refused.reason, fix=refused.fix, issues=issues) from None
     try:
         return SampleIn.model_validate(given)
     except ValidationError as error:
         found = invalid(list(error.errors(include_url=False, include_input=False)), 0)
-        issues = [Issue(issue.code, f"/{number}{issue.pointer}", issue.detail) for issue in found.issues]
-        raise Invalid(f"line {number + 1}: {found.detail}", issues=issues) from None
+        issues = [Issue(issue.code, f"/samples/{row}{issue.pointer}", issue.detail) for issue in found.issues]
+        raise Invalid(f"line {number}: {found.detail}", issues=issues) from None

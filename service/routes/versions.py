@@ -10,12 +10,13 @@ from service import replies
 from service.card import card
 from service.edge import Caller, Limit, Markdown, Predicting, Reply, StrictRoute, documented
 from service.replies import ListReply, VersionReply
+from service.schemas import VersionNumber
 from tsugiki.domain import Project, Version
 from tsugiki.storage.pages import Page
 
 router = APIRouter(prefix="/v1/projects/{p}/versions", route_class=StrictRoute, tags=["versions"])
 
-Number = Annotated[int, Path(ge=1, lt=2**31)]
+Number = Annotated[VersionNumber, Path()]
 
 
 @router.get("", responses=documented(ListReply, 404))

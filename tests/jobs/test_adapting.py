@@ -136,6 +136,18 @@ def test_a_version_shown_to_be_worse_does_not_go_live(core: Core, lane: FastLane
     careless.close()
 
 
+def test_a_policy_changed_meanwhile_holds_for_what_is_published_then(core: Core) -> None:
+    made = project(core, "mine now")
+    core.samples.add(made.id, samples())
+    method = Interrupted(lambda: core.projects.update(made.id, policy=Policy(promote="manual")))
+    lane = lane_of(core, methods=[method])
+    done = adapt(core, lane, made)
+    assert done.gate is not None
+    assert (done.status, done.version, live(core, made.id)) == ("succeeded", 1, None)
+    assert "left to you" in done.gate["reason"]
+    lane.close()
+
+
 def test_an_alias_moved_meanwhile_is_compared_with_anew(core: Core) -> None:
     made = project(core, "moved")
     core.samples.add(made.id, samples())

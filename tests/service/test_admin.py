@@ -62,6 +62,20 @@ def test_a_quota_is_replaced_whole_and_bites(stranger: Tenant) -> None:
     good(stranger.http.get("/v1/me"))
 
 
+def test_a_quota_below_what_is_there_refuses_more_and_nothing_else(stranger: Tenant) -> None:
+    for name in ("first", "second"):
+        stranger.adapt(name)
+    path = f"/admin/v1/tenants/{stranger.id}/quota"
+    good(stranger.operator.put(path, json={"projects": 1, "samples": 1}))
+    refused(stranger.http.post("/v1/projects", json={"name": "third"}), 413, "quota_exceeded")
+    more = {"samples": [{"input": "one more", "label": "billing"}]}
+    refused(stranger.http.post("/v1/projects/first/samples", json=more), 413, "quota_exceeded")
+    good(stranger.http.post("/v1/projects/first/adaptations", json={"wait_seconds": 60}))
+    good(stranger.operator.put(path, json={"projects": 1}))
+    good(stranger.http.post("/v1/projects/first/samples", json=more))
+    good(stranger.operator.put(path, json={}))
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body"),
     [

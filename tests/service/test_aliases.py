@@ -65,3 +65,7 @@ def test_an_alias_of_ones_own_serves_beside_live(http: httpx.Client, moving: str
     assert [alias["name"] for alias in listed(http, f"{moving}/aliases")] == ["canary", "live", "other"]
     refused(http.post(f"{moving}/rollback", json={"alias": "unknown"}), 404)
     refused(http.put(f"{moving}/aliases/No%20Name", json={"version": 1}), 422)
+    for beyond in (0, 2**31):
+        refused(http.put(f"{moving}/aliases/live", json={"version": beyond}), 422)
+        refused(http.post(f"{moving}/predict?version={beyond}", json={"inputs": ["pay"]}), 422)
+        refused(http.post("/predict", json={"project": "x", "version": beyond, "inputs": ["pay"]}), 422)

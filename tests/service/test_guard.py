@@ -6,12 +6,13 @@ import gzip
 import http.client
 import json
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import httpx
 import pytest
 
+from service.bodies import TENANT_BODIES
 from service.settings import MIB
 from tests.service.asking import Object, Tenant, good, refused
 
@@ -150,6 +151,36 @@ def test_a_caller_that_leaves_half_way_hurts_nobody(tenant: Tenant) -> None:
     connection.send(b"{")
     connection.close()
     good(tenant.http.get("/v1/me"))
+
+
+def test_bodies_that_do_not_end_take_no_more_memory_than_a_tenant_may(tenant: Tenant, stranger: Tenant) -> None:
+    held = [_unfinished(tenant, 16 * MIB - 1) for _ in range(TENANT_BODIES)]
+    try:
+        with httpx.Client(base_url=tenant.url, headers={"authorization": f"Bearer {tenant.key}"}) as more:
+            refused(
+                until(lambda: more.post("/predict", content=b" " * (1 << 10), headers=JSON), 429), 429, "overloaded"
+            )
+        refused(stranger.http.post("/predict", content=BODY, headers=JSON), 404)
+    finally:
+        for connection in held:
+            connection.close()
+    refused(until(lambda: tenant.http.post("/predict", content=BODY, headers=JSON), 404), 404)
+
+
+def until(ask: Callable[[], httpx.Response], status: int) -> httpx.Response:
+    """The first reply that has it, or the last of many: what was sent is read a little later."""
+    replies = (ask() for _ in range(1_000))
+    return next((reply for reply in replies if reply.status_code == status), ask())
+
+
+def _unfinished(tenant: Tenant, size: int) -> http.client.HTTPConnection:
+    connection = http.client.HTTPConnection(tenant.url.removeprefix("http://"), timeout=60)
+    connection.putrequest("POST", "/predict")
+    for name, value in {**JSON, "authorization": f"Bearer {tenant.key}", "content-length": str(size + 1)}.items():
+        connection.putheader(name, value)
+    connection.endheaders()
+    connection.send(b" " * size)
+    return connection
 
 
 def _begin(tenant: Tenant, framing: dict[str, str], chunks: Iterable[bytes]) -> Early:

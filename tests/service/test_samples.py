@@ -104,10 +104,13 @@ def test_lines_of_json_are_read_as_samples(http: httpx.Client, samples: str) -> 
     ndjson = {"content-type": "application/x-ndjson"}
     assert good(http.post(samples, content=lines, headers=ndjson))["accepted"] == 3
     found = refused(http.post(samples, content='{"input":"x"}\n{"input":', headers=ndjson), 422, "json_invalid")
-    assert found["errors"][0]["pointer"] == "/1"
+    assert found["errors"][0]["pointer"] == "/samples/1"
     found = refused(http.post(samples, content='{"input":"x","lable":"y"}', headers=ndjson), 422)
-    assert found["errors"][0]["pointer"] == "/0/lable"
+    assert found["errors"][0]["pointer"] == "/samples/0/lable"
     refused(http.post(samples, content="\n \n", headers=ndjson), 422, "rows_out_of_range")
+    found = refused(http.post(samples, content='\n{"input":"x"}\n\n{bad', headers=ndjson), 422, "json_invalid")
+    assert found["errors"][0]["pointer"] == "/samples/1"
+    assert found["detail"].startswith("line 4: ") and found["detail"].endswith("at column 2")
 
 
 def test_a_form_of_files_is_no_texts(http: httpx.Client, samples: str) -> None:

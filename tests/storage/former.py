@@ -33,8 +33,8 @@ class Former(Database):
             command.upgrade(self._alembic, revision)
 
 
-def furnish(session: Session, blobs: Blobs) -> None:
-    """One of each thing; the only version is live, and has been exported."""
+def furnish(session: Session, blobs: Blobs, reply: bytes) -> None:
+    """One of each thing; the only version is live, and exported. `reply` is one that is kept, as rows have it."""
     digest = blobs.put(PROJECT, grafts.encode(graft()))
     evaluation = blobs.put(PROJECT, json.dumps({"accuracy": {"value": 0.5}}).encode())
     exported = blobs.put(PROJECT, b"exported")
@@ -88,7 +88,7 @@ def furnish(session: Session, blobs: Blobs) -> None:
         (
             "idempotency",
             {"tenant_id": TENANT, "key": "once", "fingerprint": "print", **of_project, "status": 201}
-            | {"content_type": "application/json", "body": b"{}", "created_at": AT},
+            | {"content_type": "application/json", "body": reply, "created_at": AT},
         ),
     ]
     for table, row in rows:

@@ -1,11 +1,14 @@
 import threading
+from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import select, update
 
-from tests.storage.making import Stores
-from tsugiki.errors import Conflict, Invalid
+from tests.storage.making import Stores, only_sqlite
+from tsugiki.errors import Conflict, Invalid, Unavailable
 from tsugiki.storage.idempotency import Fresh, Idempotency, Replay
+from tsugiki.storage.tables import IdempotencyRow, TenantRow
 
 
 @pytest.fixture
@@ -73,6 +76,49 @@ def test_what_ran_when_the_process_died_may_run_again(tenant: str, idempotency: 
     assert idempotency.reset({1}) == 1
     assert idempotency.begin(tenant, "running", "print") == Fresh()
     assert isinstance(idempotency.begin(tenant, "done", "print"), Replay)
+
+
+@pytest.fixture
+def impatient(stores: Stores) -> Iterator[Idempotency]:
+    """Of a process that cannot write while another one does."""
+    database = stores.again(0.05)
+    yield Idempotency(database)
+    database.close()
+
+
+@only_sqlite
+@pytest.mark.parametrize("swept", [False, True])
+def test_how_a_request_ended_while_the_database_was_away_is_written_later(
+    stores: Stores, tenant: str, impatient: Idempotency, swept: bool
+) -> None:
+    for key in ("done", "not done"):
+        impatient.begin(tenant, key, "print")
+    with stores.database.write() as session:
+        session.execute(update(TenantRow).values(name="held"))
+        with pytest.raises(Unavailable):
+            impatient.finish(tenant, "done", 201, "text/plain", b"told")
+        with pytest.raises(Unavailable):
+            impatient.abandon(tenant, "not done")
+    found = impatient
+    if swept:
+        assert impatient.sweep() == 0
+        found = Idempotency(stores.database, owner=2)
+    else:
+        with pytest.raises(Conflict):
+            Idempotency(stores.database, owner=2).begin(tenant, "done", "print")  # the control: it was not written
+    assert found.begin(tenant, "done", "print") == Replay(201, "text/plain", b"told")
+    assert found.begin(tenant, "not done", "another") == Fresh()
+
+
+def test_a_reply_of_many_rows_that_are_alike_takes_no_more_than_they_did(
+    stores: Stores, tenant: str, idempotency: Idempotency
+) -> None:
+    body = b'{"index":1,"status":"rejected","issues":[{"code":"input_missing"}]},' * 10_000
+    idempotency.begin(tenant, "key", "print")
+    idempotency.finish(tenant, "key", 200, "application/json", body)
+    assert idempotency.begin(tenant, "key", "print") == Replay(200, "application/json", body)
+    with stores.database.read() as session:
+        assert len(session.scalars(select(IdempotencyRow.body)).one() or b"") < len(body) // 50
 
 
 def test_a_reply_is_kept_for_24_hours(stores: Stores, tenant: str, idempotency: Idempotency) -> None:

@@ -6,7 +6,7 @@ from hashlib import sha256
 import pytest
 
 from tests.storage.making import Stores, file_sample, sample
-from tsugiki.domain import Modality, NewSample
+from tsugiki.domain import Modality, NewSample, Project
 from tsugiki.errors import ArtifactCorrupt, Conflict, NotFound, StorageFull, TooLarge
 from tsugiki.storage.blobs import Blobs
 from tsugiki.storage.duplicates import Stored
@@ -176,6 +176,29 @@ def test_a_file_is_kept_before_a_row_names_it(stores: Stores) -> None:
     with pytest.raises(TooLarge):
         few.add(project.id, [file_sample(b"one", "x")])
     assert stores.blobs.has(project.id, sha256(b"one").hexdigest()), "without a row: for the next sweep"
+
+
+class Erasing(LocalFiles):
+    """Something else erases the project once the first of several files is there."""
+
+    def __init__(self, stores: Stores, project: Project) -> None:
+        super().__init__(stores.home / "blobs")
+        self._stores, self._project = stores, project
+        self._written = 0
+
+    def write(self, path: str, chunks: Iterable[bytes]) -> None:
+        super().write(path, chunks)
+        self._written += 1
+        if self._written == 1:
+            assert self._stores.projects.delete(self._project)
+
+
+def test_files_of_a_project_that_was_erased_meanwhile_do_not_stay(stores: Stores) -> None:
+    project = stores.project(modality="image")
+    late = Samples(stores.database, Blobs(Erasing(stores, project)))
+    with pytest.raises(NotFound):
+        late.add(project.id, [file_sample(data, "x") for data in (b"one", b"two", b"three")])
+    assert stores.blobs.owners() == frozenset()
 
 
 def test_a_preview_keeps_no_file(stores: Stores) -> None:

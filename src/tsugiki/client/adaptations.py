@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -14,6 +15,7 @@ from tsugiki.client.waiting import until_finished
 
 NOTHING_MORE = 204  # of a stream that goes on after its end
 DATA = "data: "
+AGAIN_AFTER_S = 0.5  # where a stream ended without news: the service is about to end, and another one answers soon
 Value = str | float | bool | None  # of a hyperparameter; an int is a float here
 
 
@@ -74,6 +76,7 @@ class Adaptations:
         """
         path = f"{_path(adaptation)}/events"
         while True:
+            before = after
             with self.transport.stream(path, "text/event-stream", str(after)) as reply:
                 if reply.status_code == NOTHING_MORE:
                     return
@@ -82,6 +85,8 @@ class Adaptations:
                         event: Json = json.loads(line.removeprefix(DATA))
                         after = event["id"]
                         yield event
+            if after == before:
+                time.sleep(AGAIN_AFTER_S)
 
 
 def _path(adaptation: str | Adaptation) -> str:

@@ -21,7 +21,7 @@ from tsugiki.jobs.auditing import aside
 from tsugiki.jobs.labelling import truth_of
 
 if TYPE_CHECKING:
-    from tsugiki.domain import Adaptation, Fitted, HeldOut, Json, MethodName, Project, Snapshot, Version
+    from tsugiki.domain import Adaptation, Fitted, HeldOut, Json, MethodName, Policy, Project, Snapshot, Version
     from tsugiki.jobs.adapting import Stores
     from tsugiki.jobs.progress import JobProgress, Stopwatch
     from tsugiki.storage.adaptation_rows import FollowUp
@@ -124,13 +124,15 @@ class Publishing:
     def _publish_once(
         self, snapshot: Snapshot, groups: Mapping[str, str], fitted: Fitted, worth: Worth, follow_up: FollowUp | None
     ) -> Version:
-        alias = self._registry.alias(self._project.id, LIVE)
-        live = None if alias is None else alias.version
+        # As it is now: its policy may have changed while this job ran, and what was promised since then holds.
+        project, version = self._registry.resolve(self._project.tenant_id, self._project.id, LIVE, None)
+        live = None if version is None else version.number
         self._progress.phase("gate", 0.0)
         rows: list[int] = fitted.held_out.rows.tolist()
         held_out = {snapshot.sample_ids[row]: one for row, one in zip(rows, _answers(fitted.held_out), strict=True)}
         labels = fitted.graft.head.labels
-        decision = self._gate(live, fitted.graft.method, _history(snapshot, labels, held_out), groups)
+        history = _history(snapshot, labels, held_out)
+        decision = self._gate(project.policy, version, fitted.graft.method, history, groups)
         self._promoted = decision.promoted
         self._progress.phase("promote", 0.0)
         new = NewVersion(
@@ -158,32 +160,33 @@ class Publishing:
                 timings=self._watch.timings,
                 actor=self._adaptation.id,
                 follow_up=follow_up,
-                aside=aside(self._project, snapshot, worth.audit),
+                aside=aside(project, snapshot, worth.audit),
             )
 
     def _gate(
-        self, live: int | None, method: MethodName, candidate: History, groups: Mapping[str, str]
+        self, policy: Policy, live: Version | None, method: MethodName, candidate: History, groups: Mapping[str, str]
     ) -> GateDecision:
         """The candidate's held-out answers against the live version's own, on the samples both held out."""
         wish = self._wish.promote
-        if wish == "never" or (wish == "gate" and self._project.policy.promote == "manual"):
+        if wish == "never" or (wish == "gate" and policy.promote == "manual"):
             return GateDecision(False, "promotion was left to you: move the alias to make this version live")
         if wish == "always":
             return GateDecision(True, "promoted as requested, without comparison")
         if live is None:
             return decide(None, method, None)
-        version = self._registry.get(self._project.id, live)
-        if method == "zero_shot" and version.method != "zero_shot":
+        if method == "zero_shot" and live.method != "zero_shot":
             return GateDecision(
                 False, "what is live has learned from samples; names alone replace it only as asked for"
             )
         try:
-            answers: dict[str, Answer] = self._registry.evaluation(version)["held_out"]
+            answers: dict[str, Answer] = self._registry.evaluation(live)["held_out"]
         except ArtifactCorrupt:
             # Held back for it, the project could never get rid of the damaged version.
-            return GateDecision(True, f"the evaluation of version {live} cannot be read: nothing to compare with")
-        history = _history(self._registry.snapshot(version.snapshot), version.labels, answers)
-        return decide(pair(history, candidate, groups), method, version.method)
+            return GateDecision(
+                True, f"the evaluation of version {live.number} cannot be read: nothing to compare with"
+            )
+        history = _history(self._registry.snapshot(live.snapshot), live.labels, answers)
+        return decide(pair(history, candidate, groups), method, live.method)
 
 
 def _answers(held_out: HeldOut) -> list[Answer]:

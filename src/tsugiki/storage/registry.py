@@ -17,6 +17,8 @@ from tsugiki.storage.blobs import Blobs
 from tsugiki.storage.changes import note
 from tsugiki.storage.database import Database
 from tsugiki.storage.fixes import Aside, quarantine
+from tsugiki.storage.idempotency import KEPT, Once
+from tsugiki.storage.orphans import erase_if_orphaned
 from tsugiki.storage.pages import Page, cut, one_more
 from tsugiki.storage.presence import TRAINER
 from tsugiki.storage.projects import found_project, read_project
@@ -99,7 +101,7 @@ class Registry:
                 if promote_to is not None:
                     note(self._database, session, project_id)
         except Conflict:
-            self._erase_if_orphaned(project_id)
+            erase_if_orphaned(self._database, self._blobs, project_id)
             raise
         if promote_to is not None:
             self._on_move(project_id)
@@ -189,25 +191,26 @@ class Registry:
             _alias(session, project_id, name)
             return cut(latest(session, project_id, name, before, one_more(limit)), limit, read_move)
 
-    def rollback(self, project_id: str, name: str, actor: str) -> Alias:
-        """Undo the alias's last move that is not undone yet. Raises Conflict `nothing_to_roll_back`, NotFound."""
+    def rollback(self, project_id: str, name: str, actor: str, once: Once | None = None) -> Alias:
+        """Undo the alias's last move that is not undone yet; asked again under the same key, that is done already.
+
+        Raises Conflict `nothing_to_roll_back`, NotFound.
+        """
+        key = None if once is None else once.key
         with self._database.write(of=project_id) as session:
             _alias(session, project_id, name)
-            version = previous(history(session, project_id, name))
+            now = self._database.now()
+            moves = history(session, project_id, name)
+            for done in moves:
+                if key is not None and done.idempotency_key == key and done.at > now - KEPT:
+                    return Alias(project_id, name, done.to_version, done.at)
+            version = previous(moves)
             if version is None:
                 raise Conflict(f"Alias {name!r} has no earlier version.", code="nothing_to_roll_back")
-            now = self._database.now()
-            row = move(session, project_id, name, version, UNSET, "rollback", "rollback", actor, now)
+            row = move(session, project_id, name, version, UNSET, "rollback", "rollback", actor, now, key)
             note(self._database, session, project_id)
         self._on_move(project_id)
         return read_alias(row)
-
-    def _erase_if_orphaned(self, project_id: str) -> None:
-        # The project was erased while this attempt trained: its last blobs must not outlive it.
-        with self._database.read() as session:
-            gone = session.get(ProjectRow, project_id) is None
-        if gone:
-            self._blobs.delete_owner(project_id)
 
 
 def _follow(database: Database, session: Session, project_id: str, followed: str, new: FollowUp) -> None:

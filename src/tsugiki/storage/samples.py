@@ -16,6 +16,7 @@ from tsugiki.storage.blobs import Blobs
 from tsugiki.storage.database import Database
 from tsugiki.storage.duplicates import Settlement, Stored, settle
 from tsugiki.storage.fixes import Fixed, Standing
+from tsugiki.storage.orphans import erase_if_orphaned
 from tsugiki.storage.pages import Page, cut, one_more
 from tsugiki.storage.sample_rows import find, read_sample, save, twins_of, values
 from tsugiki.storage.tables import ProjectRow, SampleRow, refuse_nul
@@ -46,16 +47,12 @@ class Samples:
         for sample in samples:
             if sample.file is not None:  # before the row that names it; one that no row comes to name is swept
                 self._blobs.put(project_id, sample.file.data)
-        with self._database.write(of=project_id) as session:
-            settled = self._settle(session, project_id, samples)
-            if settled.inserts:
-                now = self._database.now()
-                rows = [
-                    values(project_id, twin, sample) | {"created_at": now} for sample, twin in settled.inserts.values()
-                ]
-                session.connection().execute(insert(SampleRow), rows)  # past the mapper: no objects wanted
-            save(session, settled.updates.values())
-        return settled.outcomes
+        try:
+            with self._database.write(of=project_id) as session:
+                return self._store(session, project_id, samples)
+        except NotFound:
+            erase_if_orphaned(self._database, self._blobs, project_id)
+            raise
 
     def preview(self, project_id: str | None, samples: Sequence[NewSample]) -> list[Stored]:
         """What `add` would answer, storing nothing: no ids for, and no evidence of, what would be new.
@@ -186,6 +183,15 @@ class Samples:
 
     def _new_id(self) -> str:
         return self._database.ids.new("smp")
+
+    def _store(self, session: Session, project_id: str, samples: Sequence[NewSample]) -> list[Stored]:
+        settled = self._settle(session, project_id, samples)
+        if settled.inserts:
+            now = self._database.now()
+            rows = [values(project_id, twin, sample) | {"created_at": now} for sample, twin in settled.inserts.values()]
+            session.connection().execute(insert(SampleRow), rows)  # past the mapper: no objects wanted
+        save(session, settled.updates.values())
+        return settled.outcomes
 
     def _settle(self, session: Session, project_id: str, samples: Sequence[NewSample]) -> Settlement:
         if session.get(ProjectRow, project_id) is None:

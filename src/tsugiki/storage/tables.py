@@ -243,6 +243,7 @@ class AliasMoveRow(Base):
     reason: Mapped[str]
     actor: Mapped[str]
     at: Mapped[datetime]
+    idempotency_key: Mapped[str | None]  # of the rollback that was asked for under it
 
 
 class ExportRow(Base):

@@ -14,7 +14,8 @@ from tsugiki.domain import Fitted, HeldOut
 from tsugiki.errors import ArtifactCorrupt, Conflict
 from tsugiki.storage import grafts
 from tsugiki.storage.adaptation_rows import fenced
-from tsugiki.storage.tables import AdaptationRow, ProjectRow
+from tsugiki.storage.orphans import erase_if_orphaned
+from tsugiki.storage.tables import AdaptationRow
 from tsugiki.storage.version_rows import snapshot_content, snapshot_of
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ class Unfinished:
                 row = fenced(session, adaptation_id, attempt)
                 row.staged = {**({} if anew else row.staged or {}), **made}
         except Conflict:
-            self._erase_if_orphaned(project_id)
+            erase_if_orphaned(self._database, self._blobs, project_id)
             raise
 
     def _kept(self, project_id: str, adaptation_id: str, name: Piece) -> bytes | None:
@@ -97,10 +98,3 @@ class Unfinished:
             staged = session.scalar(select(AdaptationRow.staged).where(AdaptationRow.id == adaptation_id))
         sha256 = (staged or {}).get(name)
         return None if sha256 is None else self._blobs.get(project_id, sha256)
-
-    def _erase_if_orphaned(self, project_id: str) -> None:
-        # The project was erased meanwhile: what was just put must not outlive it.
-        with self._database.read() as session:
-            gone = session.get(ProjectRow, project_id) is None
-        if gone:
-            self._blobs.delete_owner(project_id)
