@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import TYPE_CHECKING
@@ -121,9 +121,14 @@ def serve_backbones(
     engines: Engines,
     workers: int,
     decoder: Decoder,
-    on_pass: Callable[[Pass], None] | None = None,
+    hearers: Sequence[Callable[[Pass], None]] = (),
 ) -> ServedBackbones:
-    """`workers` passes at a time."""
+    """`workers` passes at a time, of which all `hearers` are told."""
+
+    def passed(told: Pass) -> None:
+        for hear in hearers:
+            hear(told)
+
     return ServedBackbones(
         names(settings.backbones),
         load=lambda name: load(name, settings.backbones, settings.root / "graphs", decoder, settings.graphs),
@@ -131,5 +136,5 @@ def serve_backbones(
         workers=workers,
         limits=Limits(wait_s=settings.wait_seconds),
         budget=weight_of(settings),
-        on_pass=on_pass,
+        on_pass=passed,
     )

@@ -33,7 +33,7 @@ from tsugiki.jobs.deep_jobs import DeepJobs, Step
 from tsugiki.jobs.intake import Intake
 from tsugiki.jobs.workflows import Workflows
 from tsugiki.monitoring import Metrics
-from tsugiki.observed import UNTRACED, JobEnd, Pass
+from tsugiki.observed import UNTRACED, JobEnd
 from tsugiki.ports import Method
 from tsugiki.runtime.engines.making import Cores
 from tsugiki.runtime.trainable import TrainableBackbone
@@ -84,11 +84,8 @@ def train(
         engines = engines_of(settings, Cores(settings.trainer_jobs, threads))
         decoder = DecoderPool(settings.trainer_jobs * threads)
 
-        def passed(told: Pass) -> None:
-            metrics.passed(told)
-            tracing.passed(told)
-
-        backbones = serve_backbones(settings, engines, settings.trainer_jobs, decoder, passed)
+        hearers = (metrics.passed, tracing.passed)
+        backbones = serve_backbones(settings, engines, settings.trainer_jobs, decoder, hearers)
         trainables = Trainables(backbones, engines.preferred, threads)
         tools = Tools(
             trainables,

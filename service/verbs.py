@@ -16,7 +16,7 @@ from pydantic_core import from_json
 from service import replies
 from service.auth import require
 from service.core import Core
-from service.edge import PROBLEM, invalid
+from service.edge import PROBLEM, invalid, while_connected
 from service.errors import problem, retry_after, status_of
 from service.following import followed
 from service.intake import batch_reply, check_samples, file_bytes, quota_left
@@ -212,9 +212,8 @@ async def predict_verb(core: Core, ctx: bentoml.Context, body: Mapping[str, Any]
         ctx.request.state.timings = timings
         wish = PredictVerb.model_validate(body)
         selector = Selector(wish.alias, wish.version)
-        answered = await predict(
-            core, principal.tenant.id, wish.project, selector, wish.inputs, wish.truncate, wish.top_k
-        )
+        work = predict(core, principal.tenant.id, wish.project, selector, wish.inputs, wish.truncate, wish.top_k)
+        answered = await while_connected(ctx.request, work)
         timings |= timings_of(answered)
         return dict(await predictions_reply(ctx.request, answered, wish.top_k))
 

@@ -41,7 +41,7 @@ from tsugiki.jobs.staging import clear_work
 from tsugiki.jobs.taking_up import TakingUp
 from tsugiki.jobs.upkeep import Upkeep
 from tsugiki.monitoring import Metrics
-from tsugiki.observed import OURS, UNTRACED, Pass
+from tsugiki.observed import OURS, UNTRACED
 from tsugiki.ports import Method
 from tsugiki.runtime.directory import Directory
 from tsugiki.runtime.engines.making import Cores
@@ -103,11 +103,8 @@ def wire(
     cores = Cores(settings.engine_workers, settings.engine_threads)
     decoder = DecoderPool(settings.engine_workers)
 
-    def passed(told: Pass) -> None:
-        metrics.passed(told)
-        tracing.passed(told)
-
-    backbones = serve_backbones(settings, engines_of(settings, cores), settings.engine_workers, decoder, passed)
+    hearers = (metrics.passed, tracing.passed)
+    backbones = serve_backbones(settings, engines_of(settings, cores), settings.engine_workers, decoder, hearers)
     residency = Residency(lambda version: backbones.of(version).banks, parts.registry.graft, weight_of(settings))
 
     def forget(change: Change) -> None:

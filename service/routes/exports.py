@@ -15,12 +15,11 @@ from service.intake import quota_left
 from service.replies import ExportReply
 from service.routes.versions import Number
 from service.schemas import ExportIn
-from tsugiki.domain import Export, Project
+from tsugiki.domain import UNFINISHED, Export, Project
 from tsugiki.errors import Conflict
 
 router = APIRouter(prefix="/v1", route_class=StrictRoute, tags=["exports"])
 
-UNFINISHED = ("queued", "running")  # asked for again, it is waited for as the first time
 LOOK_EVERY_S = 0.25  # at an export that another process makes: a read of one row, beside seconds of work
 
 

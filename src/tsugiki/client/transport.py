@@ -22,7 +22,7 @@ FIRST_PAUSE_S = 0.25  # where the service names none; doubles
 LONGEST_PAUSE_S = 30.0  # a longer Retry-After is the caller's to plan, so the problem is raised at once
 PAGE = 100  # objects a page: the interface's limit
 CURSORS = ("id", "name", "version")  # what a list goes on after: the first of them that its objects have
-TRY_AGAIN = frozenset({429, 503})  # refused before anything was done
+TRY_AGAIN = frozenset({429, 503})  # refused, or not known to be done: its Idempotency-Key tells
 TOKEN = "X-Version-Token"
 STILL_RUNNING = "idempotency_in_progress"
 

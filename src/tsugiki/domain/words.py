@@ -9,6 +9,7 @@ Task = Literal["single_label", "multi_label"]
 MethodName = Literal["zero_shot", "head", "lora", "partial", "full"]
 Scope = Literal["predict", "annotate", "adapt", "admin"]
 JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+UNFINISHED: tuple[JobStatus, ...] = ("queued", "running")
 Phase = Literal["validate", "audit", "embed", "plan", "train", "calibrate", "evaluate", "gate", "promote"]
 Promotion = Literal["gate", "always", "never"]
 GateRule = Literal["refit", "replacement"]

@@ -36,11 +36,17 @@ class Answers:
 
 @dataclass(frozen=True, slots=True)
 class ClassScores:
-    """All (classes,) float64; 0 where nothing can be said (no rows, or never answered), as scikit-learn has it."""
+    """All (classes,); a share is 0 where nothing can be said (no rows, or never answered), as scikit-learn has it.
+
+    The counts are of rows that have the class, were answered it, and both.
+    """
 
     precision: NDArray[np.float64]
     recall: NDArray[np.float64]
     f1: NDArray[np.float64]
+    support: Ints
+    answered: Ints
+    hits: Ints
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +77,9 @@ def class_scores(given: Answers) -> ClassScores:
         precision=hits / np.maximum(answered, 1),
         recall=hits / np.maximum(support, 1),
         f1=2.0 * hits / np.maximum(support + answered, 1),
+        support=support,
+        answered=answered,
+        hits=hits,
     )
 
 

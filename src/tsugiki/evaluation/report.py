@@ -77,9 +77,7 @@ def _measure(found: Measure) -> Json:
 
 def _per_class(given: Answers, labels: Sequence[str]) -> list[Json]:
     scores = class_scores(given)
-    support = np.bincount(given.truth, minlength=given.classes)
-    hits = np.bincount(given.truth[given.correct], minlength=given.classes)
-    answered = np.bincount(given.answer, minlength=given.classes)
+    support, answered, hits = scores.support, scores.answered, scores.hits
     return [
         {
             "label": label,

@@ -14,7 +14,6 @@ from tsugiki.storage.database import Database
 from tsugiki.storage.tables import AdaptationRow, EventRow, ProjectRow
 
 EventType = Literal["phase", "metric", "message"]
-UNFINISHED = ("queued", "running")
 FENCED = "fenced"
 LOCKED = {"key_share": True}  # a row that is to be changed; those that refer to it are no business of the lock
 FIRST_PHASE = "validate"

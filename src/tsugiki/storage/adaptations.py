@@ -9,13 +9,12 @@ from typing import NamedTuple
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from tsugiki.domain import Adaptation, Event, Json, Phase
+from tsugiki.domain import UNFINISHED, Adaptation, Event, Json, Phase
 from tsugiki.errors import Conflict, NotFound
 from tsugiki.storage.adaptation_rows import (
     FENCED,
     FIRST_PHASE,
     LOCKED,
-    UNFINISHED,
     EventType,
     append,
     fenced,

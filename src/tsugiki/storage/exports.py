@@ -8,14 +8,12 @@ from typing import cast
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from tsugiki.domain import Export, JobStatus, Json, Precision
+from tsugiki.domain import UNFINISHED, Export, JobStatus, Json, Precision
 from tsugiki.errors import Conflict, NotFound
 from tsugiki.storage.blobs import Blobs
 from tsugiki.storage.database import Database
 from tsugiki.storage.presence import ALONE
 from tsugiki.storage.tables import ExportRow, ProjectRow, VersionRow
-
-UNFINISHED = ("queued", "running")
 
 
 class Exports:

@@ -10,9 +10,8 @@ from typing import cast
 from sqlalchemy import bindparam, delete, select
 from sqlalchemy.orm import Session
 
-from tsugiki.domain import Json, Label, Modality, Policy, Project, Task
+from tsugiki.domain import UNFINISHED, Json, Label, Modality, Policy, Project, Task
 from tsugiki.errors import Conflict, NotFound, TsugikiError
-from tsugiki.storage.adaptation_rows import UNFINISHED
 from tsugiki.storage.blobs import Blobs
 from tsugiki.storage.changes import note
 from tsugiki.storage.database import Database

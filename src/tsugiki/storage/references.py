@@ -6,8 +6,7 @@ from collections.abc import Collection
 
 from sqlalchemy import select, union_all
 
-from tsugiki.domain import Modality
-from tsugiki.storage.adaptation_rows import UNFINISHED
+from tsugiki.domain import UNFINISHED, Modality
 from tsugiki.storage.blobs import BlobName
 from tsugiki.storage.database import Database
 from tsugiki.storage.tables import AdaptationRow, ExportRow, ProjectRow, SampleRow, VersionRow
