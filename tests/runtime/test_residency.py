@@ -175,8 +175,20 @@ def test_a_forgotten_project_is_out_of_memory_once_its_last_row_is_answered() ->
             heads.forget("proj_a")
             assert heads.resident_grafts == 1
             assert not is_stale(bank, lease.placed.slot), "a row in flight keeps its head"
+            assert heads.resident.heads == 2 * HEAD_BYTES
         assert is_stale(bank, lease.placed.slot)
         assert not is_stale(bank, other.placed.slot)
+        assert heads.resident.heads == HEAD_BYTES
+
+
+def test_what_is_forgotten_and_leased_still_takes_its_room() -> None:
+    heads, _ = residency(Shelf(), 1)
+    with heads.lease(head(1)):
+        heads.forget("proj_a")
+        with pytest.raises(Overloaded):
+            heads.lease(head(2, "proj_b"))
+    with heads.lease(head(2, "proj_b")):
+        assert heads.resident.heads == HEAD_BYTES
 
 
 def test_a_project_forgotten_while_its_head_is_read_is_not_kept() -> None:

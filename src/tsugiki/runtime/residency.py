@@ -56,6 +56,7 @@ class Residency:
         self._budget = budget
         self._lock = threading.Lock()
         self._grafts: OrderedDict[GraftKey, _Resident] = OrderedDict()
+        self._leaving: set[_Resident] = set()  # forgotten, and leased still: they take their memory until then
         self._loading: dict[GraftKey, _Loading] = {}
         self._used = NOTHING
         self._reserved = NOTHING  # for what is being built
@@ -191,21 +192,28 @@ class Residency:
             if self._grafts[key].weight.eases(over):
                 self._drop(key)
                 over = (self._used + self._reserved + weight).beyond(self._budget)
-        if self._reserved.eases(over) or any(graft.weight.eases(over) for graft in self._grafts.values()):
+        if self._reserved.eases(over) or any(
+            graft.weight.eases(over) for graft in (*self._grafts.values(), *self._leaving)
+        ):
             raise Overloaded("every resident graft is in use and their memory is full", fix="try again shortly")
 
     def _drop(self, key: GraftKey) -> None:
         graft = self._grafts.pop(key)
-        self._used -= graft.weight
-        graft.dropped = True
-        if not graft.leases:
-            graft.banks.free(graft.placed)
+        if graft.leases:
+            self._leaving.add(graft)
+        else:
+            self._free(graft)
 
     def _release(self, graft: _Resident) -> None:
         with self._lock:
             graft.leases -= 1
-            if graft.dropped and not graft.leases:
-                graft.banks.free(graft.placed)
+            if not graft.leases and graft in self._leaving:
+                self._leaving.remove(graft)
+                self._free(graft)
+
+    def _free(self, graft: _Resident) -> None:
+        self._used -= graft.weight
+        graft.banks.free(graft.placed)
 
 
 @dataclass(slots=True, eq=False)
@@ -227,4 +235,3 @@ class _Resident:
     placed: Placed
     weight: Weight
     leases: int = 0
-    dropped: bool = False
