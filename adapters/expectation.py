@@ -90,7 +90,9 @@ def cheapest(methods: Sequence[MethodName], gains: Mapping[MethodName, float]) -
 
 
 class Sufficient(NamedTuple):
-    """`method` may be WORTH it from so many samples a label on, to two digits; None if no number is known to do."""
+    """`method` may be WORTH it from so many samples a label on, to two digits; None if no number is known to do, for
+    the cheapest or any other.
+    """
 
     method: MethodName
     per_label: int | None
@@ -108,11 +110,11 @@ def sufficient(
     if paired_labels is not None and "lora" in methods and error * PAIRED >= WORTH:
         return Sufficient("lora", math.ceil(FEWEST_SHOWN / paired_labels))
     known, reached = KNOWN[modality], REACHED[modality]
-    gains: Mapping[MethodName, float] = {method: WORTH * reached[method] for method in methods}
-    method = cheapest(methods, gains)
     error *= max(reached[method] for method in methods)
     if error * known[-1].removed < WORTH:
-        return Sufficient(method, None)
+        return Sufficient(methods[0], None)
+    gains: Mapping[MethodName, float] = {method: WORTH * reached[method] for method in methods}
+    method = cheapest(methods, gains)
     wanted = WORTH / error
     fewer, more = next((a, b) for a, b in zip(known, known[1:], strict=False) if wanted <= b.removed)
     part = (wanted - fewer.removed) / (more.removed - fewer.removed)

@@ -182,7 +182,7 @@ def test_candidates_tell_what_accuracy_to_expect_with_its_interval() -> None:
         (replace(MANY, closeness=near(0.83)), "head", "full", "nothing more"),
         (replace(PHOTOS, closeness=near(0.87)), "head", "partial", "≈345 more per label"),
         (replace(INTENTS, closeness=near(0.8)), "head", "lora", "nothing more"),
-        (replace(PROFILE, closeness=near(0.99)), "head", "full", "too little to gain"),
+        (replace(PROFILE, closeness=near(0.99)), "head", "lora", "too little to gain"),
     ],
 )
 def test_readiness_tells_what_the_next_method_needs(
