@@ -13,7 +13,7 @@ import pytest
 
 from service.clerks import Clerks
 from service.guard import App, Message, Receive, Send
-from service.idempotency import IdempotentReplies
+from service.idempotency import IdempotentReplies, reads
 from tsugiki.storage.database import Database
 from tsugiki.storage.idempotency import Idempotency
 from tsugiki.storage.tenants import Principal, Tenants
@@ -111,3 +111,18 @@ def test_a_second_one_is_told_that_the_first_still_runs(caller: Caller) -> None:
         return [first.result(), second, await caller.post(slow)]
 
     assert asyncio.run(both()) == [200, 409, 200]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "alike"),
+    [
+        ("POST", "/predict", True),
+        ("POST", "/v1/projects/p/predict", True),
+        ("POST", "/v1/backbones/recommend", True),
+        ("POST", "/adapt", False),
+        ("PATCH", "/v1/projects/predict", False),
+        ("PUT", "/v1/projects/p/aliases/recommend", False),
+    ],
+)
+def test_only_asking_is_as_good_again(method: str, path: str, alike: bool) -> None:
+    assert reads({"method": method, "path": path}) == alike

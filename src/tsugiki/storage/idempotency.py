@@ -121,13 +121,13 @@ class Idempotency:
         kept = self._unwritten[tenant_id, key]
         with self._database.write(of=tenant_id) as session:
             row = session.get(IdempotencyRow, (tenant_id, key))
-            if row is None or row.status is not None:
-                pass  # swept or erased meanwhile: there is nobody left to replay to
-            elif kept is None or (kept.project_id is not None and session.get(ProjectRow, kept.project_id) is None):
-                session.delete(row)
-            else:
-                row.status, row.content_type, row.body = kept.status, kept.content_type, kept.body
-                row.project_id, row.owner = kept.project_id, None
+            # Else it was swept or erased meanwhile, and may be another request's: there is nobody left to replay to.
+            if row is not None and row.status is None and row.owner == self._owner:
+                if kept is None or (kept.project_id is not None and session.get(ProjectRow, kept.project_id) is None):
+                    session.delete(row)
+                else:
+                    row.status, row.content_type, row.body = kept.status, kept.content_type, kept.body
+                    row.project_id, row.owner = kept.project_id, None
         self._unwritten.pop((tenant_id, key), None)
 
     def sweep(self) -> int:
