@@ -42,6 +42,7 @@ def adapted(core: Core, name: str) -> Project:
 
 def exporting(core: Core, answers: Answers) -> Exporting:
     """The core's own but for the reference it is compared with. Close it."""
+    core.taking_up.close()  # what runs here is in none of the core's lanes: on a slow machine it was run there as well
     stores = ExportStores(core.exports, core.registry, core.samples, core.blobs)
     return Exporting(
         stores,
