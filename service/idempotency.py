@@ -13,8 +13,8 @@ from starlette.responses import Response
 
 from service.edge import PROBLEM, answer_problem
 from service.guard import App, Message, Receive, Send
-from tsugiki.errors import Conflict, Invalid, TsugikiError
-from tsugiki.storage.idempotency import Once, Replay
+from tsugiki.errors import Invalid, TsugikiError
+from tsugiki.storage.idempotency import Once, Replay, shown_once
 
 if TYPE_CHECKING:
     from service.core import Core
@@ -45,8 +45,8 @@ class IdempotentReplies:
         core: Core = scope["app"].state.core if self._core is None else self._core()
         tenant_id: str = request.state.principal.tenant.id
         try:
-            once = Once(_checked(key), _fingerprint(request))
-            begun = await core.clerks.run(core.idempotency.begin, tenant_id, once.key, once.fingerprint)
+            once = Once(tenant_id, _checked(key))
+            begun = await core.clerks.run(core.idempotency.begin, tenant_id, key, _fingerprint(request))
         except TsugikiError as error:
             await answer_problem(request, error)(scope, receive, send)
             return
@@ -106,13 +106,7 @@ def _checked(key: str) -> str:
 
 
 def _shown_once(request: Request) -> tuple[int, str, bytes]:
-    """What is kept instead of a reply with a secret: the database holds no secret, not for a day either."""
-    told = Conflict(
-        "this was done, and its reply is shown once",
-        code="reply_not_kept",
-        fix="look at the list; if the secret was lost, revoke the key and make another",
-    )
-    answer = answer_problem(request, told)
+    answer = answer_problem(request, shown_once())
     return answer.status_code, PROBLEM, bytes(answer.body)
 
 

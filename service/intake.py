@@ -1,4 +1,4 @@
-"""Samples on their way in: checked row by row, counted against the quota, reported row by row."""
+"""Samples on their way in: checked row by row, reported row by row."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from service.schemas import SampleIn
 from tsugiki.data.files import clean_file
 from tsugiki.data.text import RowRefused, check_sample, clean_text
 from tsugiki.domain import NewSample
-from tsugiki.errors import Invalid, TooLarge
+from tsugiki.errors import Invalid
 from tsugiki.jobs.profiling import named_labels, profile_of
 
 if TYPE_CHECKING:
     from service.core import Core
     from tsugiki.data.decoding import Decoder
-    from tsugiki.domain import Modality, Project, Task, Tenant
+    from tsugiki.domain import Modality, Project, Task
     from tsugiki.ports import Method
     from tsugiki.storage.samples import Stored
 
@@ -66,29 +66,6 @@ def check_samples(
 
     rows = list(enumerate(samples))
     return Checked(tuple(map(check, rows) if modality == "text" else decoder.map(check, rows)))
-
-
-def file_bytes(samples: Sequence[NewSample]) -> int:
-    """What they take beside their rows."""
-    return sum(len(sample.file.data) for sample in samples if sample.file is not None)
-
-
-def quota_left(core: Core, tenant: Tenant, project: Project | None, samples: int, files: int = 0) -> None:
-    """Raises TooLarge when the tenant's quota does not hold what is about to be stored; `files` are bytes.
-
-    How many bytes a version or export takes is known only afterwards: at the limit the next one is refused.
-    """
-    if not tenant.quota.keys() & {"projects", "samples", "bytes"}:
-        return
-    usage = core.tenants.usage(tenant.id)
-    for name, more in (("projects", int(project is None)), ("samples", samples), ("bytes", max(files, 1))):
-        limit = tenant.quota.get(name)
-        if more and limit is not None and usage[name] + more > limit:
-            raise TooLarge(
-                f"the tenant has {usage[name]} of {limit} {name}, {more} more do not fit",
-                code="quota_exceeded",
-                fix=f"delete some {name}, or ask for a larger quota",
-            )
 
 
 def batch_reply(core: Core, checked: Checked, stored: Sequence[Stored], project: Project) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from service.core import Core
 from service.edge import PROBLEM, invalid, while_connected
 from service.errors import problem, retry_after, status_of
 from service.following import followed
-from service.intake import batch_reply, check_samples, file_bytes, quota_left
+from service.intake import batch_reply, check_samples
 from service.schemas import AdaptationIn, AdaptIn, PredictVerb
 from service.strict_json import read_json
 from tsugiki.domain import LIVE, MIN_LABELS, Adaptation, NewSample, Plan, Project, Scope
@@ -249,11 +249,11 @@ def _take_samples(core: Core, principal: Principal, wish: AdaptIn) -> _Taken:
     checked = check_samples(wish.samples, task, modality, core.decoder, label_required=True)
     if wish.samples and not checked.good:
         raise checked.refusal()
-    new = fresh(core, project, checked.good)
+    new = _fresh(core, project, checked.good)
     counts = Counter(core.samples.counts(project.id) if project is not None else ())
     counts.update(sample.label for sample in new if sample.label is not None)
     plan = core.fast_lane.plan(backbone, request_of(AdaptationIn(method=wish.method)), counts, task, project)
-    quota_left(core, principal.tenant, project, len(new), file_bytes(new))
+    core.tenants.require_room(principal.tenant.id, projects=int(project is None), samples=new)
     if project is None:
         project = _made(core, principal, wish, backbone)
     stored = core.samples.add(project.id, checked.good)
@@ -280,7 +280,7 @@ def _made(core: Core, principal: Principal, wish: AdaptIn, backbone: str) -> Pro
         return core.projects.get(principal.tenant.id, wish.project)
 
 
-def fresh(core: Core, project: Project | None, samples: Sequence[NewSample]) -> list[NewSample]:
+def _fresh(core: Core, project: Project | None, samples: Sequence[NewSample]) -> list[NewSample]:
     """Those that would be stored: no duplicates of what is there, nor of one another."""
     outcomes = core.samples.preview(None if project is None else project.id, samples)
     return [sample for sample, outcome in zip(samples, outcomes, strict=True) if outcome.status == "accepted"]

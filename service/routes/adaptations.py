@@ -13,7 +13,6 @@ from service import replies, verbs
 from service.edge import Adapting, After, Caller, Knowing, Limit, Reply, StrictRoute, documented
 from service.events import stream
 from service.following import followed
-from service.intake import quota_left
 from service.replies import AdaptationReply, EventsReply, ListReply
 from service.schemas import AdaptationIn, NothingIn
 from service.verbs import ENDED
@@ -112,7 +111,7 @@ def _planned(by: Caller, p: str, wish: AdaptationIn) -> tuple[Project, Plan]:
             code="backbone_fixed",
             fix="PATCH the project to change it",
         )
-    quota_left(by.core, by.principal.tenant, project, 0)
+    by.core.tenants.require_room(by.tenant_id)
     counts = by.core.samples.counts(project.id)
     return project, by.core.fast_lane.plan(project.backbone, verbs.request_of(wish), counts, project.task, project)
 

@@ -27,7 +27,7 @@ Operating = Annotated[Caller, Depends(operating)]
 
 @router.post("", responses=documented(TenantReply, 409, 413, 415, 507))
 def create(by: Operating, wish: TenantIn) -> Reply:
-    return Reply(replies.tenant(by.core.tenants.create(wish.name)))
+    return Reply(replies.tenant(by.core.tenants.create(wish.name, once=by.once)))
 
 
 @router.get("", responses=documented(ListReply))
@@ -40,7 +40,7 @@ def issue_key(by: Operating, t: str, wish: KeyIn) -> Reply:
     """Make a key. `secret` is in this reply and never again."""
     lifetime = wish.expires_in_seconds
     expires_at = None if lifetime is None else by.core.database.now() + timedelta(seconds=lifetime)
-    issued = by.core.tenants.issue_key(t, wish.name, wish.scopes, expires_at)
+    issued = by.core.tenants.issue_key(t, wish.name, wish.scopes, expires_at, once=by.once)
     # no-store: neither a proxy nor the store of idempotent replies may keep the secret.
     return Reply({**replies.key(issued.key), "secret": issued.secret}, headers={"cache-control": "no-store"})
 

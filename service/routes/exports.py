@@ -11,7 +11,6 @@ from fastapi.responses import StreamingResponse
 
 from service import replies
 from service.edge import Adapting, Caller, Knowing, Predicting, Reply, StrictRoute, documented
-from service.intake import quota_left
 from service.replies import ExportReply
 from service.routes.versions import Number
 from service.schemas import ExportIn
@@ -67,5 +66,5 @@ def content(by: Predicting, e: str) -> Any:  # a stream of the zip
 def _begun(by: Caller, p: str, v: int, wish: ExportIn = ExportIn()) -> tuple[Project, Export]:
     project = by.project(p)
     by.core.exporting.admit(by.tenant_id)
-    quota_left(by.core, by.principal.tenant, project, 0)
+    by.core.tenants.require_room(by.tenant_id)
     return project, by.core.exports.begin(project.id, v, wish.precision)

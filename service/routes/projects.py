@@ -10,7 +10,6 @@ from fastapi import APIRouter
 
 from service import replies, verbs
 from service.edge import Adapting, After, Caller, Knowing, Limit, Reply, StrictRoute, documented
-from service.intake import quota_left
 from service.replies import ListReply, ProjectReply
 from service.schemas import LabelIn, PolicyIn, ProjectIn, ProjectPatch
 from tsugiki.data.text import clean_label
@@ -77,7 +76,6 @@ def erase(by: Adapting, p: str) -> Reply:
 
 def _created(by: Caller, wish: ProjectIn) -> Project:
     backbone = by.core.backbone_for(wish.modality, wish.backbone)
-    quota_left(by.core, by.principal.tenant, None, 0)
     policy = _policy(wish.policy)
     project = by.core.projects.create(
         by.tenant_id,
@@ -88,6 +86,7 @@ def _created(by: Caller, wish: ProjectIn) -> Project:
         _labels(wish.labels or []),
         policy,
         backbone_open=wish.backbone == "auto",
+        once=by.once,
     )
     by.speak_of(project.id)
     return project

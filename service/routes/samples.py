@@ -20,11 +20,10 @@ from service.edge import (
     parse,
 )
 from service.forms import SAMPLES_FORM, samples_form
-from service.intake import batch_reply, check_samples, file_bytes, quota_left
+from service.intake import batch_reply, check_samples
 from service.replies import ListReply, SampleReply
 from service.schemas import MAX_ROWS, LabelChange, SampleIn, SamplesIn
 from service.strict_json import read_json
-from service.verbs import fresh
 from tsugiki.data.text import clean_told
 from tsugiki.errors import Invalid, Issue
 from tsugiki.media import media_type
@@ -59,10 +58,6 @@ def add(
     checked = check_samples(_rows(request), project.task, project.modality, by.core.decoder, label_required=False)
     if checked.refused and on_error == "fail":
         raise checked.refusal()
-    if not validate_only and by.principal.tenant.quota:
-        new = fresh(by.core, project, checked.good)
-        if new:  # what is there already takes nothing
-            quota_left(by.core, by.principal.tenant, project, len(new), file_bytes(new))
     store = by.core.samples.preview if validate_only else by.core.samples.add
     stored = store(project.id, checked.good)
     return Reply(batch_reply(by.core, checked, stored, project))

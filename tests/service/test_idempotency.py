@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
 
 import httpx
 import pytest
 
 from tests.service.asking import SAMPLES, Object, Tenant, client, good, refused
+from tests.service.in_process import in_process
+from tsugiki.backbones import Loaded
+from tsugiki.storage.idempotency import Idempotency
 
 
 @pytest.fixture
@@ -107,3 +113,46 @@ def test_a_key_goes_with_its_project(tenant: Tenant, key: dict[str, str]) -> Non
 def test_a_key_that_is_none_is_refused(http: httpx.Client, given: str) -> None:
     refused(http.post("/v1/projects", json={"name": "unkeyed"}, headers={"Idempotency-Key": given}), 422)
     refused(http.get("/v1/projects/unkeyed"), 404)
+
+
+class Unkept(Idempotency):
+    """As if the process ended each time between the work and its reply being kept."""
+
+    def finish(
+        self, tenant_id: str, key: str, status: int, content_type: str, body: bytes, project_id: str | None = None
+    ) -> None:
+        self.reset({self._owner})
+
+
+@pytest.mark.parametrize("keyed", [True, False])
+def test_what_was_done_before_the_process_ended_is_not_done_again(
+    tiny: Loaded, make_home: Callable[[], Path], keyed: bool
+) -> None:
+    """Each request is sent twice; without its key it is done twice, or refused as done."""
+    with in_process(
+        make_home(),
+        {"tiny": tiny.source.folder},
+        lambda core: replace(core, idempotency=Unkept(core.database, core.presence.number)),
+    ) as service:
+        operator = service.core.tenants.create("operator", operator=True)
+        secret = service.core.tenants.issue_key(operator.id, "k", ["admin"]).secret
+
+        def twice(path: str, body: Object) -> tuple[Object, int, Object]:
+            """The first reply, and the status and body of the second."""
+            headers = {"authorization": f"Bearer {secret}"} | ({"idempotency-key": path} if keyed else {})
+            first, again = (service.http.post(path, json=body, headers=headers) for _ in range(2))
+            assert first.status_code == 200, first.text
+            return first.json(), again.status_code, again.json()
+
+        for path, body in (("/v1/projects", {"name": "support"}), ("/admin/v1/tenants", {"name": "acme"})):
+            first, status, again = twice(path, body)
+            assert (status, again.get("id") == first["id"]) == ((200, True) if keyed else (409, False))
+        _, status, again = twice(f"/admin/v1/tenants/{operator.id}/keys", {"name": "new", "scopes": ["predict"]})
+        assert (status, again.get("code")) == ((409, "reply_not_kept") if keyed else (200, None))
+        assert len(service.core.tenants.keys(operator.id).data) == (2 if keyed else 3)
+        first, _, again = twice("/adapt", {"project": "support", "samples": SAMPLES, "wait_seconds": 60})
+        assert (first["adaptation"]["id"] == again["adaptation"]["id"]) == keyed
+        first, _, again = twice("/v1/projects/support/adaptations", {"wait_seconds": 60, "promote": "always"})
+        assert (first["version"] == again["version"]) == keyed
+        first, _, again = twice("/v1/projects/support/rollback", {})
+        assert (first == again) == keyed

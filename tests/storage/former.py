@@ -62,7 +62,7 @@ def furnish(session: Session, blobs: Blobs, reply: bytes) -> None:
         ("snapshots", {"id": "snp_1", **of_project, "digest": "d", "content": snapshot, "created_at": AT}),
         (
             "adaptations",
-            {"id": JOB, "tenant_id": TENANT, **of_project, "idempotency_key": None, "status": "succeeded"}
+            {"id": JOB, "tenant_id": TENANT, **of_project, "status": "succeeded"}
             | {"phase": "promote", "request": {"method": "head"}, "fraction": 1.0, "attempts": 1, "version": 1}
             | {"plan": None, "gate": {"reason": "first"}, "error": None, "timings": {"fit_ms": 1.5}}
             | {"created_at": AT, "finished_at": AT},

@@ -4,8 +4,7 @@ import pytest
 
 from tests.storage.making import Stores, new_version
 from tsugiki.domain import Adaptation, Project
-from tsugiki.errors import Conflict, Invalid, NotFound
-from tsugiki.storage.idempotency import KEPT, Once
+from tsugiki.errors import Conflict, NotFound
 
 
 def made(stores: Stores) -> tuple[Project, Adaptation]:
@@ -18,35 +17,6 @@ def test_a_new_adaptation_waits(stores: Stores) -> None:
     assert (job.status, job.phase, job.attempts, job.request) == ("queued", "validate", 0, {"method": "auto"})
     assert stores.adaptations.get(project.tenant_id, job.id) == job
     assert stores.adaptations.list(project.id).data == (job,)
-
-
-def test_the_same_key_gives_the_same_adaptation_within_its_tenant(stores: Stores) -> None:
-    mine, theirs = stores.project(tenant="acme"), stores.project(tenant="other")
-    first = stores.adaptations.create(mine.id, {"a": 1}, Once("key", "print"))
-    assert stores.adaptations.create(mine.id, {"a": 1}, Once("key", "print")) == first
-    assert stores.adaptations.create(theirs.id, {}, Once("key", "print")).id != first.id
-    assert stores.adaptations.create(mine.id, {}).id != stores.adaptations.create(mine.id, {}).id
-
-
-def test_a_key_is_refused_for_another_request_and_for_another_project(stores: Stores) -> None:
-    mine, other = stores.project("one"), stores.project("two")
-    first = stores.adaptations.create(mine.id, {}, Once("key", "print"))
-    for project, fingerprint in ((mine, "another"), (other, "print")):
-        with pytest.raises(Invalid) as refused:
-            stores.adaptations.create(project.id, {}, Once("key", fingerprint))
-        assert refused.value.reason == "idempotency_key_reused"
-    assert stores.adaptations.list(other.id).data == ()
-    assert stores.adaptations.list(mine.id).data == (first,)
-
-
-def test_a_key_is_as_good_as_new_after_a_day(stores: Stores) -> None:
-    mine, other = stores.project("one"), stores.project("two")
-    first = stores.adaptations.create(mine.id, {}, Once("key", "print"))
-    stores.clock.advance(KEPT)
-    second = stores.adaptations.create(other.id, {}, Once("key", "another"))
-    assert second.id != first.id
-    assert stores.adaptations.create(other.id, {}, Once("key", "another")) == second
-    assert stores.adaptations.get(mine.tenant_id, first.id) == first
 
 
 def test_each_start_fences_off_the_one_before(stores: Stores) -> None:

@@ -1,13 +1,14 @@
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import select, update
 
 from tests.storage.making import Stores, only_sqlite
+from tsugiki.domain import Project
 from tsugiki.errors import Conflict, Invalid, Unavailable
-from tsugiki.storage.idempotency import Fresh, Idempotency, Replay
+from tsugiki.storage.idempotency import KEPT, Fresh, Idempotency, Once, Replay, already
 from tsugiki.storage.tables import IdempotencyRow, TenantRow
 
 
@@ -76,6 +77,85 @@ def test_what_ran_when_the_process_died_may_run_again(tenant: str, idempotency: 
     assert idempotency.reset({1}) == 1
     assert idempotency.begin(tenant, "running", "print") == Fresh()
     assert isinstance(idempotency.begin(tenant, "done", "print"), Replay)
+
+
+MAKERS: dict[str, Callable[[Stores, Project, Once | None], object]] = {
+    "project": lambda stores, project, once: stores.projects.create(
+        project.tenant_id, "new", "text", "single_label", "tiny", once=once
+    ),
+    "tenant": lambda stores, project, once: stores.tenants.create("new", once=once),
+    "adaptation": lambda stores, project, once: stores.adaptations.create(project.id, {"a": 1}, once),
+    "rollback": lambda stores, project, once: stores.registry.rollback(project.id, "live", "key_1", once),
+}
+
+
+def furnished(stores: Stores) -> Project:
+    """With two versions to roll back from."""
+    project = stores.project()
+    for expected in (None, 1, 2):
+        stores.publish(project, expected=expected)
+    return project
+
+
+@pytest.mark.parametrize("ended", ["killed", "failed"])
+@pytest.mark.parametrize("kind", MAKERS)
+def test_what_was_made_and_not_answered_is_found_by_a_repeat_and_made_once(
+    stores: Stores, idempotency: Idempotency, kind: str, ended: str
+) -> None:
+    project, make = furnished(stores), MAKERS[kind]
+    once, other = Once(project.tenant_id, "key"), Once(project.tenant_id, "other")
+    for one in (once, other):
+        idempotency.begin(one.tenant_id, one.key, "print")
+    made = make(stores, project, once)
+    if ended == "killed":
+        assert idempotency.reset({1}) == 2
+    else:
+        for one in (once, other):
+            idempotency.abandon(one.tenant_id, one.key)
+    stores.adaptations.create(project.id, {})  # what comes between changes nothing
+    with pytest.raises(Invalid):
+        idempotency.begin(once.tenant_id, once.key, "another")
+    assert idempotency.begin(once.tenant_id, once.key, "print") == Fresh()
+    with pytest.raises(Conflict, match="still running"):
+        idempotency.begin(once.tenant_id, once.key, "print")
+    assert make(stores, project, once) == made
+    idempotency.finish(once.tenant_id, once.key, 200, "text/plain", b"told")
+    assert isinstance(idempotency.begin(once.tenant_id, once.key, "print"), Replay)
+    assert idempotency.begin(other.tenant_id, other.key, "for another") == Fresh(), "under it nothing was made"
+    if kind in ("adaptation", "rollback"):
+        assert make(stores, project, other) != made, "the control: another request makes another"
+    else:
+        with pytest.raises(Conflict, match="already"):
+            make(stores, project, other)
+
+
+def test_a_key_is_made_once_and_its_secret_told_never_again(stores: Stores, idempotency: Idempotency) -> None:
+    tenant = stores.tenants.create("acme")
+    once = Once(tenant.id, "key")
+    idempotency.begin(tenant.id, "key", "print")
+    issued = stores.tenants.issue_key(tenant.id, "k", ["adapt"], once=once)
+    idempotency.reset({1})
+    idempotency.begin(tenant.id, "key", "print")
+    with pytest.raises(Conflict) as told:
+        stores.tenants.issue_key(tenant.id, "k", ["adapt"], once=once)
+    assert (told.value.reason, stores.tenants.keys(tenant.id).data) == ("reply_not_kept", (issued.key,))
+
+
+@pytest.mark.parametrize("erased", [False, True])
+def test_what_was_made_is_forgotten_after_a_day_and_with_its_project(
+    stores: Stores, idempotency: Idempotency, erased: bool
+) -> None:
+    once = Once(stores.tenants.create("acme").id, "key")
+    idempotency.begin(once.tenant_id, once.key, "print")
+    made = stores.projects.create(once.tenant_id, "new", "text", "single_label", "tiny", once=once)
+    idempotency.reset({1})
+    if erased:
+        stores.projects.delete(made)
+    else:
+        stores.clock.advance(KEPT)
+    assert idempotency.begin(once.tenant_id, once.key, "for another") == Fresh()
+    with stores.database.read() as session:
+        assert already(session, once) is None
 
 
 @pytest.fixture

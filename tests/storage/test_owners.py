@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Callable, Sequence
-from functools import partial
 from itertools import count
 
 import pytest
@@ -16,8 +15,9 @@ from tsugiki.storage.adaptations import Adaptations
 from tsugiki.storage.changes import Changes, note
 from tsugiki.storage.database import Database
 from tsugiki.storage.exports import Exports
-from tsugiki.storage.idempotency import Fresh, Idempotency, Once
+from tsugiki.storage.idempotency import Fresh, Idempotency
 from tsugiki.storage.postgres import CHANNEL
+from tsugiki.storage.quotas import require_room
 from tsugiki.storage.registry import Registry
 from tsugiki.storage.samples import Samples
 from tsugiki.storage.tables import AdaptationRow
@@ -76,15 +76,15 @@ def test_one_project_s_jobs_versions_aliases_and_exports_wait_for_no_other_s(sto
     impatient.close()
 
 
-def test_a_key_s_jobs_are_one_whatever_project_they_are_of(stores: Stores) -> None:
+@pytest.mark.parametrize("writing", [True, False])
+def test_who_asks_for_room_in_order_to_store_makes_others_of_the_tenant_wait(stores: Stores, writing: bool) -> None:
+    """The control asks ahead only: there is room for one, and two are told so."""
     one, other = stores.project("one"), stores.project("other")
-    impatient = stores.again(0.05)
-    with stores.database.write(of="key") as session:
-        session.execute(select(1))
-        for project, allowed in ((one, False), (other, False)):
-            made = partial(Adaptations(impatient).create, project.id, {}, Once("key", "print"))
-            assert _may(made) == allowed
-        assert _may(partial(Adaptations(impatient).create, other.id, {}, Once("another", "print")))
+    stores.tenants.set_quota(one.tenant_id, {"samples": 1})
+    impatient = stores.again(0.05, shared=True)
+    with stores.database.write(of=one.id) as session:
+        require_room(session, one.tenant_id, samples=[sample("a")], writing=writing)
+        assert _may(lambda: Samples(impatient, stores.blobs).add(other.id, [sample("b")])) == (not writing)
     impatient.close()
 
 

@@ -7,7 +7,6 @@ import pytest
 from tests.storage.making import Stores, new_version
 from tsugiki.domain import Project, Version
 from tsugiki.errors import ArtifactCorrupt, Conflict, NotFound
-from tsugiki.storage.idempotency import KEPT, Once
 from tsugiki.storage.registry import Registry
 
 
@@ -166,21 +165,6 @@ def test_rollbacks_in_a_row_go_further_back(stores: Stores) -> None:
     assert rolled_back() == 1
     with pytest.raises(NotFound):
         stores.registry.rollback(project.id, "canary", "key_1")
-
-
-def test_a_rollback_that_is_asked_for_again_under_its_key_is_done_already(stores: Stores) -> None:
-    project = stores.project()
-    for expected in (None, 1, 2):
-        stores.publish(project, expected=expected)
-    first, other = Once("key", "print"), Once("other", "print")
-    done = stores.registry.rollback(project.id, "live", "key_1", first)
-    assert stores.registry.rollback(project.id, "live", "key_1", first) == done
-    assert (done.version, served(stores, project)) == (2, 2)
-    assert stores.registry.rollback(project.id, "live", "key_1", other).version == 1
-    assert stores.registry.rollback(project.id, "live", "key_1", first) == done, "what was done under it, told again"
-    stores.registry.move(project.id, "live", 3)
-    stores.clock.advance(KEPT)
-    assert stores.registry.rollback(project.id, "live", "key_1", first).version == 1, "a day later the key is free"
 
 
 def test_listeners_hear_of_a_move_after_it_is_durable(stores: Stores) -> None:

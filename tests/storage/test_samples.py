@@ -175,7 +175,7 @@ def test_a_file_is_kept_before_a_row_names_it(stores: Stores) -> None:
     few = Samples(stores.database, stores.blobs, max_samples=0)
     with pytest.raises(TooLarge):
         few.add(project.id, [file_sample(b"one", "x")])
-    assert stores.blobs.has(project.id, sha256(b"one").hexdigest()), "without a row: for the next sweep"
+    assert not stores.blobs.has(project.id, sha256(b"one").hexdigest()), "what has no room leaves no file to be swept"
 
 
 class Erasing(LocalFiles):

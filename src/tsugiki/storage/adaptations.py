@@ -23,7 +23,7 @@ from tsugiki.storage.adaptation_rows import (
     read_event,
 )
 from tsugiki.storage.database import Database
-from tsugiki.storage.idempotency import KEPT, Once, reused
+from tsugiki.storage.idempotency import Once, already, note_done
 from tsugiki.storage.pages import Page, cut, one_more
 from tsugiki.storage.presence import ALONE, TRAINER
 from tsugiki.storage.tables import AdaptationRow, EventRow, ProjectRow
@@ -59,27 +59,19 @@ class Adaptations:
         for_trainer: bool = False,
         plan: Json | None = None,
     ) -> Adaptation:
-        """A queued one; the same request of the same tenant under the same key gives the one it made before.
+        """A queued one, or the one that a former attempt of the same request made.
 
-        `plan` is what is planned by now; the job makes its own of the samples it finds. A key is good for 24 h, as the
-        replies that are kept under it. Raises NotFound, and Invalid `idempotency_key_reused` when the key was sent with
-        another request or for another project.
+        `plan` is what is planned by now; the job makes its own of the samples it finds. Raises NotFound.
         """
-        # A key's jobs may be of any project of its tenant, and no two are made by one.
-        with self._database.write(of=project_id if once is None else once.key) as session:
+        with self._database.write(of=project_id) as session:
             project = session.get(ProjectRow, project_id)
             if project is None:
                 raise NotFound(f"There is no project {project_id!r}.")
-            if once is not None:
-                row = _keyed(session, project.tenant_id, once.key, self._database.now() - KEPT)
-                if row is not None and (row.project_id, row.fingerprint) != (project_id, once.fingerprint):
-                    raise reused()
-                if row is not None:
-                    return read_adaptation(row)
+            if (made := already(session, once)) is not None and (row := session.get(AdaptationRow, made)) is not None:
+                return read_adaptation(row)
             row = queued(self._database, project, request, TRAINER if for_trainer else self._owner, plan)
-            if once is not None:
-                row.idempotency_key, row.fingerprint = once.key, once.fingerprint
             session.add(row)
+            note_done(session, once, row.id, project_id)
             if for_trainer:
                 self._database.tell(session)
         return read_adaptation(row)
@@ -255,17 +247,6 @@ class Adaptations:
         query = select(EventRow).where(EventRow.adaptation_id == adaptation_id, EventRow.seq > after_seq)
         with self._database.read() as session:
             return [read_event(row) for row in session.scalars(query.order_by(EventRow.seq).limit(at_most))]
-
-
-def _keyed(session: Session, tenant_id: str, key: str, forgotten: datetime) -> AdaptationRow | None:
-    """The adaptation made under the key; one made at `forgotten` or before gives the key away."""
-    same = select(AdaptationRow).where(AdaptationRow.tenant_id == tenant_id)
-    row = session.scalar(same.where(AdaptationRow.idempotency_key == key))
-    if row is None or row.created_at > forgotten:
-        return row
-    row.idempotency_key = None
-    session.flush()
-    return None
 
 
 def _owned(session: Session, tenant_id: str, adaptation_id: str, *, lock: bool = False) -> AdaptationRow:

@@ -36,7 +36,6 @@ def move(
     reason: str,
     actor: str,
     now: datetime,
-    key: str | None = None,
 ) -> AliasRow:
     """Raises Conflict `alias_moved`; the transaction must hold the write lock, which makes this a compare-and-set."""
     row = session.get(AliasRow, (project_id, name))
@@ -63,7 +62,6 @@ def move(
             reason=reason,
             actor=actor,
             at=now,
-            idempotency_key=key,
         )
     )
     return row

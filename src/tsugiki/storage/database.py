@@ -41,9 +41,9 @@ class Database:
     Writes are one at a time, of all processes, but for those that say `of` whom they are: what is read to decide, and
     what is changed, must be one owner's then. They take turns with those of the same owner and with all that do not
     say it. An owner is a project, for its samples, versions, aliases and which exports it has; a tenant, for its kept
-    replies; an idempotency key; an adaptation, or an export, for how far it is. What of these rows another write
-    changes is changed by one without `of`, but for an adaptation's: publishing ends it, and is its project's. So who
-    changes one locks its row.
+    replies; an adaptation, or an export, for how far it is. What of these rows another write changes is changed by one
+    without `of`, with two exceptions. Publishing ends an adaptation, and is its project's: so who changes one locks its
+    row. What was made under an idempotency key is told by who makes it, while the request has the key for itself.
     `shared` says that other processes remember what they read, and have to be told what changes.
     """
 

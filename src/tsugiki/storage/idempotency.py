@@ -6,8 +6,10 @@ import zlib
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
-from sqlalchemy import CursorResult, Delete, delete, select
+from sqlalchemy import CursorResult, Result, delete, select, update
+from sqlalchemy.orm import Session
 
 from tsugiki.errors import Conflict, Invalid
 from tsugiki.storage.database import Database
@@ -21,15 +23,18 @@ NOTHING = zlib.compress(b"")
 
 @dataclass(frozen=True, slots=True)
 class Once:
-    """What a repeat is known by: the caller's key, and the fingerprint of the one request it stands for."""
+    """What a repeat of a request is known by."""
 
+    tenant_id: str
     key: str
-    fingerprint: str
 
 
 @dataclass(frozen=True, slots=True)
 class Fresh:
-    """Do the work, then `finish`; or `abandon` if it failed and may be tried again."""
+    """Do the work, then `finish`; or `abandon` if it failed and may be tried again.
+
+    What makes something asks first whether it is made (`already`), and tells so in the same transaction (`note_done`).
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +56,26 @@ class _Kept:
     project_id: str | None
 
 
-def reused() -> Invalid:
-    return Invalid(
-        "This Idempotency-Key was used for another request.",
-        fix="Use a new key for each new request.",
-        code="idempotency_key_reused",
+def shown_once() -> Conflict:
+    """Instead of a reply with a secret: the database holds none, not for a day either."""
+    return Conflict(
+        "this was done, and its reply is shown once",
+        code="reply_not_kept",
+        fix="look at the list; if the secret was lost, revoke the key and make another",
     )
+
+
+def already(session: Session, once: Once | None) -> str | None:
+    """The id of what a former attempt made, of which no reply could be kept: its process ended, or the rest failed."""
+    row = None if once is None else session.get(IdempotencyRow, (once.tenant_id, once.key))
+    return None if row is None else row.done
+
+
+def note_done(session: Session, once: Once | None, made: str, project_id: str | None = None) -> None:
+    """That `made` exists, if this is committed. With `project_id` it is as good as never made once that is erased."""
+    row = None if once is None else session.get(IdempotencyRow, (once.tenant_id, once.key))
+    if row is not None:
+        row.done, row.project_id = made, project_id
 
 
 class Idempotency:
@@ -91,13 +110,20 @@ class Idempotency:
                 session.add(row)
                 return Fresh()
             if row.fingerprint != fingerprint:
-                raise reused()
-            if row.status is None:
+                raise Invalid(
+                    "This Idempotency-Key was used for another request.",
+                    fix="Use a new key for each new request.",
+                    code="idempotency_key_reused",
+                )
+            if row.status is None and row.owner is not None:
                 raise Conflict(
                     "The first request with this Idempotency-Key is still running.",
                     fix="Ask again in a moment.",
                     code="idempotency_in_progress",
                 )
+            if row.status is None:
+                row.owner = self._owner
+                return Fresh()
             return Replay(row.status, row.content_type or "", zlib.decompress(row.body or NOTHING))
 
     def finish(
@@ -110,7 +136,10 @@ class Idempotency:
         self._write_up(tenant_id, key)
 
     def abandon(self, tenant_id: str, key: str) -> None:
-        """The work was not done: the key is as good as new. A finished one stays."""
+        """The work was not done, or not all of it: it may be asked for again. A finished one stays.
+
+        Where nothing was made the key is as good as new.
+        """
         self._unwritten[tenant_id, key] = None
         self._write_up(tenant_id, key)
 
@@ -123,18 +152,21 @@ class Idempotency:
             row = session.get(IdempotencyRow, (tenant_id, key))
             # Else it was swept or erased meanwhile, and may be another request's: there is nobody left to replay to.
             if row is not None and row.status is None and row.owner == self._owner:
-                if kept is None or (kept.project_id is not None and session.get(ProjectRow, kept.project_id) is None):
-                    session.delete(row)
-                else:
+                row.owner = None
+                if kept is not None and (kept.project_id is None or session.get(ProjectRow, kept.project_id)):
                     row.status, row.content_type, row.body = kept.status, kept.content_type, kept.body
-                    row.project_id, row.owner = kept.project_id, None
+                    row.project_id = kept.project_id
+                elif kept is not None or row.done is None:
+                    session.delete(row)
         self._unwritten.pop((tenant_id, key), None)
 
     def sweep(self) -> int:
         """Forget what is older than 24 h; says how many."""
         for tenant_id, key in tuple(self._unwritten):
             self._write_up(tenant_id, key)
-        return self._delete(delete(IdempotencyRow).where(IdempotencyRow.created_at <= self._database.now() - KEPT))
+        with self._database.write() as session:
+            old = IdempotencyRow.created_at <= self._database.now() - KEPT
+            return _changed(session.execute(delete(IdempotencyRow).where(old)))
 
     def owners(self) -> frozenset[int]:
         """In which processes the unfinished ones run."""
@@ -143,11 +175,14 @@ class Idempotency:
             return frozenset(owner for owner in found if owner is not None)
 
     def reset(self, gone: Collection[int]) -> int:
-        """What ran in processes that are gone does not run any more; says how many."""
-        return self._delete(delete(IdempotencyRow).where(IdempotencyRow.owner.in_(gone)))
+        """What ran in processes that are gone does not run any more, and may be asked for again; says how many."""
+        theirs = IdempotencyRow.owner.in_(gone)
+        with self._database.write() as session:
+            nothing = session.execute(delete(IdempotencyRow).where(theirs, IdempotencyRow.done.is_(None)))
+            something = session.execute(update(IdempotencyRow).where(theirs).values(owner=None))
+            return _changed(nothing) + _changed(something)
 
-    def _delete(self, statement: Delete, of: str | None = None) -> int:
-        with self._database.write(of) as session:
-            result = session.execute(statement)
-            assert isinstance(result, CursorResult)
-            return result.rowcount
+
+def _changed(result: Result[Any]) -> int:  # Any: of no rows
+    assert isinstance(result, CursorResult)
+    return result.rowcount

@@ -15,7 +15,9 @@ from tsugiki.errors import Conflict, NotFound, TsugikiError
 from tsugiki.storage.blobs import Blobs
 from tsugiki.storage.changes import note
 from tsugiki.storage.database import Database
+from tsugiki.storage.idempotency import Once, already, note_done
 from tsugiki.storage.pages import Page, cut, one_more
+from tsugiki.storage.quotas import require_room
 from tsugiki.storage.tables import AdaptationRow, ProjectRow, TenantRow
 
 log = logging.getLogger(__name__)
@@ -37,8 +39,12 @@ class Projects:
         policy: Policy | None = None,
         *,
         backbone_open: bool = False,
+        once: Once | None = None,
     ) -> Project:
-        """Raises Conflict `project_exists`, NotFound for an unknown tenant."""
+        """A new one, or the one that a former attempt of the same request made.
+
+        Raises Conflict `project_exists`, TooLarge `quota_exceeded`, NotFound for an unknown tenant.
+        """
         row = ProjectRow(
             id=self._database.ids.new("proj"),
             tenant_id=tenant_id,
@@ -54,8 +60,13 @@ class Projects:
         with self._database.write() as session:
             if session.get(TenantRow, tenant_id) is None:
                 raise NotFound(f"There is no tenant {tenant_id!r}.")
+            if (made := already(session, once)) is not None and (found := session.get(ProjectRow, made)) is not None:
+                return read_project(found)
             _must_be_free(session, tenant_id, name)
+            require_room(session, tenant_id, projects=1, writing=True)
             session.add(row)
+            session.flush()
+            note_done(session, once, row.id, row.id)
         return read_project(row)
 
     def get(self, tenant_id: str, ref: str) -> Project:

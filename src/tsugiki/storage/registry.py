@@ -17,12 +17,12 @@ from tsugiki.storage.blobs import Blobs
 from tsugiki.storage.changes import note
 from tsugiki.storage.database import Database
 from tsugiki.storage.fixes import Aside, quarantine
-from tsugiki.storage.idempotency import KEPT, Once
+from tsugiki.storage.idempotency import Once, already, note_done
 from tsugiki.storage.orphans import erase_if_orphaned
 from tsugiki.storage.pages import Page, cut, one_more
 from tsugiki.storage.presence import TRAINER
 from tsugiki.storage.projects import found_project, read_project
-from tsugiki.storage.tables import AdaptationRow, AliasRow, ProjectRow, SnapshotRow, VersionRow
+from tsugiki.storage.tables import AdaptationRow, AliasMoveRow, AliasRow, ProjectRow, SnapshotRow, VersionRow
 from tsugiki.storage.version_rows import read_snapshot, read_version, snapshot_row, version_row
 
 # The version that an alias points at; made once (see `found_project`).
@@ -192,22 +192,21 @@ class Registry:
             return cut(latest(session, project_id, name, before, one_more(limit)), limit, read_move)
 
     def rollback(self, project_id: str, name: str, actor: str, once: Once | None = None) -> Alias:
-        """Undo the alias's last move that is not undone yet; asked again under the same key, that is done already.
+        """Undo the alias's last move that is not undone yet, unless a former attempt of the same request has done so.
 
         Raises Conflict `nothing_to_roll_back`, NotFound.
         """
-        key = None if once is None else once.key
         with self._database.write(of=project_id) as session:
             _alias(session, project_id, name)
-            now = self._database.now()
-            moves = history(session, project_id, name)
-            for done in moves:
-                if key is not None and done.idempotency_key == key and done.at > now - KEPT:
-                    return Alias(project_id, name, done.to_version, done.at)
-            version = previous(moves)
+            if (made := already(session, once)) is not None and (done := session.get(AliasMoveRow, int(made))):
+                return Alias(project_id, name, done.to_version, done.at)
+            version = previous(history(session, project_id, name))
             if version is None:
                 raise Conflict(f"Alias {name!r} has no earlier version.", code="nothing_to_roll_back")
-            row = move(session, project_id, name, version, UNSET, "rollback", "rollback", actor, now, key)
+            now = self._database.now()
+            row = move(session, project_id, name, version, UNSET, "rollback", "rollback", actor, now)
+            (done,) = latest(session, project_id, name, None, 1)
+            note_done(session, once, str(done.id), project_id)
             note(self._database, session, project_id)
         self._on_move(project_id)
         return read_alias(row)

@@ -18,6 +18,7 @@ from tsugiki.storage.duplicates import Settlement, Stored, settle
 from tsugiki.storage.fixes import Fixed, Standing
 from tsugiki.storage.orphans import erase_if_orphaned
 from tsugiki.storage.pages import Page, cut, one_more
+from tsugiki.storage.quotas import require_room
 from tsugiki.storage.sample_rows import find, read_sample, save, twins_of, values
 from tsugiki.storage.tables import ProjectRow, SampleRow, refuse_nul
 
@@ -43,10 +44,13 @@ class Samples:
         self._max_samples = max_samples
 
     def add(self, project_id: str, samples: Sequence[NewSample]) -> list[Stored]:
-        """All or none, in order. Raises TooLarge beyond the project's limit, NotFound, StorageFull."""
-        for sample in samples:
-            if sample.file is not None:  # before the row that names it; one that no row comes to name is swept
-                self._blobs.put(project_id, sample.file.data)
+        """All or none, in order. Raises TooLarge beyond the project's or the tenant's limits, NotFound, StorageFull."""
+        files = [sample.file.data for sample in samples if sample.file is not None]
+        if files:
+            with self._database.read() as session:
+                self._settle(session, project_id, samples)  # what has no room leaves no files to be swept
+        for data in files:  # before the rows that name them; one that no row comes to name is swept
+            self._blobs.put(project_id, data)
         try:
             with self._database.write(of=project_id) as session:
                 return self._store(session, project_id, samples)
@@ -55,9 +59,9 @@ class Samples:
             raise
 
     def preview(self, project_id: str | None, samples: Sequence[NewSample]) -> list[Stored]:
-        """What `add` would answer, storing nothing: no ids for, and no evidence of, what would be new.
+        """What `add` would answer, or raise, storing nothing: no ids for, and no evidence of, what would be new.
 
-        None stands for a project that is yet to be made.
+        None stands for a project that is yet to be made; whether that has room is asked elsewhere.
         """
         if project_id is None:
             settled = settle({}, samples, self._new_id)
@@ -185,7 +189,7 @@ class Samples:
         return self._database.ids.new("smp")
 
     def _store(self, session: Session, project_id: str, samples: Sequence[NewSample]) -> list[Stored]:
-        settled = self._settle(session, project_id, samples)
+        settled = self._settle(session, project_id, samples, writing=True)
         if settled.inserts:
             now = self._database.now()
             rows = [values(project_id, twin, sample) | {"created_at": now} for sample, twin in settled.inserts.values()]
@@ -193,8 +197,11 @@ class Samples:
         save(session, settled.updates.values())
         return settled.outcomes
 
-    def _settle(self, session: Session, project_id: str, samples: Sequence[NewSample]) -> Settlement:
-        if session.get(ProjectRow, project_id) is None:
+    def _settle(
+        self, session: Session, project_id: str, samples: Sequence[NewSample], *, writing: bool = False
+    ) -> Settlement:
+        project = session.get(ProjectRow, project_id)
+        if project is None:
             raise NotFound(f"There is no project {project_id!r}.")
         known = twins_of(session, project_id, {sample.content_sha for sample in samples})
         settled = settle(known, samples, self._new_id)
@@ -205,6 +212,9 @@ class Samples:
                 f"The project would hold {total} samples; {self._max_samples} is the limit.",
                 fix="Delete samples, or use a second project.",
             )
+        if settled.inserts:
+            new = [sample for sample, _ in settled.inserts.values()]
+            require_room(session, project.tenant_id, samples=new, writing=writing)
         return settled
 
 

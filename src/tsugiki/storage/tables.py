@@ -170,12 +170,10 @@ class SnapshotRow(Base):
 
 class AdaptationRow(Base):
     __tablename__ = "adaptations"
-    __table_args__ = (UniqueConstraint("tenant_id", "idempotency_key"), Index(None, "project_id", "id"))
+    __table_args__ = (Index(None, "project_id", "id"),)
     id: Mapped[str] = mapped_column(primary_key=True)
     tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id", ondelete=CASCADE))
     project_id: Mapped[str] = mapped_column(ForeignKey("projects.id", ondelete=CASCADE))
-    idempotency_key: Mapped[str | None]
-    fingerprint: Mapped[str | None]  # of the request that brought the key
     status: Mapped[str] = mapped_column(index=True)
     phase: Mapped[str]
     request: Mapped[Json]
@@ -243,7 +241,6 @@ class AliasMoveRow(Base):
     reason: Mapped[str]
     actor: Mapped[str]
     at: Mapped[datetime]
-    idempotency_key: Mapped[str | None]  # of the rollback that was asked for under it
 
 
 class ExportRow(Base):
@@ -273,11 +270,14 @@ class IdempotencyRow(Base):
     fingerprint: Mapped[str]
     # The reply may carry a project's words, so it goes when the project goes.
     project_id: Mapped[str | None] = mapped_column(ForeignKey("projects.id", ondelete=CASCADE), index=True)
-    status: Mapped[int | None]  # None while the first request still runs
+    done: Mapped[str | None]  # the id of what it made, committed with that: a repeat finds it, though no reply was kept
+    status: Mapped[int | None]  # None until a reply is kept
     content_type: Mapped[str | None]
     body: Mapped[bytes | None]
     created_at: Mapped[datetime] = mapped_column(index=True)
-    owner: Mapped[int | None] = mapped_column(index=True)  # the number of the process it runs in; None afterwards
+    owner: Mapped[int | None] = mapped_column(
+        index=True
+    )  # the number of the process it runs in; None while it does not
 
 
 class ChangeRow(Base):

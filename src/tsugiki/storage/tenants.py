@@ -14,11 +14,13 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from tsugiki.domain import Json, Key, Scope, Tenant
+from tsugiki.domain import Json, Key, NewSample, Scope, Tenant
 from tsugiki.errors import Conflict, NotFound
 from tsugiki.storage.database import Database
+from tsugiki.storage.idempotency import Once, already, note_done, shown_once
 from tsugiki.storage.pages import Page, cut, one_more
-from tsugiki.storage.tables import ExportRow, KeyRow, ProjectRow, SampleRow, TenantRow, VersionRow
+from tsugiki.storage.quotas import require_room, usage
+from tsugiki.storage.tables import KeyRow, TenantRow
 
 SECRET_BYTES = 32  # 256 bits: guessing is hopeless, so a fast digest is enough
 SHOWN = 12  # characters of a secret that may be shown: `tsk_` and 48 bits
@@ -44,8 +46,8 @@ class Tenants:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def create(self, name: str, operator: bool = False) -> Tenant:
-        """Raises Conflict `tenant_exists`."""
+    def create(self, name: str, operator: bool = False, once: Once | None = None) -> Tenant:
+        """A new one, or the one that a former attempt of the same request made. Raises Conflict `tenant_exists`."""
         row = TenantRow(
             id=self._database.ids.new("ten"),
             name=name,
@@ -54,9 +56,12 @@ class Tenants:
             created_at=self._database.now(),
         )
         with self._database.write() as session:
+            if (made := already(session, once)) is not None and (found := session.get(TenantRow, made)) is not None:
+                return _tenant(found)
             if session.scalar(select(TenantRow.id).where(TenantRow.name == name)):
                 raise Conflict(f"There is a tenant named {name!r} already.", code="tenant_exists")
             session.add(row)
+            note_done(session, once, row.id)
         return _tenant(row)
 
     def list(self, after: str | None = None, limit: int = 100) -> Page[Tenant]:
@@ -85,8 +90,12 @@ class Tenants:
         scopes: Sequence[Scope],
         expires_at: datetime | None = None,
         secret: str | None = None,
+        once: Once | None = None,
     ) -> IssuedKey:
-        """`secret` is given for the key an operator brings along at the first start. Raises Conflict `key_exists`."""
+        """`secret` is given for the key an operator brings along at the first start.
+
+        Raises Conflict `key_exists`, and `reply_not_kept` where a former attempt of the same request made it.
+        """
         secret = secret or new_secret()
         row = KeyRow(
             id=self._database.ids.new("key"),
@@ -101,7 +110,10 @@ class Tenants:
         try:
             with self._database.write() as session:
                 _found(session, tenant_id)
+                if already(session, once) is not None:
+                    raise shown_once()
                 session.add(row)
+                note_done(session, once, row.id)
         except IntegrityError as error:
             raise Conflict("This secret is in use for another key.", code="key_exists") from error
         return IssuedKey(_key(row), secret)
@@ -134,24 +146,15 @@ class Tenants:
         expired = key.expires_at is not None and key.expires_at <= self._database.now()
         return None if not same or expired or key.revoked_at is not None else Principal(tenant, key)
 
-    def usage(self, tenant_id: str) -> Json:
-        """How many projects, samples and versions the tenant has, and the bytes of its files, versions and exports.
-
-        Files of equal bytes are one: a version exported anew does not count again.
-        """
-        mine = select(ProjectRow.id).where(ProjectRow.tenant_id == tenant_id)
-        files = select(func.sum(SampleRow.bytes)).where(SampleRow.project_id.in_(mine)).scalar_subquery()
-        versions = select(func.sum(VersionRow.bytes)).where(VersionRow.project_id.in_(mine)).scalar_subquery()
-        zips = select(ExportRow.project_id, ExportRow.sha256, ExportRow.bytes).where(ExportRow.project_id.in_(mine))
-        exports = select(func.sum(zips.distinct().subquery().c.bytes)).scalar_subquery()
-        counts = {
-            "projects": select(func.count()).select_from(ProjectRow).where(ProjectRow.tenant_id == tenant_id),
-            "samples": select(func.count()).select_from(SampleRow).where(SampleRow.project_id.in_(mine)),
-            "versions": select(func.count()).select_from(VersionRow).where(VersionRow.project_id.in_(mine)),
-            "bytes": select(func.coalesce(files, 0) + func.coalesce(versions, 0) + func.coalesce(exports, 0)),
-        }
+    def usage(self, tenant_id: str) -> dict[str, int]:
+        """See `quotas.usage`."""
         with self._database.read() as session:
-            return {name: int(session.execute(query).scalar_one()) for name, query in counts.items()}
+            return usage(session, tenant_id)
+
+    def require_room(self, tenant_id: str, *, projects: int = 0, samples: Sequence[NewSample] = ()) -> None:
+        """Ahead of work that would be for nothing; whoever stores asks again. Raises TooLarge `quota_exceeded`."""
+        with self._database.read() as session:
+            require_room(session, tenant_id, projects=projects, samples=samples)
 
 
 def new_secret() -> str:

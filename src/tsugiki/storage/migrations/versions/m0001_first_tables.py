@@ -58,7 +58,6 @@ def upgrade() -> None:
         sa.Column("id", sa.String(), nullable=False),
         sa.Column("tenant_id", sa.String(), nullable=False),
         sa.Column("project_id", sa.String(), nullable=False),
-        sa.Column("idempotency_key", sa.String(), nullable=True),
         sa.Column("status", sa.String(), nullable=False),
         sa.Column("phase", sa.String(), nullable=False),
         sa.Column("request", sa.JSON(), nullable=False),
@@ -78,7 +77,6 @@ def upgrade() -> None:
             ["tenant_id"], ["tenants.id"], name=op.f("fk_adaptations_tenant_id"), ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_adaptations")),
-        sa.UniqueConstraint("tenant_id", "idempotency_key", name=op.f("uq_adaptations_tenant_id_idempotency_key")),
     )
     op.create_index(op.f("ix_adaptations_project_id_id"), "adaptations", ["project_id", "id"], unique=False)
     op.create_index(op.f("ix_adaptations_status"), "adaptations", ["status"], unique=False)

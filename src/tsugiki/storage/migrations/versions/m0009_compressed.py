@@ -1,4 +1,4 @@
-"""Under which Idempotency-Key an alias was rolled back; kept replies are compressed."""
+"""Kept replies are compressed."""
 
 import zlib
 
@@ -14,7 +14,6 @@ replies = sa.table("idempotency", sa.column("tenant_id"), sa.column("key"), sa.c
 
 
 def upgrade() -> None:
-    op.add_column("alias_moves", sa.Column("idempotency_key", sa.String(), nullable=True))
     kept = sa.select(replies.c.tenant_id, replies.c.key, replies.c.body).where(replies.c.body.is_not(None))
     for tenant_id, key, body in op.get_bind().execute(kept).all():
         one = sa.update(replies).where(replies.c.tenant_id == tenant_id, replies.c.key == key)

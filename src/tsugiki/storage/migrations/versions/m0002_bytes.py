@@ -1,4 +1,4 @@
-"""What a version's files weigh, and which request an adaptation was made by."""
+"""What a version's files weigh."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -12,5 +12,4 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.add_column("adaptations", sa.Column("fingerprint", sa.String(), nullable=True))
     op.add_column("versions", sa.Column("bytes", Size, nullable=False, server_default="0"))
