@@ -68,6 +68,7 @@ class HeadMethod:
             data.features,
             data.targets,
             data.folds,
+            data.groups,
             len(data.labels),
             effort,
             progress.phase,

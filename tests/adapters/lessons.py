@@ -11,7 +11,7 @@ from PIL import Image
 
 from tests.folders import picture, png, wav
 from tsugiki.backbones import Loaded
-from tsugiki.data.folds import assign_folds
+from tsugiki.data.folds import assign_folds, number_groups
 from tsugiki.data.text import fingerprint
 from tsugiki.domain import Content, Modality, Phase, TrainingSet
 from tsugiki.errors import Cancelled
@@ -74,11 +74,13 @@ def training_set(backbone: TrainableBackbone, counts: list[int], seed: int = 0, 
     """As an adaptation would hand it over; `named` by the words of the topics, for texts."""
     contents, targets = contents_of(backbone.modality, counts, seed)
     rows = backbone.prepare(contents)
+    prints = [fingerprint(content) for content in contents]
     return TrainingSet(
         feature_space=backbone.space.id,
         features=backbone.features(rows, None, lambda: None),
         targets=np.array(targets, np.int64),
-        folds=assign_folds(np.array(targets, np.int64), [fingerprint(content) for content in contents], seed),
+        folds=assign_folds(np.array(targets, np.int64), prints, seed),
+        groups=number_groups(prints),
         labels=LABELS[: len(counts)],
         seed=seed,
         rows=rows,

@@ -35,7 +35,9 @@ class Told:
 @pytest.fixture
 def data(tiny: Loaded) -> TrainingSet:
     drawn = draw([12, 9, 7], dim=tiny.backbone.space.dim, noise=0.1)
-    return TrainingSet(tiny.backbone.space.id, drawn.features, drawn.targets, drawn.folds, ("x", "y", "z"), seed=0)
+    return TrainingSet(
+        tiny.backbone.space.id, drawn.features, drawn.targets, drawn.folds, drawn.groups, ("x", "y", "z"), seed=0
+    )
 
 
 def test_a_graft_carries_a_head_in_the_order_of_the_labels(tiny: Loaded, data: TrainingSet) -> None:

@@ -25,12 +25,14 @@ def data(tiny: Loaded) -> TrainingSet:
     drawn = draw([12, 9, 7], dim=dim, noise=0.1)
     names = 3.0 * draw_names(3, dim)
     labels = ("x", "y", "z")
-    return TrainingSet(tiny.backbone.space.id, drawn.features, drawn.targets, drawn.folds, labels, seed=0, names=names)
+    return TrainingSet(
+        tiny.backbone.space.id, drawn.features, drawn.targets, drawn.folds, drawn.groups, labels, seed=0, names=names
+    )
 
 
 def test_names_answer_without_a_sample(tiny: Loaded, data: TrainingSet) -> None:
     empty = np.zeros(0, np.int64)
-    none = replace(data, features=data.features[:0], targets=empty, folds=empty)
+    none = replace(data, features=data.features[:0], targets=empty, folds=empty, groups=empty)
     fitted = ZeroShotMethod().fit(tiny.backbone, none, Budget(), Told([]))
     head = fitted.graft.head
     assert (fitted.graft.method, head.labels, fitted.graft.delta) == ("zero_shot", ("x", "y", "z"), None)

@@ -73,7 +73,9 @@ class _Filler:
         return Filled(tenant.id, key)
 
     def _publish(self, project: Project, ids: tuple[str, ...], head: RandomHead, live: int | None) -> None:
-        snapshot = Snapshot(self._database.ids.new("snp"), project.id, ids, LABELS, (0, 1, 0, 1), (0, 0, 1, 1))
+        snapshot = Snapshot(
+            self._database.ids.new("snp"), project.id, ids, LABELS, (0, 1, 0, 1), (0, 0, 1, 1), (0, 1, 2, 3)
+        )
         graft = Graft("head", self._space.id, Head(head.weight, head.bias, 1.0, head.labels))
         adaptation = self._adaptations.create(project.id, {"method": "head"})
         new = NewVersion(graft, snapshot, BACKBONE, {"report": {}, "held_out": {}}, {}, {})

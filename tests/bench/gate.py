@@ -24,7 +24,7 @@ from tests.bench.poison import FOUL, HONEST, Case, Labelled, Stage, draw
 from tests.bench.sets import Row, read
 from tsugiki.backbones.catalog import names
 from tsugiki.backbones.loaded import Loaded, load
-from tsugiki.data.folds import assign_folds
+from tsugiki.data.folds import assign_folds, number_groups
 from tsugiki.evaluation.gate import decide
 from tsugiki.evaluation.pairing import History, pair
 from tsugiki.ports import Engine
@@ -99,7 +99,16 @@ def _fit(stage: Stage) -> FittedHead:
     present, targets = np.unique(stage.targets, return_inverse=True)
     folds = assign_folds(targets, stage.groups, seed=0)
     effort = plan_effort(len(targets), stage.features.shape[1], len(present), None)
-    return fit_head(stage.features, targets, folds, len(present), effort, lambda stage, part: None, lambda: None)
+    return fit_head(
+        stage.features,
+        targets,
+        folds,
+        number_groups(stage.groups),
+        len(present),
+        effort,
+        lambda stage, part: None,
+        lambda: None,
+    )
 
 
 def _history(stage: Stage, fitted: FittedHead) -> History:

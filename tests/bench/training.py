@@ -84,7 +84,7 @@ def _task(home: Path) -> Task:
     targets, truth = (np.array([labels.index(row.label) for row in part]) for part in (train, test))
     features = backbone.features(rows, None, _never)
     folds = assign_folds(targets, [row.text for row in train], 0)
-    data = TrainingSet(backbone.space.id, features, targets, folds, labels, 0, rows)
+    data = TrainingSet(backbone.space.id, features, targets, folds, np.arange(len(targets)), labels, 0, rows)
     return Task(backbone, data, asked, truth, lambda: features_module(loaded.source, "sdpa"))
 
 

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tsugiki.data.folds import ENOUGH_GROUPS, HOLDOUT, assign_folds, has_holdout
+from tsugiki.data.folds import ENOUGH_GROUPS, HOLDOUT, assign_folds, has_holdout, number_groups, split_in_half
 
 
 def names(count: int) -> list[str]:
@@ -54,6 +54,23 @@ def test_a_class_of_one_group_stays_in_one_fold() -> None:
     targets = np.repeat(np.arange(2), [20, 5])
     folds = assign_folds(targets, names(20) + ["same"] * 5, seed=0)
     assert len(set(folds[20:].tolist())) == 1
+
+
+@given(groups=st.lists(st.integers(0, 9), max_size=60))
+def test_halves_part_no_group_and_differ_by_no_more_than_the_largest(groups: list[int]) -> None:
+    names = [f"g{group}" for group in groups]
+    halves = split_in_half(number_groups(names))
+    sizes = np.bincount(halves, minlength=2)
+    if len(set(groups)) > 1:
+        assert len(set(zip(names, halves.tolist(), strict=True))) == len(set(groups))
+        assert sizes.min() > 0
+        assert abs(sizes[0] - sizes[1]) <= max(map(names.count, names))
+    else:
+        assert sizes[0] - sizes[1] in (0, 1), "one group alone is parted: each half has to be judged by another"
+
+
+def test_rows_of_their_own_are_halved_by_turns() -> None:
+    assert split_in_half(number_groups(["d", "a", "c", "b"])).tolist() == [0, 1, 0, 1]
 
 
 def test_another_seed_deals_otherwise() -> None:

@@ -97,8 +97,8 @@ class Assembled:
         live = None if alias is None else alias.version
         job = self.adaptations.create(project.id, {})
         attempt = self.adaptations.start(job.id)
-        targets = tuple(range(len(labels)))
-        snapshot = Snapshot(self.database.ids.new("snp"), project.id, labels, labels, targets, (0,) * len(labels))
+        snapshot_id, places = self.database.ids.new("snp"), tuple(range(len(labels)))
+        snapshot = Snapshot(snapshot_id, project.id, labels, labels, places, (0,) * len(labels), places)
         # Held-out precision by threshold, as an evaluation tells it: shown to be 0.8 of all rows, 1 of those above 0.9.
         points = [{"threshold": 0.0, "ci95": [0.8, 0.9]}, {"threshold": 0.9, "ci95": [1.0, 1.0]}]
         told = {"risk_coverage": points, "thresholds": []}

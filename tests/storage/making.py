@@ -109,5 +109,5 @@ def graft(fill: float = 1, labels: tuple[str, ...] = ("no", "yes")) -> Graft:
 
 
 def new_version(project: Project, snapshot_id: str, fill: float = 1) -> NewVersion:
-    snapshot = Snapshot(snapshot_id, project.id, ("smp_a", "smp_b"), ("no", "yes"), (0, 1), (0, 0))
+    snapshot = Snapshot(snapshot_id, project.id, ("smp_a", "smp_b"), ("no", "yes"), (0, 1), (0, 0), (0, 1))
     return NewVersion(graft(fill), snapshot, "tiny", {"accuracy": {"value": 0.5}}, {"accuracy": 0.5}, {})

@@ -26,6 +26,11 @@ class Drawn:
     folds: Ints
 
     @property
+    def groups(self) -> Ints:
+        """Each row is one."""
+        return np.arange(len(self.targets))
+
+    @property
     def classes(self) -> int:
         return int(self.targets.max()) + 1
 
@@ -49,7 +54,15 @@ def draw_names(classes: int, dim: int = 24, seed: int = 0) -> Floats:
 def fit(drawn: Drawn, effort: Effort = WHOLE, names: Floats | None = None) -> FittedHead:
     classes = drawn.classes if names is None else len(names)
     return fit_head(
-        drawn.features, drawn.targets, drawn.folds, classes, effort, lambda stage, part: None, lambda: None, names
+        drawn.features,
+        drawn.targets,
+        drawn.folds,
+        drawn.groups,
+        classes,
+        effort,
+        lambda stage, part: None,
+        lambda: None,
+        names,
     )
 
 

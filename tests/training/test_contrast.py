@@ -53,6 +53,7 @@ def intents(backbone: TrainableBackbone, per_label: int, labels: int = FEWEST_CO
         features=backbone.features(rows, None, lambda: None),
         targets=targets,
         folds=assign_folds(targets, [str(place) for place in range(len(targets))], 0),
+        groups=np.arange(len(targets)),
         labels=tuple(LABELS[:labels]),
         seed=0,
         rows=rows,

@@ -128,7 +128,16 @@ def test_progress_reaches_the_end_of_each_stage(stage: str) -> None:
     drawn = draw([6, 6])
     told: list[tuple[str, float]] = []
     effort = Effort(every_fold=True, strengths=COARSE, seconds=0.0)
-    fit_head(drawn.features, drawn.targets, drawn.folds, 2, effort, lambda s, f: told.append((s, f)), lambda: None)
+    fit_head(
+        drawn.features,
+        drawn.targets,
+        drawn.folds,
+        drawn.groups,
+        2,
+        effort,
+        lambda s, f: told.append((s, f)),
+        lambda: None,
+    )
     parts = [part for name, part in told if name == stage]
     assert parts == sorted(parts)
     assert parts[0] == 0.0
@@ -147,6 +156,7 @@ def fit_seen(drawn: Drawn, seen: list[Seen]) -> FittedHead:
         drawn.features,
         None,
         drawn.targets,
+        drawn.groups,
         drawn.classes,
         WHOLE,
         lambda stage, part: None,
@@ -198,7 +208,7 @@ def test_a_head_trained_with_its_network_is_kept_where_its_like_answer_better() 
         for fold, one in enumerate(seen_alike(drawn, [0, 1, 2, 3, 4]))
     ]
     found = fit_changed_head(
-        views, drawn.features, trained, drawn.targets, 2, WHOLE, lambda stage, part: None, lambda: None
+        views, drawn.features, trained, drawn.targets, drawn.groups, 2, WHOLE, lambda stage, part: None, lambda: None
     )
     assert found.strength is None
     assert np.allclose(found.weight * plain.temperature, plain.weight, atol=1e-5)
@@ -208,6 +218,7 @@ def test_a_head_trained_with_its_network_is_kept_where_its_like_answer_better() 
         drawn.features,
         None,
         drawn.targets,
+        drawn.groups,
         2,
         WHOLE,
         lambda stage, part: None,

@@ -197,27 +197,46 @@ def test_it_stops_within_a_batch_of_being_asked() -> None:
     assert len(pupil.rates) == 5
 
 
+def alone(folds: Ints) -> Ints:
+    """Groups of one row each."""
+    return np.arange(len(folds))
+
+
+def test_what_tells_when_to_stop_is_nowhere_near_what_proves_it() -> None:
+    """Rows of one group are the same or nearly; the control is a fold by turns, which parts most of them."""
+    folds = np.arange(10_000) % 5
+    groups = np.arange(10_000) // 10
+    part = pilot(folds, groups, "half")
+    assert not set(groups[part.watched]) & set(groups[part.held])
+    assert len(part.watched) == MOST_WATCHED
+    assert len(part.held) > 0
+    by_turns = pilot(folds, alone(folds), "half")
+    assert set(groups[by_turns.watched]) & set(groups[by_turns.held])
+    filled = pilot(folds, np.where(folds == 0, 0, groups), "half")
+    assert (len(filled.watched), len(filled.held)) == (0, 2_000), "one group is on one side"
+
+
 def test_parts_never_judge_what_they_trained_or_stopped_on() -> None:
     folds = np.arange(103) % 5
-    for part in (pilot(folds, "half"), *proofs(folds)):
+    for part in (pilot(folds, alone(folds), "half"), *proofs(folds)):
         assert not set(part.held) & (set(part.train) | set(part.watched))
         assert len(part.held) > 0
     large = np.arange(5_000) % 5
-    for part in (pilot(large, "folds"), pilot(large, "half")):
+    for part in (pilot(large, alone(large), "folds"), pilot(large, alone(large), "half")):
         assert len(part.watched) > 0
         assert not set(part.watched) & (set(part.train) | set(part.held))
-    assert len(pilot(folds, "folds").watched) == 0  # too few to tell anything
+    assert len(pilot(folds, alone(folds), "folds").watched) == 0  # too few to tell anything
     judged = np.concatenate([part.held for part in proofs(folds)])
     assert sorted(judged.tolist()) == np.flatnonzero(folds != 4).tolist()
-    assert len(pilot(np.zeros(5_000, np.int64), "half").watched) == MOST_WATCHED
+    assert len(pilot(np.zeros(5_000, np.int64), np.arange(5_000), "half").watched) == MOST_WATCHED
 
 
 def test_however_a_version_is_proven_the_first_fold_judges_it() -> None:
     """From a thousand samples on it is the frozen one; with nothing in common a refit would go live unseen."""
     folds = np.arange(5_000) % 5
-    by_folds = np.concatenate([part.held for part in (pilot(folds, "folds"), *proofs(folds))])
+    by_folds = np.concatenate([part.held for part in (pilot(folds, alone(folds), "folds"), *proofs(folds))])
     assert set(np.flatnonzero(folds == 0)) <= set(by_folds)
-    assert set(pilot(folds, "half").held) <= set(by_folds)
+    assert set(pilot(folds, alone(folds), "half").held) <= set(by_folds)
     assert proofs(folds)[0].held.tolist() == np.flatnonzero(folds == 0).tolist(), "before there may be no more time"
 
 

@@ -43,6 +43,7 @@ class Sets:
         self.truths: Floats = kinds.astype(np.float32)
         self.targets: Ints = targets.ravel().astype(np.int64)
         self.folds: Ints = np.arange(ROWS) % 5
+        self.groups: Ints = np.arange(ROWS)
 
     def problem(self, shares: Floats) -> Problem:
         rows = np.column_stack([self.features, np.ones(ROWS, np.float32)])
@@ -105,7 +106,7 @@ def test_held_out_probabilities_are_good_and_calibrated() -> None:
     sets = Sets(3)
     effort = plan_effort(ROWS, DIM, LABELS, None)
     found = fit_head(
-        sets.features, sets.targets, sets.folds, LABELS, effort, _unheard, lambda: None, truths=sets.truths
+        sets.features, sets.targets, sets.folds, sets.groups, LABELS, effort, _unheard, lambda: None, truths=sets.truths
     )
     held = found.held_out
     assert held.rows.tolist() == list(range(ROWS))
@@ -140,11 +141,28 @@ def test_no_row_is_answered_by_a_threshold_that_it_helped_to_choose() -> None:
     sets = Sets(5)
     chances = np.random.default_rng(1).uniform(size=(ROWS, LABELS)).astype(np.float32)
     held = HeldOut(np.arange(ROWS), chances)
-    answers = answer_held_out(held, sets.truth, sets.folds).answers
+    answers = answer_held_out(held, sets.truth, sets.folds, sets.groups).answers
     assert answers is not None
     other = sets.truth.copy()
     other[sets.folds == 2] ^= True
-    again = answer_held_out(held, other, sets.folds).answers
+    again = answer_held_out(held, other, sets.folds, sets.groups).answers
     assert again is not None
     assert (answers[sets.folds == 2] == again[sets.folds == 2]).all()
     assert (answers[sets.folds != 2] != again[sets.folds != 2]).any()
+
+
+def test_where_one_fold_is_judged_no_row_is_answered_by_a_threshold_that_its_twin_helped_to_choose() -> None:
+    sets = Sets(5)
+    chances = np.random.default_rng(1).uniform(size=(ROWS, LABELS)).astype(np.float32)
+    held, one, twins = HeldOut(np.arange(ROWS), chances), np.zeros(ROWS, np.int64), np.arange(ROWS) // 2
+    other = sets.truth.copy()
+    other[twins % 2 == 0] ^= True  # of every second pair
+
+    def changed(groups: Ints) -> NDArray[np.bool_]:
+        before, after = (answer_held_out(held, truth, one, groups).answers for truth in (sets.truth, other))
+        assert before is not None
+        assert after is not None
+        return (before != after).any(axis=1)
+
+    assert not changed(twins)[twins % 2 == 0].any()
+    assert changed(sets.groups)[twins % 2 == 0].any(), "by turns, a row's twin is on the other side"

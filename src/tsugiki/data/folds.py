@@ -55,6 +55,27 @@ def assign_folds(targets: Ints, groups: Sequence[str], seed: int, max_folds: int
     return dealt[group_of_row]
 
 
+def number_groups(groups: Sequence[str]) -> Ints:
+    """Of each row (rows,) a number that only the rows of its group have."""
+    return np.unique(np.asarray(groups, np.str_), return_inverse=True)[1].astype(np.int64)
+
+
+def split_in_half(groups: Ints) -> Ints:
+    """The half, 0 or 1, of each row (rows,), where halves are to judge each other: no group is in both.
+
+    By turns, so that whatever order the rows are in, both halves are alike; a group goes to the one that has fewer
+    rows. Only where all rows are of one group is it parted, as there must be two.
+    """
+    _, first, group_of_row, sizes = np.unique(groups, return_index=True, return_inverse=True, return_counts=True)
+    half_of_group = np.zeros(len(sizes), np.int64)
+    rows_in = [0, 0]
+    for group in np.argsort(first).tolist():
+        half = int(rows_in[1] < rows_in[0])
+        half_of_group[group] = half
+        rows_in[half] += int(sizes[group])
+    return half_of_group[group_of_row] if half_of_group.any() else np.arange(len(groups)) % 2
+
+
 def has_holdout(groups: Iterable[str]) -> bool:
     """Whether fold HOLDOUT of these rows' folds is the frozen one."""
     return len(set(groups)) >= ENOUGH_GROUPS

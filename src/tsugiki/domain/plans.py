@@ -28,8 +28,9 @@ class Budget:
 class TrainingSet:
     """`features` (samples, dim) float32 of the unchanged backbone by the serving engine.
 
-    `targets` and `folds` are (samples,); `targets` index `labels` or, where a sample may have several, the sets of them
-    in `combinations`. `rows` are what the network itself reads of each sample; a method that trains no network leaves
+    `targets`, `folds` and `groups` are (samples,); `targets` index `labels` or, where a sample may have several, the
+    sets of them in `combinations`. Samples of one group are the same or nearly: nothing is chosen by some of them and
+    proven by others. `rows` are what the network itself reads of each sample; a method that trains no network leaves
     them unread. `names` (labels, dim) are features of what the labels are called, None where that is not heard; a label
     may then be without samples. `name_rows` are what the network reads of that, the texts of each label, for a method
     that trains it.
@@ -39,6 +40,7 @@ class TrainingSet:
     features: Floats
     targets: Ints
     folds: Ints
+    groups: Ints
     labels: tuple[str, ...]
     seed: int
     rows: Sequence[Prepared] = ()

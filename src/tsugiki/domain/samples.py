@@ -84,8 +84,9 @@ class Snapshot:
     """An immutable set of labelled samples with its folds: what a version was trained on.
 
     `labels` are sorted; `targets[i]` indexes them or, in a multi_label project, the `combinations` of them that occur,
-    each a set of places in `labels`. `folds[i]` is the fold in which sample i is held out. With a
-    `holdout`, fold 0 is the frozen one: the same samples in every snapshot that holds them.
+    each a set of places in `labels`. `folds[i]` is the fold in which sample i is held out; samples of one
+    of the `groups` are the same or nearly, and share a fold. With a `holdout`, fold 0 is the frozen one: the same
+    samples in every snapshot that holds them.
     """
 
     id: str
@@ -94,6 +95,7 @@ class Snapshot:
     labels: tuple[str, ...]
     targets: tuple[int, ...]
     folds: tuple[int, ...]
+    groups: tuple[int, ...]
     holdout: bool = False
     combinations: tuple[tuple[int, ...], ...] | None = None
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from tsugiki.data.audit import fold_groups
-from tsugiki.data.folds import assign_folds, has_holdout
+from tsugiki.data.folds import assign_folds, has_holdout, number_groups
 from tsugiki.data.labels import texts_of
 from tsugiki.domain import Budget, Label, Profile, Snapshot, TrainingSet, told_labels
 from tsugiki.jobs import auditing
@@ -175,6 +175,7 @@ class Phases:
             labels=labels,
             targets=tuple(targets.tolist()),
             folds=tuple(folds.tolist()),
+            groups=tuple(number_groups(groups).tolist()),
             holdout=has_holdout(groups),
             combinations=combinations,
         )
@@ -189,6 +190,7 @@ class Phases:
             features=features,
             targets=np.array(snapshot.targets, np.int64),
             folds=np.array(snapshot.folds, np.int64),
+            groups=np.array(snapshot.groups, np.int64),
             labels=labels,
             seed=self._wish.seed,
             rows=shelve(self._prepared(rows)) if plan.chosen in DEEP else (),

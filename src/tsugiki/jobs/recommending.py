@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from tsugiki.data.folds import assign_folds
+from tsugiki.data.folds import assign_folds, number_groups
 from tsugiki.domain import MIN_PER_LABEL, Budget, TrainingSet
 from tsugiki.errors import Invalid, TsugikiError
 from tsugiki.evaluation.intervals import newcombe_paired, wilson
@@ -172,9 +172,10 @@ class _Trying:
         except TsugikiError as error:
             return _untried(Trial(trial.backbone, why_not=error.detail))
         targets = np.unique([row.label for row in rows], return_inverse=True)[1].astype(np.int64)
-        folds = assign_folds(targets, [row.group for row in rows], seed=0)
+        groups = [row.group for row in rows]
+        folds = assign_folds(targets, groups, seed=0)
         labels = tuple(sorted({row.label for row in rows}))
-        data = TrainingSet(backbone.space.id, features, targets, folds, labels, seed=0)
+        data = TrainingSet(backbone.space.id, features, targets, folds, number_groups(groups), labels, seed=0)
         held = self.method.fit(backbone, data, Budget(), _Quiet()).held_out
         right: Bools = held.probabilities.argmax(axis=1) == targets[held.rows]
         hits, count = int(right.sum()), len(right)

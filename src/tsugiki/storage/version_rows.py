@@ -66,6 +66,7 @@ def snapshot_content(snapshot: Snapshot) -> Json:
         "labels": list(snapshot.labels),
         "targets": list(snapshot.targets),
         "folds": list(snapshot.folds),
+        "groups": list(snapshot.groups),
         "holdout": snapshot.holdout,
         "combinations": snapshot.combinations,
     }
@@ -79,6 +80,7 @@ def snapshot_of(id: str, project_id: str, content: Json) -> Snapshot:
         labels=tuple(content["labels"]),
         targets=tuple(content["targets"]),
         folds=tuple(content["folds"]),
+        groups=tuple(content["groups"]),
         holdout=content["holdout"],
         combinations=None if (sets := content["combinations"]) is None else tuple(map(tuple, sets)),
     )

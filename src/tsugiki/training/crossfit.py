@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tsugiki.data.folds import split_in_half
 from tsugiki.domain import HeldOut
 from tsugiki.training.blending import Setting, blend
 from tsugiki.training.examples import Examples
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from tsugiki.training.effort import Effort
 
 JOINT_SCORES = 1 << 19  # up to this many scores over all folds, one joint fit is quicker than a fit a fold
-HALVES = 2  # blocks to judge each other where a single fold is held out
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,19 +61,21 @@ class View:
 def cross_fit(
     ways: Mapping[bool, Examples],
     folds: Ints,
+    groups: Ints,
     effort: Effort,
     advance: Callable[[float], None],
     check: Callable[[], None],
 ) -> CrossFit:
     """`ways`: the same rows, with parts of their features evened, or not, or both. `folds` (rows,), two or more.
 
-    `advance` is told the part of the work done; `check` raises to stop it.
+    Where one fold is held out, its halves judge each other, with each of the `groups` (rows,) in one of them. `advance`
+    is told the part of the work done; `check` raises to stop it.
     """
     fits: dict[bool, FoldFits] = {}
     for evened, examples in ways.items():
         splits = _split(examples, folds, effort)
         held = np.concatenate([part for split in splits for part in split.held])
-        blocks = folds[held] if effort.every_fold else np.arange(len(held)) % HALVES
+        blocks = folds[held] if effort.every_fold else split_in_half(groups[held])
         fits[evened] = FoldFits(splits, blocks, check)
     return _compare(fits, next(iter(ways.values())), effort, advance)
 
@@ -81,6 +83,7 @@ def cross_fit(
 def cross_fit_views(
     views: Sequence[View],
     targets: Ints,
+    groups: Ints,
     classes: int,
     effort: Effort,
     advance: Callable[[float], None],
@@ -89,8 +92,8 @@ def cross_fit_views(
 ) -> CrossFit:
     """As `cross_fit`, for trained networks: none saw the rows held out in its fold, so each fold has its own features.
 
-    The rows held out of a single view are blocks by turns: the even ones and the odd ones judge each other. `start` is
-    None: weights on the axes of different networks have no mean.
+    The halves of a single view's rows held out judge each other. `start` is None: weights on the axes of different
+    networks have no mean.
     """
     every = [np.ones((1, len(view.train)), np.float32) for view in views]
     splits = [
@@ -98,7 +101,7 @@ def cross_fit_views(
         for view, shares in zip(views, every, strict=True)
     ]
     if len(views) == 1:
-        blocks = np.arange(len(views[0].held)) % HALVES
+        blocks = split_in_half(groups[views[0].held])
     else:
         blocks = np.repeat(np.arange(len(views)), [len(view.held) for view in views])
     given = [view.scores for view in views if view.scores is not None]

@@ -68,6 +68,7 @@ def fit_deep(
         found.look.features,
         found.head,
         data.targets,
+        data.groups,
         len(data.labels),
         effort,
         progress.phase,
@@ -128,7 +129,7 @@ class _Work:
     def prove_by_folds(self, epochs: float) -> _Found:
         folds = proofs(self._data.folds)
         self._planned = len(folds) + 2
-        piloted = pilot(self._data.folds, "folds", watch=self._tutor.learns_a_head)
+        piloted = pilot(self._data.folds, self._data.groups, "folds", watch=self._tutor.learns_a_head)
         first = self._teach(piloted, epochs, 1.0, PILOT_SHARE)
         _refuse_diverged(first.course)
         epochs, until = first.course.epochs, first.course.kept
@@ -152,7 +153,7 @@ class _Work:
         return _Found(delta, head, look, saw, tuple(seen), first.course)
 
     def prove_by_half(self, epochs: float) -> _Found:
-        part = pilot(self._data.folds, "half", watch=self._tutor.learns_a_head)
+        part = pilot(self._data.folds, self._data.groups, "half", watch=self._tutor.learns_a_head)
         self._planned = 2
         first = self._teach(part, epochs, 1.0)
         _refuse_diverged(first.course)

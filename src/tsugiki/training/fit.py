@@ -61,6 +61,7 @@ def fit_head(
     features: Floats,
     targets: Ints,
     folds: Ints,
+    groups: Ints,
     classes: int,
     effort: Effort,
     report: Callable[[Stage, float], None],
@@ -85,7 +86,7 @@ def fit_head(
         ways[way] = Examples(rotation.apply(features), targets, classes, named, truths)
     check()
     report("train", 0.0)
-    crossed = cross_fit(ways, folds, effort, lambda part: report("train", part), check)
+    crossed = cross_fit(ways, folds, groups, effort, lambda part: report("train", part), check)
     return _last(rotations[crossed.setting.evened], ways[crossed.setting.evened], crossed, report, check)
 
 
@@ -94,6 +95,7 @@ def fit_changed_head(
     features: Floats,
     trained: Head | None,
     targets: Ints,
+    groups: Ints,
     classes: int,
     effort: Effort,
     report: Callable[[Stage, float], None],
@@ -115,7 +117,9 @@ def fit_changed_head(
         named = None if one.names is None else rotation.apply(one.names)
         views.append(View(rotation.apply(one.features), one.train, one.held, scores, named))
     report("calibrate", 0.0)
-    crossed = cross_fit_views(views, targets, classes, effort, lambda part: report("calibrate", part), check, truths)
+    crossed = cross_fit_views(
+        views, targets, groups, classes, effort, lambda part: report("calibrate", part), check, truths
+    )
     if crossed.strength is None and trained is not None:
         report("calibrate", 1.0)
         return FittedHead(

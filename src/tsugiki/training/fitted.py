@@ -26,6 +26,6 @@ def fitted_of(
     if truths is not None:
         truth = truths[data.targets[held_out.rows]] > 0
         thresholds = choose_thresholds(held_out.probabilities, truth)
-        held_out = answer_held_out(held_out, truth, data.folds[held_out.rows])
+        held_out = answer_held_out(held_out, truth, data.folds[held_out.rows], data.groups[held_out.rows])
     head = Head(found.weight, found.bias, found.temperature, data.labels, thresholds=thresholds)
     return Fitted(Graft(name, data.feature_space, head, details, delta), held_out)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from tsugiki.data.folds import split_in_half
 from tsugiki.training.loop import MOST_WATCHED
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def choose_proof(folds: Ints, one_s: float, allowed_s: float) -> Proof:
     return "folds" if SPARE * trainings * one_s <= allowed_s else "half"
 
 
-def pilot(folds: Ints, proof: Proof, *, watch: bool = True) -> Part:
+def pilot(folds: Ints, groups: Ints, proof: Proof, *, watch: bool = True) -> Part:
     """The first training: all but one fold. `watch`: whether there is a head that learns along to look at."""
     left_out = np.unique(folds)[-1 if proof == "folds" else 0]
     train, out = np.flatnonzero(folds != left_out), np.flatnonzero(folds == left_out)
@@ -51,9 +52,10 @@ def pilot(folds: Ints, proof: Proof, *, watch: bool = True) -> Part:
         return Part(train, out[:0], out)
     if proof == "folds":
         return Part(train, out[:MOST_WATCHED], out[:0])
-    # By turns, so that whatever order the samples are in, both halves are alike.
-    watched = out[::2][:MOST_WATCHED]
-    return Part(train, watched, np.setdiff1d(out, watched))
+    watched = out[split_in_half(groups[out]) == 0][:MOST_WATCHED]
+    held = out[~np.isin(groups[out], groups[watched])]
+    # Where one group fills the fold, what told when to stop would also be what proves it.
+    return Part(train, watched, held) if len(held) else Part(train, held, out)
 
 
 def proofs(folds: Ints) -> list[Part]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tsugiki.data.folds import split_in_half
 from tsugiki.domain import HeldOut
 
 if TYPE_CHECKING:
@@ -40,12 +41,12 @@ def choose_thresholds(probabilities: Floats, truth: NDArray[np.bool_]) -> Floats
     return thresholds.astype(np.float32)
 
 
-def answer_held_out(held_out: HeldOut, truth: NDArray[np.bool_], folds: Ints) -> HeldOut:
-    """With answers, each block's by thresholds that the other blocks chose. `truth` and `folds` are of `held_out.rows`.
+def answer_held_out(held_out: HeldOut, truth: NDArray[np.bool_], folds: Ints, groups: Ints) -> HeldOut:
+    """With answers, each block's by thresholds that the other blocks chose. The others are of `held_out.rows`.
 
-    Blocks are the folds; of a single one its rows by turns.
+    Blocks are the folds; of a single one its halves.
     """
-    blocks = folds if len(np.unique(folds)) > 1 else np.arange(len(folds)) % 2
+    blocks = folds if len(np.unique(folds)) > 1 else split_in_half(groups)
     answers = np.zeros(truth.shape, np.bool_)
     for block in np.unique(blocks):
         inside = blocks == block

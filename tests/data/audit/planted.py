@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tsugiki.data.audit import Lengths, Material, audit, fold_groups, search
-from tsugiki.data.folds import assign_folds
+from tsugiki.data.folds import assign_folds, number_groups
 from tsugiki.domain import Snapshot
 from tsugiki.training.effort import plan_effort
 from tsugiki.training.fit import fit_head
@@ -47,10 +47,13 @@ class Planted:
         folds = assign_folds(self.targets, groups, seed=0)
         classes = int(self.targets.max()) + 1
         effort = plan_effort(len(self.targets), self.features.shape[1], classes, None)
-        fitted = fit_head(self.features, self.targets, folds, classes, effort, _hear, lambda: None)
+        fitted = fit_head(
+            self.features, self.targets, folds, number_groups(groups), classes, effort, _hear, lambda: None
+        )
         ids = tuple(f"smp_{row}" for row in range(len(self.targets)))
         labels = tuple(f"label {number}" for number in range(classes))
-        snapshot = Snapshot("snp_", "proj_", ids, labels, tuple(self.targets.tolist()), tuple(folds.tolist()))
+        targets, numbers = tuple(self.targets.tolist()), tuple(number_groups(groups).tolist())
+        snapshot = Snapshot("snp_", "proj_", ids, labels, targets, tuple(folds.tolist()), numbers)
         cut = np.isin(np.arange(len(self.targets)), self.truncated)
         return audit(Material(snapshot, self.groups, near, Lengths(self.tokens, cut), fitted.held_out), kept)
 

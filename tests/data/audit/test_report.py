@@ -150,6 +150,7 @@ def test_of_several_labels_a_sample_each_is_weighed_by_all_that_have_it() -> Non
         ("every", "rare", "thin"),
         tuple(targets.tolist()),
         tuple((np.arange(len(targets)) % 5).tolist()),
+        tuple(range(len(targets))),
         combinations=((0,), (0, 2), (0, 1)),
     )
     truth = np.stack([np.ones(len(targets), np.bool_), targets == 1], axis=1)
