@@ -33,6 +33,7 @@ Wanted = MethodName | Literal["auto"]
 FAST: tuple[MethodName, ...] = ("zero_shot", "head")  # within a request; the better one last
 SEVERAL: tuple[MethodName, ...] = ("head", "lora")  # can learn more than one label a sample
 TOLD: Mapping[MethodName, str] = {"lora": "LoRA", "partial": "training the top blocks", "full": "training all blocks"}
+MOST_LACKING = 16  # samples of a label that a method may ask for beyond what is there
 USUAL_DEEP_S = 3_600.0  # what a deeper method may take where no budget is given: nobody waits for it
 
 
@@ -54,7 +55,7 @@ def plan(
     meant = [tuned(method, given) if method.name == wanted else method for method in methods]
     verdicts = tuple(_expected(_assessed(method, profile, budget), profile) for method in meant)
     if wanted != "auto":
-        chosen = _wanted(wanted, verdicts, profile)
+        chosen = _wanted(wanted, meant, verdicts, profile)
         return Plan(chosen.method, _reasons(chosen, "asked for", profile, budget), profile, verdicts)
     runnable = {v.method: v for v in verdicts if v.skipped is None}
     found = [runnable[name] for name in FAST if name in runnable]
@@ -229,7 +230,7 @@ def _expected(verdict: Verdict, profile: Profile) -> Verdict:
     return replace(verdict, score=near.accuracy + more.expected, ci95=interval)
 
 
-def _wanted(wanted: MethodName, verdicts: Sequence[Verdict], profile: Profile) -> Verdict:
+def _wanted(wanted: MethodName, methods: Sequence[Method], verdicts: Sequence[Verdict], profile: Profile) -> Verdict:
     verdict = next((v for v in verdicts if v.method == wanted), None)
     if verdict is None:
         names = ", ".join(v.method for v in verdicts)
@@ -239,12 +240,19 @@ def _wanted(wanted: MethodName, verdicts: Sequence[Verdict], profile: Profile) -
             code="method_unavailable",
         )
     if verdict.skipped is not None:
-        raise _nothing_runs(profile, [verdict])
+        method = next(method for method in methods if method.name == wanted)
+        raise _nothing_runs(profile, [verdict], _lacking(method, profile))
     return verdict
 
 
-def _nothing_runs(profile: Profile, verdicts: Sequence[Verdict]) -> Invalid:
-    """The lack to be mended first, with what is there and what is needed."""
+def _lacking(method: Method, profile: Profile) -> int | None:
+    """How many more samples of each label would let the method run; None where it is not samples that it lacks."""
+    fits = (not _assessed(method, _with_more(profile, more), Budget()).skipped for more in range(MOST_LACKING + 1))
+    return next((more for more, runs in enumerate(fits) if runs), 0) or None  # with none more, it lacks time
+
+
+def _nothing_runs(profile: Profile, verdicts: Sequence[Verdict], lacking: int | None = None) -> Invalid:
+    """The lack to be mended first, with what is there and what is needed; `lacking` are samples of each label."""
     issues = [Issue("method_unavailable", "", f"{v.method}: {v.skipped}") for v in verdicts]
     if profile.task == "multi_label" and profile.labels == 0:
         found = f"of {profile.left_out} labels none is on {MIN_PER_LABEL} samples and missing from {MIN_PER_LABEL}"
@@ -265,6 +273,9 @@ def _nothing_runs(profile: Profile, verdicts: Sequence[Verdict]) -> Invalid:
         found = f"{profile.samples} samples, at most {MAX_SAMPLES}"
         return Invalid(found, fix="delete samples that add nothing", code="too_many_samples", issues=issues)
     found = "; ".join(issue.detail for issue in issues) or "no method is installed"
+    if lacking is not None:
+        fix = f"add {lacking} samples of each of the rarest labels, or ask for another method"
+        return Invalid(found, fix=fix, code="too_few_samples", issues=issues)
     return Invalid(found, fix="raise the budget, or ask for another method", code="method_unavailable", issues=issues)
 
 

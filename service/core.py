@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from service.clerks import Clerks
     from service.keeping import Keeper
     from service.settings import Settings
-    from service.shares import Shares
     from service.streams import Streams
     from service.traces import Traces
     from tsugiki.data.decoding.pool import DecoderPool
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from tsugiki.runtime.predictor import Predictor
     from tsugiki.runtime.residency import Residency
     from tsugiki.runtime.served import ServedBackbones
+    from tsugiki.runtime.shares import Shares
     from tsugiki.storage.adaptations import Adaptations
     from tsugiki.storage.blobs import Blobs
     from tsugiki.storage.changes import Watcher
@@ -99,7 +99,10 @@ class Core:
         if self.draining.is_set():
             return "draining"
         if self.backbones.ready(self.settings.text_backbone) is None:
-            return "loading the backbone"
+            failed = self.backbones.failed(self.settings.text_backbone)
+            return (
+                "loading the backbone" if failed is None else f"the backbone cannot be loaded ({failed}), see the log"
+            )
         if not self.backbones.answering:
             return "an engine failed and is being started again"
         return None

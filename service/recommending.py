@@ -52,7 +52,10 @@ def recommended(
     """The installed ones of the modality, best first, each with `reasons` and whether it `fits`. Raises Invalid.
 
     Those that have not read the language come last, be it the one asked for or the one a project's samples are in.
+    `language` is a BCP 47 tag, of which the first part counts: `ja-JP` is Japanese.
     """
+    if language is not None:
+        language = language.partition("-")[0].lower()
     shares = _shares(core, modality, language, project)
     found = [_candidate(core, name, modality, language, shares) for name in core.offered]
     candidates = [one for one in found if one is not None]

@@ -161,7 +161,9 @@ class FixesIn(Wire):
 
 
 class BudgetIn(Wire):
-    seconds: float = Field(gt=0, le=86_400)
+    seconds: float = Field(
+        gt=0, le=86_400, description="of all that an adaptation does; one that follows by itself has as many again"
+    )
 
 
 class NothingIn(Wire):
@@ -175,7 +177,9 @@ class AdaptationIn(Wire):
     promote: Promotion = "gate"
     dry_run: bool = False
     wait_seconds: Wait = 0
-    backbone: str | None = Field(default=None, max_length=100)
+    backbone: str | None = Field(
+        default=None, max_length=100, description="the project's, or auto: it is changed by PATCH of the project only"
+    )
 
 
 class AdaptIn(Wire):
@@ -225,7 +229,7 @@ class ExportIn(Wire):
 
 class RecommendIn(Wire):
     modality: Modality = "text"
-    language: str | None = Field(default=None, max_length=35)
+    language: str | None = Field(default=None, max_length=35, description="BCP 47; its first part counts")
     project: str | None = Field(default=None, max_length=100)
 
 

@@ -144,8 +144,10 @@ class Trainables:
 
         return TrainableBackbone(served.loaded, engine, rates, self.threads)
 
-    def embed(self, tenant_id: str, name: str, contents: Sequence[Content]) -> Floats:
-        return self.backbones.embed(tenant_id, name, contents)
+    def embed(
+        self, tenant_id: str, name: str, contents: Sequence[Content], check: Callable[[], None] = lambda: None
+    ) -> Floats:
+        return self.backbones.embed(tenant_id, name, contents, check)
 
 
 def main() -> None:

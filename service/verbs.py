@@ -276,8 +276,11 @@ def _made(core: Core, principal: Principal, wish: AdaptIn, backbone: str) -> Pro
             principal.tenant.id, wish.project, wish.modality, wish.task, backbone, backbone_open=True
         )
     except Conflict:
-        # Two first requests at once: the other one made it.
-        return core.projects.get(principal.tenant.id, wish.project)
+        # Two first requests at once: the other one made it, and it may be of another kind than these samples.
+        project = core.projects.get(principal.tenant.id, wish.project)
+        if (project.modality, project.task) != (wish.modality, wish.task):
+            raise
+        return project
 
 
 def _fresh(core: Core, project: Project | None, samples: Sequence[NewSample]) -> list[NewSample]:

@@ -24,7 +24,6 @@ from service.interpreter import giving_way
 from service.keeping import PAUSES_S, TRAINER, Keeper
 from service.parts import WORKERS, among_all, chooser, engines_of, open_parts, serve_backbones, weight_of
 from service.settings import Settings
-from service.shares import Shares
 from service.streams import Streams
 from service.supervision import end
 from service.traces import open_traces
@@ -48,6 +47,7 @@ from tsugiki.runtime.engines.making import Cores
 from tsugiki.runtime.predictor import Predictor
 from tsugiki.runtime.residency import Residency
 from tsugiki.runtime.served import ServedBackbones
+from tsugiki.runtime.shares import Shares
 from tsugiki.storage.changes import Change, Changes, Watcher
 from tsugiki.storage.database import Database
 from tsugiki.storage.exports import Exports
@@ -61,6 +61,7 @@ log = logging.getLogger("tsugiki")
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 2.0, 60.0  # between attempts to load the default backbone
 KILLED_FOR_MEMORY = {"text": "the trainer was ended: memory had run out", "code": OutOfMemory.code}
+TENANT_CALLS = 8  # of one tenant that block in a route; more are quicker on few cores only where they wait for a disk
 STAGING = "staging"  # exports being made; empty between them
 
 
@@ -145,7 +146,7 @@ def wire(
         tenants=tenants,
         door=Doorkeeper(tenants, lambda: presence.processes, alone=not several and settings.database_url is None),
         clerks=Clerks(),
-        shares=Shares(),
+        shares=Shares(TENANT_CALLS),
         projects=parts.projects,
         samples=parts.samples,
         adaptations=parts.adaptations,

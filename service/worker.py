@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from service.core import Core
 
-# In each of two pools, ours and the framework's; most wait for the disk or for a fit, not for a core. See shares.py.
+# In each of two pools, ours and the framework's; most wait for the disk or for a fit, not for a core. See TENANT_CALLS.
 BLOCKING_CALLS = 64
 
 

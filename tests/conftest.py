@@ -123,8 +123,24 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[s3_server.Server]:
 
 
 @pytest.fixture(scope="session")
-def make_home(tiny: Loaded, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
-    """Fresh homes that hold the compiled graph already, so that a service in them starts in seconds."""
+def make_home(
+    tiny: Loaded, tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
+) -> Callable[[], Path]:
+    """Fresh homes that share their compiled graphs: what one service compiles, or its trainer measures, all have."""
+    assert pytestconfig.cache is not None
+    shared = pytestconfig.cache.mkdir("graphs")
+
+    def make() -> Path:
+        home = tmp_path_factory.mktemp("home")
+        (home / "graphs").symlink_to(shared)
+        return home
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_lone_home(tiny: Loaded, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
+    """Fresh homes with graphs of their own, of which the tiny network's is compiled: for whoever changes them."""
 
     def make() -> Path:
         home = tmp_path_factory.mktemp("home")

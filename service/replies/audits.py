@@ -15,7 +15,8 @@ class FindingReply(TypedDict):
 
     code: Annotated[str, Field(description="what was found, such as label_suspect")]
     sample: Annotated[str | None, Field(description="the sample's id")]
-    label: Annotated[str, Field(description="as the audit saw it")]
+    label: Annotated[str | None, Field(description="as the audit saw it; null where a sample has several, or none")]
+    labels: NotRequired[Annotated[list[str], Field(description="of a sample that may have several")]]
     pointer: Annotated[str, Field(description="JSON pointer into the sample: /input or /label")]
     detail: Annotated[str, Field(description="what was found; quotes no input")]
     fix: Annotated[str, Field(description="what to do about it")]
@@ -23,6 +24,7 @@ class FindingReply(TypedDict):
     evidence: Annotated[list[str], Field(description="ids of the samples that show it, the most telling first")]
     score: NotRequired[Annotated[float, Field(description="0..1, the surer the higher, where the code has one")]]
     suggested_label: NotRequired[Annotated[str, Field(description="the one that would be right")]]
+    suggested_labels: NotRequired[Annotated[list[str], Field(description="ditto, where a sample may have several")]]
     state: Annotated[
         Literal["open", "quarantined", "kept", "relabelled", "dropped"] | None,
         Field(description="where it stands now; null for a finding about a label"),

@@ -25,10 +25,11 @@ def audit(by: Predicting, p: str, v: Number, code: Annotated[str | None, Query(m
     """What was found in the snapshot's samples, with evidence, and where each finding stands now; `code` filters.
 
     Codes about samples: `duplicate_exact`, `duplicate_near`, `duplicate_across_folds`, `duplicate_conflicting_label`,
-    `duplicate_near_conflicting_label`, `label_suspect`, `outlier`, `input_too_short`, `input_truncated`; about labels:
-    `label_rare`, `label_thin`. An audit changes nothing, but where the project's `policy.quarantine` names a code:
-    samples found so are set aside with the version's publication (a fifth of a label's at most, the surest first), and
-    trained on again once they are relabelled or kept.
+    `duplicate_near_conflicting_label`, `label_suspect`, `outlier`, of texts `input_too_short`, `input_truncated`, of
+    pictures `image_dark`, `image_blurred`, `image_small`, of sounds `audio_clipped`, `audio_quiet`, `audio_odd_length`;
+    about labels: `label_rare`, `label_thin`. An audit changes nothing, but where the project's `policy.quarantine`
+    names a code: samples found so are set aside with the version's publication (a fifth of a label's at most, the
+    surest first), and trained on again once they are relabelled or kept.
     """
     project = by.project(p)
     version = by.core.registry.get(project.id, v)
@@ -79,9 +80,7 @@ def _checked(index: int, row: FixIn, task: Task) -> Fix | Invalid:
         return Invalid(detail, code=issue.code, fix="send label with relabel, and only there", issues=[issue])
     try:
         label = clean_told(row.label, row.labels, pointer, task)
-        expected = row.expected_label if row.expected_labels is None else tell_labels(row.expected_labels)
-        if row.expected_label is not None and task == "multi_label":
-            expected = tell_labels([row.expected_label])
+        expected = clean_told(row.expected_label, row.expected_labels, pointer, task, "expected_label")
     except RowRefused as refused:
         return refused
     codes = ROW_FINDINGS if row.codes is None else tuple(row.codes)

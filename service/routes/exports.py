@@ -67,4 +67,5 @@ def _begun(by: Caller, p: str, v: int, wish: ExportIn = ExportIn()) -> tuple[Pro
     project = by.project(p)
     by.core.exporting.admit(by.tenant_id)
     by.core.tenants.require_room(by.tenant_id)
-    return project, by.core.exports.begin(project.id, v, wish.precision)
+    below = by.core.directory.abstain_below(project, by.core.registry.get(project.id, v))
+    return project, by.core.exports.begin(project.id, v, wish.precision, below)

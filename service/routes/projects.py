@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter
@@ -94,11 +95,13 @@ def _created(by: Caller, wish: ProjectIn) -> Project:
 
 def _changed(by: Caller, p: str, wish: ProjectPatch) -> Project:
     project = by.project(p)
+    if wish.labels:
+        by.core.tenants.require_room(by.tenant_id)  # for the version that answers by their names
     project = by.core.projects.update(
         project.id,
         name=wish.name,
         labels=None if wish.labels is None else _labels(wish.labels),
-        policy=None if wish.policy is None else _policy(wish.policy, project.policy),
+        policy=None if wish.policy is None else partial(_policy, wish.policy),
         backbone=None if wish.backbone is None else by.core.backbone_for(project.modality, wish.backbone),
         backbone_open=wish.backbone == "auto",
     )

@@ -156,8 +156,13 @@ class Embedder(Protocol):
         """Blocks while it loads. Raises NotFound, Unavailable."""
         ...
 
-    def embed(self, tenant_id: str, name: str, contents: Sequence[Content]) -> Floats:
-        """Blocks the calling thread; (contents, dim), in order. Raises Overloaded, Unavailable."""
+    def embed(
+        self, tenant_id: str, name: str, contents: Sequence[Content], check: Callable[[], None] = lambda: None
+    ) -> Floats:
+        """Blocks the calling thread; (contents, dim), in order. Raises Overloaded, Unavailable.
+
+        `check` is called now and then meanwhile, and raises to stop it.
+        """
         ...
 
 

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from adapters.full import FullMethod
 from adapters.head import HeadMethod
 from adapters.lora import LoraMethod
+from adapters.partial import PartialMethod
 from adapters.selection import plan, readiness
 from adapters.zero_shot import ZeroShotMethod
 from tsugiki.domain import Budget, Closeness, Fitted, MethodName, Profile, TrainingSet, Verdict
@@ -16,6 +18,7 @@ from tsugiki.errors import Invalid
 from tsugiki.ports import Backbone, Method, Progress
 
 METHODS: tuple[Method, ...] = (ZeroShotMethod(), HeadMethod())  # where nothing deeper is installed
+ALL: tuple[Method, ...] = (*METHODS, LoraMethod(), PartialMethod(), FullMethod())
 PROFILE = Profile(samples=100, labels=4, min_per_label=20, max_per_label=30, dim=384, median_per_label=25)
 NAMES = Profile(samples=0, labels=4, min_per_label=0, max_per_label=0, dim=384, declared=4, named=True)
 
@@ -255,6 +258,20 @@ def test_what_cannot_run_says_what_is_there_and_what_is_needed(
     assert detail in raised.value.detail
     assert raised.value.fix
     assert raised.value.issues
+
+
+@pytest.mark.parametrize(("wanted", "more"), [("lora", 1), ("partial", 5), ("full", 5)])
+def test_a_method_that_lacks_samples_says_so_and_one_that_lacks_time_does_not(wanted: MethodName, more: int) -> None:
+    few = replace(PROFILE, min_per_label=3, samples=4 * 3, max_per_label=3, median_per_label=3.0)
+    with pytest.raises(Invalid) as raised:
+        plan(ALL, few, Budget(), wanted)
+    assert raised.value.reason == "too_few_samples"
+    assert raised.value.detail.startswith(f"{wanted}: a label with 3 samples")
+    assert raised.value.fix.startswith(f"add {more} samples of each")
+    with pytest.raises(Invalid) as raised:
+        plan(ALL, PROFILE, Budget(seconds=0.1), wanted)
+    assert raised.value.reason == "method_unavailable"
+    assert "budget" in raised.value.fix
 
 
 def test_a_method_that_is_not_here_is_refused_by_name() -> None:

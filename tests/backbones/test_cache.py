@@ -17,9 +17,9 @@ from tsugiki.errors import Unavailable
 
 
 @pytest.fixture
-def cache(make_home: Callable[[], Path]) -> Path:
+def cache(make_lone_home: Callable[[], Path]) -> Path:
     """A cache of its own that already holds the tiny graph."""
-    return make_home() / "graphs"
+    return make_lone_home() / "graphs"
 
 
 def test_graph_is_compiled_once(tiny: Loaded, cache: Path) -> None:

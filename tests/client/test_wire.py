@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import subprocess
 import sys
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
@@ -211,3 +216,57 @@ def test_a_service_out_of_reach_is_tried_again_only_where_twice_is_as_once(metho
         transport.send(Call(method, "/v1/projects/p"))
     transport.close()
     assert paused == pauses_s
+
+
+@contextmanager
+def busy_for(requests: int, keys: list[str | None]) -> Generator[str]:
+    """A server at work on the first request, which it cuts off; the reply is there after so many that find it busy."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            keys.append(self.headers["Idempotency-Key"])
+            self.rfile.read(int(self.headers["Content-Length"]))
+            if len(keys) == 1:
+                return  # without a word: the connection is closed
+            done = len(keys) > 1 + requests
+            told = {"done": True} if done else {**PROBLEM, "status": 409, "code": "idempotency_in_progress"}
+            body = json.dumps(told).encode()
+            self.send_response(200 if done else 409)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *given: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(("requests", "ends"), [(12, True), (1_000, False)])
+def test_what_an_earlier_attempt_began_is_waited_for_as_long_as_it_was_asked_to_take(requests: int, ends: bool) -> None:
+    """In pauses that are counted, not slept; for ever it is not waited for either."""
+    pauses: list[float] = []
+    keys: list[str | None] = []
+    call = Call("POST", "/adapt", body={}, wait_s=10.0)
+    with busy_for(requests, keys) as url:
+        transport = Transport(url, "tsk_key", timeout_s=5.0, pause=pauses.append)
+        if ends:
+            assert transport.send(call) == {"done": True}
+            assert len(keys) == requests + 2
+        else:
+            with pytest.raises(TsugikiProblem) as refused:
+                transport.send(call)
+            assert refused.value.status == 409
+            assert 15.0 <= sum(pauses) < 20.0
+        transport.close()
+    assert len(set(keys)) == 1
+
+
+def test_a_mapping_is_one_input() -> None:
+    given = {"base64": "eA=="}
+    assert listed(given) == [given]
+    assert listed([given, "text"]) == [given, "text"]

@@ -52,9 +52,9 @@ def test_a_full_disk_refuses_writes_goes_on_answering_and_heals_by_itself(
 
 
 def test_what_is_trained_while_the_disk_fills_waits_says_why_and_is_published_once_there_is_room(
-    make_home: Callable[[], Path], tiny: Loaded, disk: Path
+    make_lone_home: Callable[[], Path], tiny: Loaded, disk: Path
 ) -> None:
-    run = served_from(measured(make_home(), tiny), disk, "tests.faults.filling_trainer", disk, tiny.source.folder)
+    run = served_from(measured(make_lone_home(), tiny), disk, "tests.faults.filling_trainer", disk, tiny.source.folder)
     done = on_a_little_disk(disk, {}, run)
     assert done.returncode == 0, done.stderr[-6_000:]
     assert "no room" in done.stderr and "Traceback" not in done.stderr, done.stderr[-6_000:]

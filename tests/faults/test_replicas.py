@@ -58,7 +58,11 @@ class Replicas:
 
 @pytest.fixture(scope="module")
 def replicas(
-    make_home: Callable[[], Path], tiny: Loaded, postgres: postgres.Server, s3: s3.Server
+    make_home: Callable[[], Path],
+    make_lone_home: Callable[[], Path],
+    tiny: Loaded,
+    postgres: postgres.Server,
+    s3: s3.Server,
 ) -> Iterator[Replicas]:
     with postgres.database() as url, ExitStack() as stack:
         values: dict[str, Any] = {
@@ -75,7 +79,7 @@ def replicas(
             home = make_home()
             cores.append(wire(Settings(**values, home=home), methods(home)))
             stack.callback(cores[-1].close)
-        yield Replicas(cores, [measured(make_home(), tiny) for _ in cores])
+        yield Replicas(cores, [measured(make_lone_home(), tiny) for _ in cores])
 
 
 def test_each_has_a_number_of_its_own_and_one_of_them_made_the_first_key(replicas: Replicas) -> None:

@@ -27,8 +27,8 @@ POINTS = [f"{name} {when}" for name in get_args(StepName) for when in ("before",
 
 
 @pytest.fixture(scope="module")
-def core(make_home: Callable[[], Path], tiny: Loaded) -> Iterator[Core]:
-    with core_with_trainer(measured(make_home(), tiny), tiny.source.folder) as made:
+def core(make_lone_home: Callable[[], Path], tiny: Loaded) -> Iterator[Core]:
+    with core_with_trainer(measured(make_lone_home(), tiny), tiny.source.folder) as made:
         yield made
 
 
@@ -102,9 +102,9 @@ def test_a_job_whose_trainers_the_kernel_ends_for_their_memory_fails_as_such(cor
 
 
 def test_the_end_of_the_service_puts_a_training_back_and_the_next_start_goes_on_with_it(
-    make_home: Callable[[], Path], tiny: Loaded
+    make_lone_home: Callable[[], Path], tiny: Loaded
 ) -> None:
-    home = measured(make_home(), tiny)
+    home = measured(make_lone_home(), tiny)
     (home / HOLD).touch()
     with core_with_trainer(home, tiny.source.folder) as before:
         job = train(before, "interrupted")

@@ -102,7 +102,7 @@ def core_with_trainer(home: Path, backbone: Path, **settings: object) -> Generat
 def measured(home: Path, tiny: Loaded) -> Path:
     """The home, as if a trainer had measured the backbone there: for that, it takes some seconds and loads torch."""
     path = home / "graphs" / rates_file(tiny, "onnxruntime", 1).name
-    path.write_text(json.dumps({"format": FORMAT, "forward": 1e5, "backward": 1e4}))
+    path.write_text(json.dumps({"format": FORMAT, "forward": 1e5, "backward": 1e4, "device": "cpu"}))
     return home
 
 

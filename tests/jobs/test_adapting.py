@@ -139,7 +139,7 @@ def test_a_version_shown_to_be_worse_does_not_go_live(core: Core, lane: FastLane
 def test_a_policy_changed_meanwhile_holds_for_what_is_published_then(core: Core) -> None:
     made = project(core, "mine now")
     core.samples.add(made.id, samples())
-    method = Interrupted(lambda: core.projects.update(made.id, policy=Policy(promote="manual")))
+    method = Interrupted(lambda: core.projects.update(made.id, policy=lambda policy: replace(policy, promote="manual")))
     lane = lane_of(core, methods=[method])
     done = adapt(core, lane, made)
     assert done.gate is not None

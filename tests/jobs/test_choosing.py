@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING
@@ -43,9 +43,11 @@ class Alike:
             raise Unavailable("its weights are gone")
         return self.embedder.backbone("tiny")
 
-    def embed(self, tenant_id: str, name: str, contents: Sequence[Content]) -> Floats:
+    def embed(
+        self, tenant_id: str, name: str, contents: Sequence[Content], check: Callable[[], None] = lambda: None
+    ) -> Floats:
         self.asked.append(name)
-        return self.embedder.embed(tenant_id, "tiny", contents)
+        return self.embedder.embed(tenant_id, "tiny", contents, check)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +150,9 @@ class Planted:
         assert isinstance(tiny, Outside)
         return tiny.at(name)
 
-    def embed(self, tenant_id: str, name: str, contents: Sequence[Content]) -> Floats:
+    def embed(
+        self, tenant_id: str, name: str, contents: Sequence[Content], check: Callable[[], None] = lambda: None
+    ) -> Floats:
         self.asked[name] += len(contents)
         shape = (len(contents), self.backbone(name).space.dim)
         features = np.random.default_rng(len(contents)).normal(0, 0.1, shape).astype(np.float32)

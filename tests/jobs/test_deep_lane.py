@@ -34,8 +34,8 @@ names = itertools.count()
 
 
 @pytest.fixture(scope="module")
-def core(make_home: Callable[[], Path], tiny: Loaded) -> Iterator[Core]:
-    with core_with_trainer(measured(make_home(), tiny), tiny.source.folder, trainer_jobs=2) as made:
+def core(make_lone_home: Callable[[], Path], tiny: Loaded) -> Iterator[Core]:
+    with core_with_trainer(measured(make_lone_home(), tiny), tiny.source.folder, trainer_jobs=2) as made:
         yield made
 
 

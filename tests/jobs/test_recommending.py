@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -38,10 +38,12 @@ class Planted:
             raise Unavailable("it is not here")
         return self.embedder.backbone("tiny")
 
-    def embed(self, tenant_id: str, name: str, contents: Sequence[Content]) -> Floats:
+    def embed(
+        self, tenant_id: str, name: str, contents: Sequence[Content], check: Callable[[], None] = lambda: None
+    ) -> Floats:
         self.most.append(len(contents))
         if self.slow:
-            self.embedder.embed(tenant_id, "tiny", contents)
+            self.embedder.embed(tenant_id, "tiny", contents, check)
         shape = (len(contents), self.backbone(name).space.dim)
         features = np.random.default_rng(len(contents)).normal(0, 0.1, shape).astype(np.float32)
         if name in self.clear:

@@ -15,7 +15,9 @@ numbers = itertools.count()
 
 
 def jobs(tenant: str, count: int) -> list[Waiting]:
-    return [Waiting(f"adp_{next(numbers):04}", f"of-{tenant}", tenant, running=False) for _ in range(count)]
+    return [
+        Waiting(f"adp_{next(numbers):04}", f"of-{tenant}", tenant, running=False, begun=False) for _ in range(count)
+    ]
 
 
 def served(take: Take, waiting: list[Waiting], at_once: int) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -52,9 +52,11 @@ class Watched:
     def backbone(self, name: str) -> Backbone:
         return self.embedder.backbone(name)
 
-    def embed(self, tenant_id: str, name: str, contents: Sequence[Content]) -> Floats:
+    def embed(
+        self, tenant_id: str, name: str, contents: Sequence[Content], check: Callable[[], None] = lambda: None
+    ) -> Floats:
         self.rows.extend(contents)
-        return self.embedder.embed(tenant_id, name, contents)
+        return self.embedder.embed(tenant_id, name, contents, check)
 
 
 def lane_of(

@@ -34,6 +34,8 @@ class Breaking(Wrapping):
         match self.fault:
             case "raises":
                 raise RuntimeError("the device is gone")
+            case "exits":  # past what a worker expects: its thread ends
+                raise SystemExit
             case "nan":
                 return np.full_like(features, np.nan)
             case "shape":

@@ -130,6 +130,22 @@ def test_a_row_that_cannot_be_done_says_why_and_the_others_are_done(http: httpx.
     assert good(http.get(f"{project}/samples/{one['sample']}"))["label"] == "billing"
 
 
+def test_the_label_that_was_looked_at_is_read_as_labels_are(http: httpx.Client, project: str) -> None:
+    (stored,) = good(http.post(f"{project}/samples", json={"samples": [{"input": "a cup", "label": "caf\u00e9"}]}))[
+        "data"
+    ]
+    (bare,) = good(http.post(f"{project}/samples", json={"samples": [{"input": "a glass"}]}))["data"]
+    reply = fix(
+        http,
+        project,
+        {"sample": stored["id"], "action": "keep", "expected_label": "cafe\u0301"},
+        {"sample": stored["id"], "action": "relabel", "label": "tea", "expected_labels": ["caf\u00e9"]},
+        {"sample": bare["id"], "action": "drop", "expected_label": "billing"},
+    )
+    assert statuses(reply) == ["applied", "applied", "rejected"], reply
+    assert reply["data"][2]["error"]["code"] == "label_changed", "one without a label has not that one"
+
+
 def test_a_request_of_which_nothing_can_be_done_is_refused_row_by_row(http: httpx.Client, project: str) -> None:
     sent = {"fixes": [{"sample": "smp_nobodys", "action": "keep"}]}
     found = refused(http.post(f"{project}/audit/fixes", json=sent), 422, "not_found")
@@ -172,6 +188,11 @@ def test_samples_are_set_aside_by_policy_only(http: httpx.Client, project: str, 
     assert (sample["status"], long["state"]) == (("quarantined", "quarantined") if policy else ("accepted", "open"))
     assert [issue["code"] for issue in sample["issues"]] == policy[:1]
     assert len(listed(http, f"{project}/samples", issue="input_truncated")) == len(policy[:1])
+    again = good(
+        http.post(f"{project}/samples", json={"samples": [{name: sample[name] for name in ("input", "label")}]})
+    )
+    assert (again["duplicates"], again["quarantined"]) == ((0, 1) if policy else (1, 0))
+    assert again["data"][0]["id"] == sample["id"]
     third = adapt_again(http, project)
     trained = good(http.get(f"{project}/versions/{third}/audit"))["samples"]
     assert trained == len(SAMPLES) + 2 - len(policy[:1])

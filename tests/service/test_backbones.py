@@ -18,8 +18,10 @@ def test_every_backbone_tells_its_identity(http: httpx.Client) -> None:
     assert "en" in found["minilm-en"]["languages"]
 
 
-def test_those_that_know_the_language_come_first_with_reasons(http: httpx.Client) -> None:
-    ranked = good(http.post("/v1/backbones/recommend", json={"modality": "text", "language": "en"}))["data"]
+@pytest.mark.parametrize("language", ["en", "EN", "en-GB"])
+def test_those_that_know_the_language_come_first_with_reasons(http: httpx.Client, language: str) -> None:
+    ranked = good(http.post("/v1/backbones/recommend", json={"modality": "text", "language": language}))["data"]
+    assert (ranked[0]["fits"], ranked[0]["reasons"]) == (True, ["its language is stated"])
     assert ranked[0]["name"] == "minilm-en" and all(one["reasons"] for one in ranked)
     refused(http.post("/v1/backbones/recommend", json={"project": "nowhere"}), 404)
     refused(http.post("/v1/backbones/recommend", json={"modality": "smell"}), 422)

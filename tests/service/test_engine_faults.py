@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,7 +18,9 @@ from tests.service.asking import SAMPLES
 from tests.service.in_process import InProcess, in_process
 from tsugiki.backbones import Loaded
 from tsugiki.domain import EngineName, WeightsDelta
+from tsugiki.errors import Cancelled
 from tsugiki.ports import Engine
+from tsugiki.runtime.batcher import Lane
 from tsugiki.runtime.engines.making import Cores, make
 
 SOON_S = 30
@@ -93,6 +96,30 @@ def test_while_no_engine_answers_the_service_is_not_ready(broken: Breakable, mon
     monkeypatch.setattr(service.parts, "make", make)
     until(lambda: broken.ready() == 200)
     assert broken.post("/predict", ASKED).status_code == 200
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # it is what the test is about
+def test_a_service_whose_engine_s_worker_has_ended_asks_to_be_restarted(broken: Breakable) -> None:
+    served = broken.running.core.backbones.get("tiny")
+    broken.engines[-1].fault = "exits"
+    served.batcher.submit("acme", served.backbone.prepare(["pay"]), None, Lane.INTERACTIVE)
+    until(lambda: broken.running.http.get("/livez").status_code == 503)
+    assert broken.running.http.get("/livez").json()["code"] == "engine_dead"
+
+
+def test_a_job_that_is_stopped_waits_for_no_features(broken: Breakable, monkeypatch: pytest.MonkeyPatch) -> None:
+    let, backbones = threading.Event(), broken.running.core.backbones
+    monkeypatch.setattr("tsugiki.runtime.served.CHECK_S", 0.01)
+    broken.engines[-1].poisonous = lambda row: not let.wait(SOON_S)
+
+    def stop() -> None:
+        raise Cancelled("enough")
+
+    with pytest.raises(Cancelled):
+        backbones.embed("acme", "tiny", ["pay", "late", "lost"], stop)
+    assert backbones.get("tiny").batcher.waiting == 0
+    let.set()
+    assert backbones.embed("acme", "tiny", ["pay"], stop).shape == (1, 64)
 
 
 def test_a_row_that_breaks_its_pass_fails_alone(broken: Breakable) -> None:

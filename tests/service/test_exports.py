@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.service.asking import Object, good, refused
+from tests.service.asking import Object, Tenant, good, refused
 
 FILES = {"model.onnx", "labels.json", "manifest.json", "predict.py", "requirements.txt"}
 
@@ -55,6 +55,25 @@ def test_the_unpacked_export_prints_the_service_s_answer(
     assert alone["label"] == served["label"]
     scores = {score["label"]: score["score"] for score in served["scores"]}
     assert {score["label"]: score["score"] for score in alone["scores"]} == pytest.approx(scores, abs=1e-4)
+
+
+def test_an_export_abstains_as_the_project_s_policy_wants_when_it_is_asked_for(
+    http: httpx.Client, tenant: Tenant
+) -> None:
+    tenant.adapt("abstaining")
+    path, wish = "/v1/projects/abstaining", {"format": "onnx", "wait_seconds": 60}
+    first = good(http.post(f"{path}/versions/1/exports", json=wish))
+    good(http.patch(path, json={"policy": {"abstain": {"target_precision": 0.99}}}))
+    second = good(http.post(f"{path}/versions/1/exports", json=wish))
+    assert (first["status"], second["status"]) == ("succeeded", "succeeded")
+    below: list[float | None] = []
+    for export in (first, second):
+        with zipfile.ZipFile(io.BytesIO(http.get(f"/v1/exports/{export['id']}/content").content)) as archive:
+            below.append(json.loads(archive.read("manifest.json"))["abstain_below"])
+    assert below[0] is None
+    assert below[1] is not None
+    good(http.patch(path, json={"policy": {"abstain": None}}))
+    assert good(http.post(f"{path}/versions/1/exports", json=wish))["id"] == first["id"]
 
 
 def test_an_export_that_is_not_done_has_no_file(http: httpx.Client, support: str) -> None:

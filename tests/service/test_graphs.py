@@ -10,9 +10,9 @@ from tsugiki.backbones.sites import covering, linear_shapes
 
 
 def test_a_filled_folder_has_all_that_an_empty_home_needs(
-    tiny: Loaded, make_home: Callable[[], Path], tmp_path: Path
+    tiny: Loaded, make_lone_home: Callable[[], Path], tmp_path: Path
 ) -> None:
-    folder = make_home() / "graphs"  # compiled already
+    folder = make_lone_home() / "graphs"  # compiled already
     backbones = {"tiny": tiny.source.folder}
     settings = Settings(backbones=backbones, engine="onnxruntime")  # pyright: ignore[reportCallIssue]  # the rest has defaults
     fill(folder, ["tiny"], settings)

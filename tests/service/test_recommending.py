@@ -32,8 +32,10 @@ class Alike:
     def backbone(self, name: str) -> Backbone:
         return self.served.backbone("tiny")
 
-    def embed(self, tenant_id: str, name: str, contents: Sequence[Content]) -> Floats:
-        return self.served.embed(tenant_id, "tiny", contents)
+    def embed(
+        self, tenant_id: str, name: str, contents: Sequence[Content], check: Callable[[], None] = lambda: None
+    ) -> Floats:
+        return self.served.embed(tenant_id, "tiny", contents, check)
 
 
 @pytest.fixture(scope="module")

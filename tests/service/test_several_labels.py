@@ -13,8 +13,10 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
+from pydantic import TypeAdapter
 
 from service.launch import Running
+from service.replies.audits import FindingReply
 from tests.service.asking import Object, Tenant, good, listed, refused
 from tsugiki.client import Client
 
@@ -121,6 +123,8 @@ def test_relabelling_takes_sets_and_the_audit_tells_of_them(http: httpx.Client, 
     tenant.adapt("wrong", [*given[:7], flipped, *given[8:]])
     base = "/v1/projects/wrong"
     found = good(http.get(f"{base}/versions/1/audit", params={"code": "label_suspect"}))["data"]
+    TypeAdapter(list[FindingReply]).validate_python(found)
+    assert {member for finding in found for member in finding} <= FindingReply.__annotations__.keys()
     wrong = listed(http, f"{base}/samples")[7]
     assert wrong["labels"] == []
     mine = next(finding for finding in found if finding["sample"] == wrong["id"])

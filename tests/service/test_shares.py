@@ -14,7 +14,8 @@ from fastapi import APIRouter, FastAPI
 
 from service.edge import StrictRoute
 from service.guard import Receive, Send
-from service.shares import TENANT_CALLS, Shares
+from service.wiring import TENANT_CALLS
+from tsugiki.runtime.shares import Shares
 
 SOON_S = 30.0
 THREADS = TENANT_CALLS + 2
@@ -40,7 +41,7 @@ def test_one_tenant_s_slow_calls_keep_no_other_from_being_answered() -> None:
 
     api = FastAPI()
     api.include_router(router)
-    api.state.core = SimpleNamespace(shares=Shares())  # of all the core, what the route uses
+    api.state.core = SimpleNamespace(shares=Shares(TENANT_CALLS))  # of all the core, what the route uses
 
     def client(tenant_id: str) -> httpx.AsyncClient:
         async def known(scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:

@@ -96,9 +96,9 @@ def test_a_request_s_trace_has_its_parts_and_its_passes_and_nothing_of_its_body(
 
 
 def test_what_the_trainer_does_is_linked_to_the_request_that_asked(
-    make_home: Callable[[], Path], tiny: Loaded, monkeypatch: pytest.MonkeyPatch
+    make_lone_home: Callable[[], Path], tiny: Loaded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    home = measured(make_home(), tiny)
+    home = measured(make_lone_home(), tiny)
     with receiver() as (url, got):
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", url)  # the trainer's too, which is another process
         with core_with_trainer(home, tiny.source.folder) as core:

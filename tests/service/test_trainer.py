@@ -66,12 +66,12 @@ def trainables(home: Path, tiny: Loaded) -> Generator[Trainables]:
 
 
 def test_training_takes_its_threads_also_where_its_pace_was_measured_before(
-    make_home: Callable[[], Path], tiny: Loaded
+    make_lone_home: Callable[[], Path], tiny: Loaded
 ) -> None:
     import torch
 
     before = torch.get_num_threads()
-    with trainables(measured(make_home(), tiny), tiny) as made:
+    with trainables(measured(make_lone_home(), tiny), tiny) as made:
         backbone = made.backbone("tiny")
         assert isinstance(backbone, Trainable) and backbone.rates.measured
         torch.set_num_threads(3)  # as torch finds the machine, or the environment tells it
@@ -83,7 +83,7 @@ def test_training_takes_its_threads_also_where_its_pace_was_measured_before(
 
 
 def test_jobs_that_begin_together_do_not_measure_beside_one_another(
-    make_home: Callable[[], Path], tiny: Loaded, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    make_lone_home: Callable[[], Path], tiny: Loaded, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(rates, "BURST_S", 0.2)
     together = threading.Barrier(2, timeout=SOON_S)
@@ -92,7 +92,7 @@ def test_jobs_that_begin_together_do_not_measure_beside_one_another(
         together.wait()
         return made.backbone("tiny")
 
-    with trainables(make_home(), tiny) as made, ThreadPoolExecutor(2) as pool, caplog.at_level(logging.INFO):
+    with trainables(make_lone_home(), tiny) as made, ThreadPoolExecutor(2) as pool, caplog.at_level(logging.INFO):
         first, second = pool.map(begin, [made, made])
     assert isinstance(first, Trainable) and isinstance(second, Trainable)
     assert first.rates.measured and first.rates == second.rates

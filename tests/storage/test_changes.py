@@ -6,7 +6,6 @@ import pytest
 from sqlalchemy import text
 
 from tests.storage.making import Place, Stores, open_stores, own
-from tsugiki.domain import Policy
 from tsugiki.errors import Conflict
 from tsugiki.storage import FILE_NAME, changes, looking
 from tsugiki.storage.changes import KEPT, Change, Changes, Watcher, note
@@ -32,7 +31,7 @@ def test_all_that_others_must_forget_is_noted_and_nothing_else(shared: Stores) -
     shared.registry.move(project.id, "live", 1)
     shared.publish(project, expected=1)
     shared.registry.rollback(project.id, "live", "me")
-    shared.projects.update(project.id, policy=Policy())
+    shared.projects.update(project.id, policy=lambda policy: policy)
     assert noted(shared) == [Change(project.id, False)] * 4
 
 

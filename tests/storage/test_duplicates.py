@@ -5,7 +5,7 @@ from itertools import product
 import pytest
 
 from tests.storage.making import sample
-from tsugiki.storage.duplicates import Settlement, Twin, settle
+from tsugiki.storage.duplicates import MOST_EVIDENCE, Settlement, Twin, settle
 
 Row = tuple[str, str | None]
 ROWS: list[Row] = list(product("ab", (None, "x", "y")))
@@ -32,6 +32,18 @@ def test_of_one_content_each_label_is_held_once_and_every_contradiction_named(si
             for twin in twins:
                 others = tuple(sorted(other.id for other in twins if other is not twin))
                 assert [issue.evidence for issue in twin.issues] == ([others] if others else [])
+
+
+def test_of_many_labels_of_one_content_each_names_the_oldest_others() -> None:
+    world = World(tuple(("a", f"label {number}") for number in range(40)), (("a", "one more"),))
+    (twins,) = world.twins.values()
+    ids = [twin.id for twin in twins]
+    assert len(ids) == 41
+    for place, twin in enumerate(twins):
+        (issue,) = twin.issues
+        assert issue.evidence == tuple(id for id in ids if id != ids[place])[:MOST_EVIDENCE]
+    settled = settle(world.twins, [sample("a", "again")], world.new_id)
+    assert settled.updates == {}, "who names ten others already has nothing new to say"
 
 
 class World:

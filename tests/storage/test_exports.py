@@ -62,6 +62,15 @@ def test_the_same_export_is_begun_once_whatever_its_state(stores: Stores) -> Non
         exports.begin(project.id, 2, "fp32")
 
 
+def test_an_export_that_abstains_otherwise_is_another(stores: Stores) -> None:
+    project = stores.project()
+    stores.publish(project)
+    exports = Exports(stores.database, stores.blobs)
+    made = [exports.begin(project.id, 1, "fp32", below) for below in (None, 0.5, None, 0.5, 0.75)]
+    assert [export.abstain_below for export in made] == [None, 0.5, None, 0.5, 0.75]
+    assert made[0] == made[2] != made[1] == made[3]
+
+
 def test_begun_at_the_same_moment_an_export_is_one(stores: Stores) -> None:
     project = stores.project()
     stores.publish(project)

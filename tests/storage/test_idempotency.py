@@ -1,9 +1,13 @@
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from datetime import timedelta
+from typing import NoReturn
 
 import pytest
 from sqlalchemy import select, update
+from sqlalchemy.orm import Session
 
 from tests.storage.making import Stores, only_sqlite
 from tsugiki.domain import Project
@@ -188,6 +192,42 @@ def test_how_a_request_ended_while_the_database_was_away_is_written_later(
             Idempotency(stores.database, owner=2).begin(tenant, "done", "print")  # the control: it was not written
     assert found.begin(tenant, "done", "print") == Replay(201, "text/plain", b"told")
     assert found.begin(tenant, "not done", "another") == Fresh()
+
+
+def test_what_is_still_to_be_written_of_one_attempt_is_not_taken_for_the_next(
+    stores: Stores, tenant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sweep has read that the attempt was abandoned, and comes to write it only once another one runs."""
+    reached, let = threading.Event(), threading.Event()
+    idempotency = Idempotency(stores.database)
+    idempotency.begin(tenant, "key", "print")
+    write = stores.database.write
+
+    def away(of: str | None = None) -> NoReturn:
+        raise Unavailable("away")
+
+    monkeypatch.setattr(stores.database, "write", away)
+    with pytest.raises(Unavailable):
+        idempotency.abandon(tenant, "key")
+
+    def late(of: str | None = None) -> AbstractContextManager[Session]:
+        if threading.current_thread().name.startswith("sweep"):
+            reached.set()
+            assert let.wait(30)
+        return write(of)
+
+    monkeypatch.setattr(stores.database, "write", late)
+    with ThreadPoolExecutor(1, thread_name_prefix="sweep") as sweeping, ThreadPoolExecutor(1) as asking:
+        swept = sweeping.submit(idempotency.sweep)
+        assert reached.wait(30)
+        begun = asking.submit(idempotency.begin, tenant, "key", "print")
+        with pytest.raises(TimeoutError):
+            begun.result(0.3)
+        let.set()
+        assert begun.result(30) == Fresh()
+        swept.result(30)
+    with pytest.raises(Conflict, match="still running"):
+        idempotency.begin(tenant, "key", "print")
 
 
 def test_a_reply_of_many_rows_that_are_alike_takes_no_more_than_they_did(

@@ -1,4 +1,6 @@
 import base64
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -51,9 +53,22 @@ def test_an_update_changes_what_is_given_only(stores: Stores) -> None:
     project = stores.project()
     renamed = stores.projects.update(project.id, name="help", labels=[Label("a")])
     assert (renamed.name, renamed.labels, renamed.policy) == ("help", (Label("a"),), project.policy)
-    manual = stores.projects.update(project.id, policy=Policy(promote="manual"))
+    manual = stores.projects.update(project.id, policy=lambda policy: replace(policy, promote="manual"))
     assert (manual.name, manual.policy.promote) == ("help", "manual")
     assert stores.projects.get(project.tenant_id, "help") == manual
+
+
+def test_of_policies_changed_at_once_none_is_lost(stores: Stores) -> None:
+    project = stores.project()
+
+    def count(turn: int) -> None:
+        stores.projects.update(
+            project.id, policy=lambda policy: replace(policy, capture={"n": policy.capture.get("n", 0) + 1})
+        )
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(count, range(40)))
+    assert stores.projects.get(project.tenant_id, project.id).policy.capture == {"n": 40}
 
 
 def test_a_rename_to_a_taken_name_is_refused(stores: Stores) -> None:

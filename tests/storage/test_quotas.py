@@ -3,10 +3,13 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from sqlalchemy import Engine, event
 
 from tests.storage.making import Stores, file_sample, sample
 from tsugiki.errors import TooLarge
+from tsugiki.storage.exports import Exports
 from tsugiki.storage.projects import Projects
+from tsugiki.storage.quotas import require_room
 from tsugiki.storage.samples import Samples
 
 
@@ -54,3 +57,43 @@ def test_files_count_by_their_bytes_and_none_is_left_where_there_is_no_room(stor
     stores.samples.add(project.id, [file_sample(b"123", "x")])  # what is there takes nothing
     with pytest.raises(TooLarge):
         stores.tenants.require_room(project.tenant_id)  # a version has some bytes
+
+
+def test_a_version_and_an_export_that_do_not_fit_are_not_stored(stores: Stores) -> None:
+    project = stores.project()
+    first = stores.publish(project)
+    has = stores.tenants.usage(project.tenant_id)["bytes"]
+    exports = Exports(stores.database, stores.blobs)
+    queued = [exports.create(project.id, 1, "fp32") for _ in range(2)]  # both while there is room
+    stores.tenants.set_quota(project.tenant_id, {"bytes": has + 10})
+    with pytest.raises(TooLarge) as refused:
+        stores.publish(project, expected=1, fill=2)
+    assert refused.value.reason == "quota_exceeded"
+    assert stores.registry.list(project.id).data == (first,)
+    done = exports.finish(queued[0].id, 8, "0" * 64, {}, {})
+    with pytest.raises(TooLarge):
+        exports.finish(queued[1].id, 8, "1" * 64, {}, {})
+    assert exports.finish(queued[1].id, 8, "0" * 64, {}, {}).status == done.status, "the same file is there already"
+    assert stores.tenants.usage(project.tenant_id)["bytes"] == has + 8
+
+
+def test_only_what_is_bounded_is_counted(stores: Stores) -> None:
+    project = stores.project()
+    stores.tenants.set_quota(project.tenant_id, {"projects": 5})
+    asked: list[str] = []
+
+    @event.listens_for(Engine, "before_cursor_execute")
+    def hear(connection: object, cursor: object, statement: str, *given: object) -> None:
+        asked.append(statement)
+
+    try:
+        for quota in ({"projects": 5}, {"samples": 5}):
+            stores.tenants.set_quota(project.tenant_id, quota)
+            asked.clear()
+            with stores.database.read() as session:
+                require_room(session, project.tenant_id, samples=[sample("a")])
+            counted = [statement for statement in asked if "count(" in statement.lower()]
+            assert len(counted) == ("samples" in quota)
+            assert not any("sum(" in statement.lower() for statement in asked)
+    finally:
+        event.remove(Engine, "before_cursor_execute", hear)

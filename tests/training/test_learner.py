@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -51,6 +52,7 @@ def learner(
     *,
     cached: bool = False,
     kind: torch.dtype = torch.float32,
+    aim: Aim = AIM,
 ) -> Learner:
     network = backbone.network()
     torch.manual_seed(0)
@@ -58,7 +60,7 @@ def learner(
     unchanged = backbone.network().to(kind)
     below = compute_below(unchanged, rows, 32, attached.first_block, lambda: None) if cached else None
     assert (below is not None) == cached
-    return Learner(network, attached, rows, below, head(), AIM, CPU, kind)
+    return Learner(network, attached, rows, below, head(), aim, CPU, kind)
 
 
 def test_one_operation_does_what_a_linear_module_and_its_matrices_do() -> None:
@@ -163,3 +165,72 @@ def test_classes_are_weighted_where_they_are_unlike() -> None:
     assert weights is not None
     assert weights[targets].mean() == pytest.approx(1.0)
     assert 1.0 < weights[1] / weights[0] < 9.0
+
+
+def test_the_loss_is_weighed_by_class_and_smoothed_as_was_asked(
+    backbone: TrainableBackbone, rows: list[Prepared]
+) -> None:
+    """At a rate of nothing, so that it is told and nothing is learnt."""
+    batch, targets = np.arange(12), np.arange(12) % 3
+    weights = np.array([1.0, 2.0, 5.0], np.float32)
+    told: set[float] = set()
+    for smoothing, given in ((0.0, None), (0.3, None), (0.0, weights), (0.3, weights)):
+        pupil = learner(backbone, rows, LoraMethod().attach, aim=replace(AIM, smoothing=smoothing, weights=given))
+        logs = np.log(softmax(pupil.scores(batch)))
+        share = np.ones(3) if given is None else given.astype(np.float64)
+        wanted = -(share[targets] * logs[np.arange(12), targets]).sum() / share[targets].sum()
+        evenly = -(share * logs).sum() / 3 / share[targets].sum()
+        found = pupil.step(batch, targets, 0.0)
+        assert found == pytest.approx((1.0 - smoothing) * wanted + smoothing * evenly, rel=1e-4)
+        told.add(round(found, 6))
+    assert len(told) == 4
+
+
+def softmax(scores: np.ndarray) -> np.ndarray:
+    powers = np.exp(scores.astype(np.float64) - scores.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize(("longest", "moves"), [(1e-12, False), (1e12, True)])
+def test_no_step_is_longer_than_allowed(
+    backbone: TrainableBackbone,
+    rows: list[Prepared],
+    monkeypatch: pytest.MonkeyPatch,
+    longest: float,
+    moves: bool,
+) -> None:
+    """Adam takes steps of the rate whatever the gradient, unless that is nothing beside its own smallest number."""
+    monkeypatch.setattr("tsugiki.training.learner.LONGEST_STEP", longest)
+    pupil = learner(backbone, rows, LoraMethod().attach)
+    weight, _ = pupil.head()
+    pupil.step(np.arange(12), np.arange(12) % 3, 1.0)
+    moved = np.abs(pupil.head()[0] - weight).max()
+    assert (moved > 0.5 * AIM.head_rate) == moves
+    assert moves or moved < 1e-3 * AIM.head_rate
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_inputs_are_varied_in_learning_alone_and_where_all_of_the_network_sees_them(
+    backbone: TrainableBackbone, rows: list[Prepared], monkeypatch: pytest.MonkeyPatch, cached: bool
+) -> None:
+    seen: list[int] = []
+
+    def varied(inputs: Sequence[torch.Tensor], random: torch.Generator) -> list[torch.Tensor]:
+        seen.append(len(inputs[0]))
+        return list(inputs)
+
+    monkeypatch.setattr("tsugiki.training.learner.varied", varied)
+    pupil = learner(backbone, rows, PartialMethod(top_blocks=1).attach, cached=cached)
+    pupil.scores(np.arange(12))
+    assert seen == []
+    pupil.step(np.arange(12), np.arange(12) % 3, 1.0)
+    assert seen == ([] if cached else [12])
+
+
+def test_lower_blocks_learn_more_slowly(backbone: TrainableBackbone) -> None:
+    method = PartialMethod(top_blocks=2, rate_decay=0.5, learning_rate=1e-3)
+    encoder = backbone.network().get_submodule(ENCODER)
+    attached = method.attach(encoder)
+    place = {id(p): depth for depth, block in enumerate(reversed(blocks_of(encoder))) for p in block.parameters()}
+    found = {(place.get(id(p), 0), group.rate) for group in attached.groups for p in group.parameters.values()}
+    assert found == {(0, 1e-3), (1, 5e-4)}

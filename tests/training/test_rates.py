@@ -42,13 +42,13 @@ def test_what_was_measured_is_kept_for_the_next_plan(here: Loaded, monkeypatch: 
     assert read_rates(rates_file(here, "onnxruntime", 2)) == USUAL, "other threads are another rate"
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"format": 3}', '{"format": 2, "forward": 1, "backward": 1}'])
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"format": 4}', '{"format": 3, "forward": 1, "backward": 1}'])
 def test_a_file_that_is_not_what_was_written_is_not_believed(tmp_path: Path, content: str) -> None:
     path = tmp_path / "graph.rates.json"
     path.write_text(content)
     assert read_rates(path) == USUAL
-    path.write_text(json.dumps({"format": 3, "forward": 2.0, "backward": 1.0}))
-    assert read_rates(path) == Rates(2.0, 1.0, measured=True)
+    path.write_text(json.dumps({"format": 4, "forward": 2.0, "backward": 1.0, "device": "cuda"}))
+    assert read_rates(path) == Rates(2.0, 1.0, measured=True, device="cuda")
 
 
 class Crowded(OnnxEngine):

@@ -29,9 +29,13 @@ class Admin:
         requests_per_second: float | None = None,
         projects: int | None = None,
         samples: int | None = None,
+        bytes: int | None = None,
     ) -> Json:
-        """Replaces the tenant's limits; one left out is no limit beyond the service's own."""
-        limits = {"requests_per_second": requests_per_second, "projects": projects, "samples": samples}
+        """Replaces the tenant's limits; one left out is no limit beyond the service's own.
+
+        `bytes` are of files of samples, of versions and exports.
+        """
+        limits = {"projects": projects, "samples": samples, "bytes": bytes, "requests_per_second": requests_per_second}
         given = {name: limit for name, limit in limits.items() if limit is not None}
         return self.transport.send(Call("PUT", f"{TENANTS}/{segment(tenant)}/quota", body=given))
 

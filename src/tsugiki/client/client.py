@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from types import TracebackType
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from tsugiki.client.adaptations import Adaptations
 from tsugiki.client.admin import Admin
@@ -99,7 +99,7 @@ class Client:
     def predict(
         self,
         project: str | Project,
-        inputs: Input | Iterable[Input],
+        inputs: Input | Mapping[str, Any] | Iterable[Input | Mapping[str, Any]],
         *,
         top_k: int = 1,
         version: int | None = None,

@@ -43,9 +43,11 @@ def on_wire(value: object) -> Any:  # Any: JSON
     return {"base64": base64.b64encode(file_of(value)).decode()}
 
 
-def listed(given: Input | Iterable[Input]) -> list[Input]:
-    """Several inputs as they are, one by itself as a list of one."""
-    return [given] if isinstance(given, str | bytes | os.PathLike | Audio | Picture) else list(given)
+def listed(given: Input | Mapping[str, Any] | Iterable[Input | Mapping[str, Any]]) -> list[Input | Mapping[str, Any]]:
+    """Several inputs as they are, one by itself as a list of one; a mapping is one."""
+    if isinstance(given, str | bytes | os.PathLike | Audio | Picture):
+        return [given]
+    return [cast(Mapping[str, Any], given)] if isinstance(given, Mapping) else list(given)
 
 
 def file_of(value: object) -> bytes:

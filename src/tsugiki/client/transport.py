@@ -25,6 +25,7 @@ CURSORS = ("id", "name", "version")  # what a list goes on after: the first of t
 TRY_AGAIN = frozenset({429, 503})  # refused, or not known to be done: its Idempotency-Key tells
 TOKEN = "X-Version-Token"
 STILL_RUNNING = "idempotency_in_progress"
+STILL_RUNNING_S = 0.5  # between two looks at whether it still does
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,8 @@ class Transport:
             headers=call.headers() | ({TOKEN: str(self._seen)} if self._seen else {}),
             timeout=self._timeout_s + call.wait_s,
         )
-        for attempt in range(1, ATTEMPTS + 1):
+        attempt, waited_s = 1, 0.0
+        while True:
             backoff_s = FIRST_PAUSE_S * 2 ** (attempt - 1)
             try:
                 response = self._http.send(request)
@@ -122,15 +124,21 @@ class Transport:
                 if attempt == ATTEMPTS or not call.safe_to_resend:
                     raise
                 self._pause(backoff_s)
+                attempt += 1
                 continue
             if response.is_success:
                 self._seen = max(self._seen, int(response.headers.get(TOKEN, 0)))
                 return response
+            if _still_running(response) and waited_s < self._timeout_s + call.wait_s:
+                # No attempt of its own: what an earlier one began takes as long as it takes, and its reply is kept.
+                self._pause(STILL_RUNNING_S)
+                waited_s += STILL_RUNNING_S
+                continue
             pause_s = _healing_s(response, backoff_s)
             if attempt == ATTEMPTS or pause_s is None:
                 raise refusal(response)
             self._pause(pause_s)
-        raise AssertionError("the last attempt returns or raises; this is a bug")
+            attempt += 1
 
 
 def segment(name: str | int) -> str:
@@ -144,5 +152,9 @@ def _healing_s(response: httpx.Response, otherwise_s: float) -> float | None:
         named = response.headers.get("Retry-After", "")
         pause_s = float(named) if named.isdecimal() else otherwise_s
         return pause_s if pause_s <= LONGEST_PAUSE_S else None
-    # Keys are made anew for every call: the request that still runs is an earlier attempt of this one.
-    return otherwise_s if response.status_code == 409 and refusal(response).code == STILL_RUNNING else None
+    return None
+
+
+def _still_running(response: httpx.Response) -> bool:
+    """Keys are made anew for every call: the request that still runs is an earlier attempt of this one."""
+    return response.status_code == 409 and refusal(response).code == STILL_RUNNING

@@ -99,12 +99,16 @@ class AliasMove:
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """A version as files that run without this service. `sha256` and `bytes` describe the zip."""
+    """A version as files that run without this service. `sha256` and `bytes` describe the zip.
+
+    Answers surer than `abstain_below` are given, None gives all: by the policy when it was asked for.
+    """
 
     id: str
     project_id: str
     version: int
     precision: Precision
+    abstain_below: float | None
     status: JobStatus
     bytes: int | None
     sha256: str | None

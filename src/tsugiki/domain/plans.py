@@ -103,12 +103,13 @@ class Closeness:
 class Rates:
     """Tokens a second through the whole backbone: `forward` as served, `backward` as trained (both ways).
 
-    Padding counts. `measured` on this machine, else they are another's.
+    Padding counts. `measured` on this machine, else they are another's. `device` is what trains: cpu or cuda.
     """
 
     forward: float
     backward: float
     measured: bool
+    device: str = "cpu"
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from tsugiki.jobs import auditing
 from tsugiki.jobs.deep_lane import DEEP
 from tsugiki.jobs.labelling import combinations_of, learnable, learnt_combinations, rarest
 from tsugiki.jobs.naming import Names
-from tsugiki.jobs.profiling import named_labels, profile_of, spread, with_closeness, with_lengths
+from tsugiki.jobs.profiling import named_labels, profile_of, spread, with_closeness, with_lengths, with_rates
 from tsugiki.observed import UNTRACED
 from tsugiki.storage.adaptation_rows import FollowUp
 from tsugiki.training.blending import hears_names
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from tsugiki.storage.samples import LabelledSample, Samples
 
 EMBED_FILES = 16  # held at once: a file may have 16 MiB
-EMBED_ROWS = 256  # some tens of passes: a second of work between two looks at whether to stop, and all a crash loses
+EMBED_ROWS = 256  # some tens of passes: all that a crash loses
 
 Planner = Callable[[Profile, Budget, "MethodName | Literal['auto']", "Json"], "Plan"]
 
@@ -205,7 +205,9 @@ class Phases:
             chosen = self._tools.methods[method]
             if method == self._wish.method:  # else nothing but the seed was given
                 chosen = tuned(chosen, self._wish.hyperparameters)
-            return chosen.fit(self._backbone, data, self._left(), self._progress)
+            # After a training it is searched once more for who is near whom.
+            again_s = self._watch.timings.get("audit_ms", 0.0) / 1000 if method in DEEP else 0.0
+            return chosen.fit(self._backbone, data, self._left(again_s), self._progress)
 
     def findings(self, rows: Sequence[LabelledSample], snapshot: Snapshot, near: Neighbours, fitted: Fitted) -> Json:
         """The rest of the audit, which hears what the held-out answers say; `rows` and `near` are the snapshot's."""
@@ -246,7 +248,9 @@ class Phases:
         missing = [row for row in rows if row.id not in stored]
         done = 0
         for part in self._parts(missing):
-            fresh = self._tools.embedder.embed(self._project.tenant_id, self._project.backbone, self._contents(part))
+            fresh = self._tools.embedder.embed(
+                self._project.tenant_id, self._project.backbone, self._contents(part), self._progress.check
+            )
             self._stores.features.save(self._project.id, space.id, [row.id for row in part], fresh)
             found[[place[row.id] for row in part]] = fresh
             done += len(part)
@@ -274,18 +278,17 @@ class Phases:
         counts = Counter(row.label for row in rows)
         project = self._project
         profile = profile_of(counts, self._backbone.space, named_labels(project), project.task, project.modality)
-        return (
-            profile if self._tools.rates is None else replace(profile, rates=self._tools.rates(self._project.backbone))
-        )
+        rates = self._tools.rates
+        return with_rates(profile, None if rates is None else rates(project.backbone))
 
     def _planned(self, profile: Profile) -> Plan:
         plan = self._tools.plan(profile, self._wish.budget, self._wish.method, self._wish.hyperparameters)
         return replace(plan, reasons=(*plan.reasons, *self._choice_told))
 
-    def _left(self) -> Budget:
-        """What embedding has left of it: perhaps nothing, and then a method does the least it can."""
+    def _left(self, kept_back_s: float) -> Budget:
+        """What embedding has left of it and is not kept back: perhaps nothing, and then a method does the least."""
         seconds = self._wish.budget.seconds
-        return Budget(None if seconds is None else max(0.0, seconds - self._watch.elapsed_s))
+        return Budget(None if seconds is None else max(0.0, seconds - self._watch.elapsed_s - kept_back_s))
 
     def _names(self, labels: Sequence[str]) -> Floats | None:
         """Features of what the labels are called, None where the modality's inputs are no words."""

@@ -16,7 +16,6 @@ from tsugiki.data.labels import texts_of
 from tsugiki.data.text import beginning
 from tsugiki.domain import Label
 from tsugiki.errors import Conflict, NotFound, StorageFull, TsugikiError, Unavailable
-from tsugiki.evaluation.abstention import abstain_below
 from tsugiki.jobs.attempts import MAX_ATTEMPTS, PAUSES_S, TROUBLE, Stopped, stopped
 from tsugiki.jobs.lane import Lane
 from tsugiki.jobs.recorder import Recorder
@@ -179,8 +178,6 @@ class Exporting:
         answers = self._answers(project, version, inputs)
         self._check()
         facts: Json = {"number": version.number, "digest": version.digest, "created_at": version.created_at.isoformat()}
-        wanted = project.policy.abstain_precision
-        below = None if wanted is None else abstain_below(wanted, stores.registry.evaluation(version)["report"])
         zipped = folder / "export.zip"
         built = self._build(
             zipped,
@@ -191,7 +188,7 @@ class Exporting:
             inputs,
             answers,
             self._check,
-            below,
+            export.abstain_below,
             "samples" if samples else "labels",
         )
         sha256 = stores.blobs.put_file(project.id, zipped)

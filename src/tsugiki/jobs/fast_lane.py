@@ -14,7 +14,7 @@ from tsugiki.jobs.attempts import PAUSES_S
 from tsugiki.jobs.deep_lane import DEEP
 from tsugiki.jobs.lane import Lane
 from tsugiki.jobs.ledger import Ledger
-from tsugiki.jobs.profiling import named_labels, profile_of, remembered
+from tsugiki.jobs.profiling import named_labels, profile_of, remembered, with_rates
 from tsugiki.jobs.progress import Stopwatch
 from tsugiki.jobs.publishing import Publishing, Worth
 
@@ -60,8 +60,8 @@ class FastLane:
         outside = self._tools.embedder.backbone(backbone)
         declared = () if project is None else named_labels(project)
         profile = profile_of(counts, outside.space, declared, task, outside.modality)
-        if self._tools.rates is not None:
-            profile = replace(profile, rates=self._tools.rates(backbone))
+        rates = self._tools.rates
+        profile = with_rates(profile, None if rates is None else rates(backbone))
         if project is not None:
             known = remembered(self._stores.adaptations.last_plan(project.id))
             profile = replace(profile, closeness=known)

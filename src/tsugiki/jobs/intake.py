@@ -54,7 +54,8 @@ class Intake:
                 closed.wait(LOOK_EVERY_S)
 
     def _look(self) -> None:
-        if any(not job.running for job in self._adaptations.unfinished(self._known)):
+        # One that had begun before and waits again is put back for a while by its own workflow, which nobody waits for.
+        if any(not job.running and not job.begun for job in self._adaptations.unfinished(self._known)):
             return
         jobs = self._adaptations.unfinished()
         for job in jobs:

@@ -12,7 +12,7 @@ from tsugiki.domain import MIN_LABELS, MIN_PER_LABEL, Closeness, Profile, told_l
 from tsugiki.evaluation.learning_curve import last_doubling
 
 if TYPE_CHECKING:
-    from tsugiki.domain import Content, FeatureSpace, Json, Modality, Project, Task, TrainingSet
+    from tsugiki.domain import Content, FeatureSpace, Json, Modality, Project, Rates, Task, TrainingSet
     from tsugiki.ports import Backbone
 
 S = TypeVar("S")
@@ -36,6 +36,11 @@ def profile_of(
     profile = _profile_of_sets(counts) if task == "multi_label" else _profile(counts, declared)
     profile = replace(profile, modality=modality)
     return profile if space is None else replace(profile, dim=space.dim, widths=space.widths, blocks=space.blocks)
+
+
+def with_rates(profile: Profile, rates: Rates | None) -> Profile:
+    """None where nothing tells how fast this machine is."""
+    return profile if rates is None else replace(profile, rates=rates, device=rates.device)
 
 
 def _profile(counts: Mapping[str, int], declared: Collection[str]) -> Profile:

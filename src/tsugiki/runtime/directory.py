@@ -87,8 +87,9 @@ class Directory:
                 fix="POST labelled samples to /adapt, declare two labels or more, or name an existing ?version=",
             )
         alias = selector.alias if selector.version is None else None
-        return Target(project, alias, version, self._abstain_below(project, version))
+        return Target(project, alias, version, self.abstain_below(project, version))
 
-    def _abstain_below(self, project: Project, version: Version) -> float | None:
+    def abstain_below(self, project: Project, version: Version) -> float | None:
+        """Up to which probability the project's policy wants no label of the version; None where it wants all."""
         wanted = project.policy.abstain_precision
         return None if wanted is None else abstain_below(wanted, self._registry.evaluation(version)["report"])

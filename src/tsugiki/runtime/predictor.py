@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
 from math import inf
@@ -23,6 +23,7 @@ from tsugiki.runtime.batcher import Lane
 from tsugiki.runtime.directory import Target
 from tsugiki.runtime.heads import StaleSlot
 from tsugiki.runtime.ranking import prediction_of
+from tsugiki.runtime.reading import Reading
 from tsugiki.runtime.route import Route
 
 if TYPE_CHECKING:
@@ -42,7 +43,6 @@ DEADLINE_S = 100.0  # the server's own limit is 120 s, and says nothing: it must
 INLINE_CHARS = 1_024  # prepared in 0.5 to 0.6 ms; 4,096 take up to 2.3 ms, too long for the event loop
 INLINE_INPUTS = 64  # ditto: so many characters in 64 texts take 0.6 ms, in 1,024 texts 5.9
 CHARS_A_TOKEN = 4  # English texts have 4 to 5: hardly one has more tokens than this says
-READERS = 32  # requests whose files are read at a time; each waits for the decoders, of which there are few
 INLINE_SCORES = 2_048  # ditto of building answers
 
 
@@ -77,7 +77,7 @@ class Predictor:
         self._backbones = backbones
         self._deadline_s = deadline_s
         self._tracing = tracing
-        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="reading")
+        self._reading = Reading()
 
     async def predict(
         self,
@@ -127,7 +127,7 @@ class Predictor:
         tokens = _characters(inputs) / CHARS_A_TOKEN if served.backbone.modality == "text" else inf
         served.batcher.check(tenant_id, len(inputs), Lane.INTERACTIVE, tokens)
         with self._tracing.span("prepare", inputs=len(inputs)):
-            rows = await self._prepared(served, inputs, truncate)
+            rows = await self._prepared(tenant_id, served, inputs, truncate)
         good = [row for row in rows if not isinstance(row, TsugikiError)]
         answered, read_s = await self._replies(served, target, good)
         classes = len(target.version.labels)
@@ -138,16 +138,17 @@ class Predictor:
         return Answered(target, found, answered.engine_s, load_s + read_s)
 
     async def _prepared(
-        self, served: Served, inputs: Sequence[object], truncate: Truncate
+        self, tenant_id: str, served: Served, inputs: Sequence[object], truncate: Truncate
     ) -> list[Prepared | TsugikiError]:
-        if served.backbone.modality == "text":
-            texts, chars = len(inputs), _characters(inputs)
-            if texts <= INLINE_INPUTS and chars <= INLINE_CHARS and served.turns.has_room(texts, chars):
-                cleaned = _cleaned(inputs, "text")
-                return cleaned.rows(await served.turns.prepare(cleaned.contents) if cleaned.contents else (), truncate)
-        # Of its own threads for files: those who wait for a decoder keep nobody else from a thread.
-        readers = None if served.backbone.modality == "text" else self._readers
-        return await asyncio.get_running_loop().run_in_executor(readers, _prepare, served, inputs, truncate)
+        if (modality := served.backbone.modality) != "text":
+            cleaned = await asyncio.to_thread(_cleaned, inputs, modality)
+            read = await self._reading.rows(tenant_id, served.backbone.prepare_each, cleaned.contents)
+            return cleaned.rows(read, truncate)
+        texts, chars = len(inputs), _characters(inputs)
+        if texts <= INLINE_INPUTS and chars <= INLINE_CHARS and served.turns.has_room(texts, chars):
+            cleaned = _cleaned(inputs, "text")
+            return cleaned.rows(await served.turns.prepare(cleaned.contents) if cleaned.contents else (), truncate)
+        return await asyncio.to_thread(_prepare, served, inputs, truncate)
 
     def _find(self, tenant_id: str, ref: str, selector: Selector) -> Target:
         """What is asked; its graft is being read by the time that who asks is back in the event loop.
@@ -198,7 +199,7 @@ class Predictor:
 
     def close(self) -> None:
         """Once nothing is asked any more."""
-        self._readers.shutdown()
+        self._reading.close()
 
     def probabilities(self, project: Project, version: Version, inputs: Sequence[Content]) -> Floats:
         """The same answers for a job's thread, in the bulk lane: (inputs, classes), columns in label order.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from tsugiki.ports import Backbone, Engine
 
 
+CHECK_S = 0.5  # between two looks of a job at whether to go on waiting for its features
 LOADERS = 4  # backbones that load at a time because somebody asks
 
 
@@ -87,6 +88,7 @@ class ServedBackbones:
         self._budget = budget
         self._on_pass = on_pass
         self._lock = threading.Lock()
+        self._failed: dict[str, str] = {}
         self._coming: dict[tuple[str, str], Future[Served]] = {}  # the last load of each backbone and feature space
         self._loaders = ThreadPoolExecutor(LOADERS, thread_name_prefix="loading")
         self._served: Once[str, Served] = Once(lambda name: self._serve(name, engines.preferred))
@@ -115,7 +117,17 @@ class ServedBackbones:
         """Blocks while it loads; a failed load is tried anew by the next call. Raises NotFound, Unavailable."""
         if name not in self.names:
             raise NotFound(f"no backbone is named {name!r}", fix="GET /v1/backbones lists them")
-        return self._served.get(name)
+        try:
+            served = self._served.get(name)
+        except TsugikiError as error:
+            self._failed[name] = error.reason
+            raise
+        self._failed.pop(name, None)
+        return served
+
+    def failed(self, name: str) -> str | None:
+        """The code of what the last attempt to load it met; None where there was none, or it is loaded."""
+        return self._failed.get(name)
 
     def ready(self, name: str) -> Served | None:
         """The backbone if it is loaded; never blocks."""
@@ -155,13 +167,21 @@ class ServedBackbones:
         """The Embedder port's view of `get`."""
         return self.get(name).backbone
 
-    def embed(self, tenant_id: str, name: str, contents: Sequence[Content]) -> Floats:
+    def embed(
+        self, tenant_id: str, name: str, contents: Sequence[Content], check: Callable[[], None] = lambda: None
+    ) -> Floats:
         """Features of the serving engine for a job, (contents, dim): the Embedder port."""
         served = self.get(name)
         features = np.empty((len(contents), served.backbone.space.dim), np.float32)
         prepared = served.backbone.prepare(contents) if contents else []
-        answered = served.batcher.submit(tenant_id, prepared, None, Lane.BULK).result()
-        for row, reply in enumerate(answered.replies):
+        answered = served.batcher.submit(tenant_id, prepared, None, Lane.BULK)
+        while wait([answered], CHECK_S).not_done:
+            try:
+                check()
+            except BaseException:
+                answered.cancel()  # its rows leave the queue
+                raise
+        for row, reply in enumerate(answered.result().replies):
             if isinstance(reply, TsugikiError):
                 raise reply
             features[row] = reply

@@ -38,6 +38,7 @@ class Waiting(NamedTuple):
     project_id: str
     tenant_id: str
     running: bool
+    begun: bool  # now or before
 
 
 class Adaptations:
@@ -118,7 +119,9 @@ class Adaptations:
     def unfinished(self, among: Collection[str] | None = None) -> list[Waiting]:
         """Those that are this process's to run, oldest first; or those of some ids, some thousand at most."""
         running = AdaptationRow.status == "running"
-        columns = select(AdaptationRow.id, AdaptationRow.project_id, AdaptationRow.tenant_id, running)
+        columns = select(
+            AdaptationRow.id, AdaptationRow.project_id, AdaptationRow.tenant_id, running, AdaptationRow.attempts > 0
+        )
         mine = columns.where(AdaptationRow.status.in_(UNFINISHED), AdaptationRow.owner == self._owner)
         if among is not None:
             mine = mine.where(AdaptationRow.id.in_(among))

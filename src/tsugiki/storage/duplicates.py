@@ -13,7 +13,8 @@ from tsugiki.domain import NewSample
 from tsugiki.errors import Issue
 
 EXACT, CONFLICTING = "duplicate_exact", "duplicate_conflicting_label"
-Status = Literal["accepted", "duplicate"]
+MOST_EVIDENCE = 10  # ids listed with one sample
+Status = Literal["accepted", "duplicate", "quarantined"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +24,15 @@ class Twin:
     id: str
     label: str | None
     issues: tuple[Issue, ...]
+    aside: bool = False  # in quarantine
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What became of one new sample. `id` is None only in a preview, for a sample that would be new.
+    """What became of one new sample; one that is there already and set aside is "quarantined".
 
-    Pointers of `issues` start at the sample ("/label"): the caller knows where in its request that was.
+    `id` is None only in a preview, for a sample that would be new. Pointers of `issues` start at the sample ("/label"):
+    the caller knows where in its request that was.
     """
 
     id: str | None
@@ -47,39 +50,58 @@ class Settlement:
 
 
 def settle(known: dict[str, list[Twin]], samples: Iterable[NewSample], new_id: Callable[[], str]) -> Settlement:
-    """`known` holds the stored twins by content_sha, and is left as it was."""
+    """`known` holds the stored twins by content_sha, and is left as it was. Takes time in proportion to both."""
     settled = Settlement()
-    here = {sha: list(twins) for sha, twins in known.items()}
-    for sample in samples:
-        twins = here.setdefault(sample.content_sha, [])
-        same = _same(twins, sample.label)
+    here: dict[str, dict[str | None, Twin]] = {
+        sha: {twin.label: twin for twin in twins} for sha, twins in known.items()
+    }
+    touched: dict[str, None] = {}  # a set in order
+    accepted: dict[int, tuple[str, str | None]] = {}  # by place of the outcome: content and label
+    for place, sample in enumerate(samples):
+        twins = here.setdefault(sample.content_sha, {})
+        same = twins.get(sample.label) if sample.label is not None else next(iter(twins.values()), None)
         if same is not None:
-            found = Issue(EXACT, "/input", "This input is stored already.", "Nothing to do.", (same.id,))
-            settled.outcomes.append(Stored(same.id, "duplicate", (*sample.issues, found)))
+            settled.outcomes.append(_there(same, sample))
             continue
-        unlabelled = next((twin for twin in twins if twin.label is None), None)
-        if unlabelled is not None:
-            twins[twins.index(unlabelled)] = replace(unlabelled, label=sample.label)
+        if (unlabelled := twins.pop(None, None)) is not None:
+            twin = replace(unlabelled, label=sample.label)
+            if twin.id in settled.inserts:
+                settled.inserts[twin.id] = (settled.inserts[twin.id][0], twin)
         else:
-            twins.append(Twin(new_id(), sample.label, sample.issues))
-        twins[:] = contradictions(twins)
-        mine = next(twin for twin in twins if twin.label == sample.label)
-        settled.outcomes.append(Stored(mine.id, "accepted", mine.issues))
-        if unlabelled is None:
-            settled.inserts[mine.id] = (sample, mine)
-        _note(settled, twins)
+            twin = Twin(new_id(), sample.label, sample.issues)
+            settled.inserts[twin.id] = (sample, twin)
+        twins[sample.label] = twin
+        touched[sample.content_sha] = None
+        accepted[place] = (sample.content_sha, sample.label)
+        settled.outcomes.append(Stored(twin.id, "accepted", twin.issues))
+    for sha in touched:
+        stored = {twin.id: twin for twin in known.get(sha, ())}
+        for twin in contradictions(list(here[sha].values())):
+            here[sha][twin.label] = twin
+            if twin.id in settled.inserts:
+                settled.inserts[twin.id] = (settled.inserts[twin.id][0], twin)
+            elif twin != stored[twin.id]:
+                settled.updates[twin.id] = twin
+    for place, (sha, label) in accepted.items():
+        # One without a label that got one meanwhile is told of as it is now.
+        found = here[sha].get(label) or next(iter(here[sha].values()))
+        settled.outcomes[place] = Stored(found.id, "accepted", found.issues)
     return settled
 
 
 def contradictions(twins: Sequence[Twin]) -> list[Twin]:
-    """The twins with their record of contradiction brought up to date: each names all the others."""
-    return [_noted(twin, tuple(sorted(other.id for other in twins if other.id != twin.id))) for twin in twins]
+    """The twins with their record of contradiction brought up to date: each names the oldest of the others."""
+    oldest = sorted(twin.id for twin in twins)[: MOST_EVIDENCE + 1]
+    return [_noted(twin, tuple(id for id in oldest if id != twin.id)[:MOST_EVIDENCE]) for twin in twins]
 
 
-def _same(twins: Sequence[Twin], label: str | None) -> Twin | None:
-    if label is None:
-        return twins[0] if twins else None
-    return next((twin for twin in twins if twin.label == label), None)
+def _there(same: Twin, sample: NewSample) -> Stored:
+    if same.aside:
+        status, told = "quarantined", ("and set aside.", "Relabel, keep or drop it: see the audit.")
+    else:
+        status, told = "duplicate", ("already.", "Nothing to do.")
+    found = Issue(EXACT, "/input", f"This input is stored {told[0]}", told[1], (same.id,))
+    return Stored(same.id, status, (*sample.issues, found))
 
 
 def _noted(twin: Twin, others: tuple[str, ...]) -> Twin:
@@ -91,11 +113,3 @@ def _noted(twin: Twin, others: tuple[str, ...]) -> Twin:
             Issue(CONFLICTING, "/label", "The same input has another label.", "Correct or delete one of them.", others),
         )
     return replace(twin, issues=issues)
-
-
-def _note(settled: Settlement, twins: Sequence[Twin]) -> None:
-    for twin in twins:
-        if twin.id in settled.inserts:
-            settled.inserts[twin.id] = (settled.inserts[twin.id][0], twin)
-        else:
-            settled.updates[twin.id] = twin

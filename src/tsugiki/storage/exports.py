@@ -13,6 +13,7 @@ from tsugiki.errors import Conflict, NotFound
 from tsugiki.storage.blobs import Blobs
 from tsugiki.storage.database import Database
 from tsugiki.storage.presence import ALONE
+from tsugiki.storage.quotas import require_room
 from tsugiki.storage.tables import ExportRow, ProjectRow, VersionRow
 
 
@@ -24,7 +25,7 @@ class Exports:
         self._blobs = blobs
         self._owner = owner
 
-    def begin(self, project_id: str, version: int, precision: Precision) -> Export:
+    def begin(self, project_id: str, version: int, precision: Precision, abstain_below: float | None = None) -> Export:
         """The export that there is or will be, queued now if there is none: the same file is not made twice.
 
         One whose file is lost or damaged is none: it is made again. `create` otherwise; raises as it does.
@@ -32,17 +33,17 @@ class Exports:
         lost: list[str] = []
         while True:
             with self._database.write(of=project_id) as session:
-                row = _newest(session, project_id, version, precision, lost)
-                export = _export(row or self._queued(session, project_id, version, precision))
+                row = _newest(session, project_id, version, precision, abstain_below, lost)
+                export = _export(row or self._queued(session, project_id, version, precision, abstain_below))
             # Read outside the transaction: a large file far away must not keep everybody from writing.
             if export.sha256 is None or self._blobs.has(project_id, export.sha256):
                 return export
             lost.append(export.id)
 
-    def create(self, project_id: str, version: int, precision: Precision) -> Export:
+    def create(self, project_id: str, version: int, precision: Precision, abstain_below: float | None = None) -> Export:
         """A queued one, whatever there is. Raises NotFound for the version."""
         with self._database.write(of=project_id) as session:
-            return _export(self._queued(session, project_id, version, precision))
+            return _export(self._queued(session, project_id, version, precision, abstain_below))
 
     def get(self, tenant_id: str, export_id: str) -> Export:
         """Another tenant's is NotFound as an unknown one is."""
@@ -89,9 +90,14 @@ class Exports:
             return _export(row)
 
     def finish(self, export_id: str, bytes: int, sha256: str, parity: Json, latency: Json) -> Export:
-        """The file must be a blob of the project already. Raises as `start`."""
+        """The file must be a blob of the project already. Raises as `start`, and TooLarge `quota_exceeded`."""
         with self._database.write(of=export_id) as session:
             row = self._unfinished(session, export_id)
+            project = session.get(ProjectRow, row.project_id)
+            assert project is not None, "an export without its project: this is a bug"
+            same = select(ExportRow.id).where(ExportRow.project_id == project.id, ExportRow.sha256 == sha256)
+            if session.scalar(same.limit(1)) is None:
+                require_room(session, project.tenant_id, bytes=bytes, writing=True)
             row.status, row.bytes, row.sha256 = "succeeded", bytes, sha256
             row.parity, row.latency = parity, latency
             return _export(row)
@@ -103,7 +109,9 @@ class Exports:
             row.status, row.error = "failed", error
             return _export(row)
 
-    def _queued(self, session: Session, project_id: str, version: int, precision: Precision) -> ExportRow:
+    def _queued(
+        self, session: Session, project_id: str, version: int, precision: Precision, abstain_below: float | None
+    ) -> ExportRow:
         if session.get(VersionRow, (project_id, version)) is None:
             raise NotFound(f"There is no version {version}.")
         row = ExportRow(
@@ -111,6 +119,7 @@ class Exports:
             project_id=project_id,
             version=version,
             precision=precision,
+            abstain_below=abstain_below,
             status="queued",
             created_at=self._database.now(),
             owner=self._owner,
@@ -130,13 +139,19 @@ class Exports:
 
 
 def _newest(
-    session: Session, project_id: str, version: int, precision: Precision, lost: Collection[str]
+    session: Session,
+    project_id: str,
+    version: int,
+    precision: Precision,
+    abstain_below: float | None,
+    lost: Collection[str],
 ) -> ExportRow | None:
-    """The newest that has succeeded or still may, but for the `lost`."""
+    """The newest that answers so and has succeeded or still may, but for the `lost`."""
     query = select(ExportRow).where(
         ExportRow.project_id == project_id,
         ExportRow.version == version,
         ExportRow.precision == precision,
+        ExportRow.abstain_below.is_not_distinct_from(abstain_below),
         ExportRow.status.in_((*UNFINISHED, "succeeded")),
         ExportRow.id.not_in(lost),
     )
@@ -149,6 +164,7 @@ def _export(row: ExportRow) -> Export:
         project_id=row.project_id,
         version=row.version,
         precision=cast(Precision, row.precision),
+        abstain_below=row.abstain_below,
         status=cast(JobStatus, row.status),
         bytes=row.bytes,
         sha256=row.sha256,

@@ -69,7 +69,7 @@ def relabel(session: Session, row: SampleRow, label: str | None) -> bool:
     row.label = label
     released = _release(row)
     session.flush()
-    save(session, contradictions(twins_of(session, row.project_id, [row.content_sha])[row.content_sha]))
+    _tell_contradictions(session, row)
     session.refresh(row)
     return changed or released
 
@@ -78,7 +78,7 @@ def remove(session: Session, row: SampleRow) -> None:
     """Its features and reviews go with it; those with the same input learn that it is gone."""
     session.delete(row)
     session.flush()
-    save(session, contradictions(twins_of(session, row.project_id, [row.content_sha]).get(row.content_sha, [])))
+    _tell_contradictions(session, row)
 
 
 def quarantine(session: Session, project_id: str, found: Aside) -> int:
@@ -120,7 +120,8 @@ def _apply(session: Session, project_id: str, fix: Fix, actor: str, now: datetim
         if fix.action != "drop":
             raise
         return False  # dropped before: to say so twice is no mistake
-    if fix.expected_label is not None and row.label not in (fix.expected_label, fix.label):
+    done = (fix.label,) if fix.action == "relabel" else ()
+    if fix.expected_label is not None and row.label not in (fix.expected_label, *done):
         raise Conflict(
             f"Sample {row.id} has not the expected label any more.",
             fix="Look at it as it is now.",
@@ -137,6 +138,12 @@ def _apply(session: Session, project_id: str, fix: Fix, actor: str, now: datetim
             return _keep(session, row, fix, actor, now)
         case _:
             assert_never(action)
+
+
+def _tell_contradictions(session: Session, row: SampleRow) -> None:
+    """To all that have the row's input, as they now are."""
+    twins = twins_of(session, row.project_id, [row.content_sha]).get(row.content_sha, [])
+    save(session, [now for before, now in zip(twins, contradictions(twins), strict=True) if now != before])
 
 
 def _keep(session: Session, row: SampleRow, fix: Fix, actor: str, now: datetime) -> bool:

@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
+from threading import Lock
 from typing import Any
 
 from sqlalchemy import CursorResult, Result, delete, select, update
@@ -18,6 +19,7 @@ from tsugiki.storage.tables import IdempotencyRow, ProjectRow
 
 KEPT = timedelta(hours=24)  # what the interface promises
 COMPRESSION = 1  # the quickest
+TURNS = 16  # of tenants, in one process
 NOTHING = zlib.compress(b"")
 
 
@@ -89,6 +91,7 @@ class Idempotency:
         self._database = database
         self._owner = owner
         self._unwritten: dict[tuple[str, str], _Kept | None] = {}  # by tenant and key; None where the work was not done
+        self._turns = tuple(Lock() for _ in range(TURNS))
 
     def begin(self, tenant_id: str, key: str, fingerprint: str) -> Fresh | Replay:
         """`fingerprint` is the same for the same request only.
@@ -96,35 +99,36 @@ class Idempotency:
         Raises Invalid `idempotency_key_reused` for another request under the key, Conflict
         `idempotency_in_progress` while the first one runs.
         """
-        self._write_up(tenant_id, key)
-        now = self._database.now()
-        with self._database.write(of=tenant_id) as session:
-            row = session.get(IdempotencyRow, (tenant_id, key))
-            if row is not None and row.created_at <= now - KEPT:
-                session.delete(row)
-                session.flush()
-                row = None
-            if row is None:
-                row = IdempotencyRow(tenant_id=tenant_id, key=key, fingerprint=fingerprint, created_at=now)
-                row.owner = self._owner
-                session.add(row)
-                return Fresh()
-            if row.fingerprint != fingerprint:
-                raise Invalid(
-                    "This Idempotency-Key was used for another request.",
-                    fix="Use a new key for each new request.",
-                    code="idempotency_key_reused",
-                )
-            if row.status is None and row.owner is not None:
-                raise Conflict(
-                    "The first request with this Idempotency-Key is still running.",
-                    fix="Ask again in a moment.",
-                    code="idempotency_in_progress",
-                )
-            if row.status is None:
-                row.owner = self._owner
-                return Fresh()
-            return Replay(row.status, row.content_type or "", zlib.decompress(row.body or NOTHING))
+        with self._turn(tenant_id):
+            self._write_up(tenant_id, key)
+            now = self._database.now()
+            with self._database.write(of=tenant_id) as session:
+                row = session.get(IdempotencyRow, (tenant_id, key))
+                if row is not None and row.created_at <= now - KEPT:
+                    session.delete(row)
+                    session.flush()
+                    row = None
+                if row is None:
+                    row = IdempotencyRow(tenant_id=tenant_id, key=key, fingerprint=fingerprint, created_at=now)
+                    row.owner = self._owner
+                    session.add(row)
+                    return Fresh()
+                if row.fingerprint != fingerprint:
+                    raise Invalid(
+                        "This Idempotency-Key was used for another request.",
+                        fix="Use a new key for each new request.",
+                        code="idempotency_key_reused",
+                    )
+                if row.status is None and row.owner is not None:
+                    raise Conflict(
+                        "The first request with this Idempotency-Key is still running.",
+                        fix="Ask again in a moment.",
+                        code="idempotency_in_progress",
+                    )
+                if row.status is None:
+                    row.owner = self._owner
+                    return Fresh()
+                return Replay(row.status, row.content_type or "", zlib.decompress(row.body or NOTHING))
 
     def finish(
         self, tenant_id: str, key: str, status: int, content_type: str, body: bytes, project_id: str | None = None
@@ -132,19 +136,25 @@ class Idempotency:
         """Keep the reply. With `project_id` it is erased along with that project, as the project's words must be."""
         # Compressed: what is told of ten thousand bad rows is sixty times what was sent, and all alike.
         kept = _Kept(status, content_type, zlib.compress(body, COMPRESSION), project_id)
-        self._unwritten[tenant_id, key] = kept
-        self._write_up(tenant_id, key)
+        with self._turn(tenant_id):
+            self._unwritten[tenant_id, key] = kept
+            self._write_up(tenant_id, key)
 
     def abandon(self, tenant_id: str, key: str) -> None:
         """The work was not done, or not all of it: it may be asked for again. A finished one stays.
 
         Where nothing was made the key is as good as new.
         """
-        self._unwritten[tenant_id, key] = None
-        self._write_up(tenant_id, key)
+        with self._turn(tenant_id):
+            self._unwritten[tenant_id, key] = None
+            self._write_up(tenant_id, key)
+
+    def _turn(self, tenant_id: str) -> Lock:
+        """For what is known of a key here and what its row says to go together: else one attempt's end is another's."""
+        return self._turns[hash(tenant_id) % len(self._turns)]
 
     def _write_up(self, tenant_id: str, key: str) -> None:
-        """How the last request under the key ended, if that is not written yet."""
+        """How the last request under the key ended, if that is not written yet. By who has the turn."""
         if (tenant_id, key) not in self._unwritten:
             return
         kept = self._unwritten[tenant_id, key]
@@ -163,7 +173,8 @@ class Idempotency:
     def sweep(self) -> int:
         """Forget what is older than 24 h; says how many."""
         for tenant_id, key in tuple(self._unwritten):
-            self._write_up(tenant_id, key)
+            with self._turn(tenant_id):
+                self._write_up(tenant_id, key)
         with self._database.write() as session:
             old = IdempotencyRow.created_at <= self._database.now() - KEPT
             return _changed(session.execute(delete(IdempotencyRow).where(old)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from typing import cast
 
@@ -92,12 +92,12 @@ class Projects:
         project_id: str,
         name: str | None = None,
         labels: Sequence[Label] | None = None,
-        policy: Policy | None = None,
+        policy: Callable[[Policy], Policy] | None = None,
         backbone: str | None = None,
         *,
         backbone_open: bool = False,
     ) -> Project:
-        """What is None stays; `backbone_open` goes with `backbone`.
+        """What is None stays; `backbone_open` goes with `backbone`. `policy` makes the new one of the present one.
 
         Raises Conflict `project_exists`, `adaptation_running` where one may still make a version on the former
         backbone, NotFound.
@@ -112,7 +112,7 @@ class Projects:
             if labels is not None:
                 row.labels = [asdict(label) for label in labels]
             if policy is not None:
-                row.policy = asdict(policy)
+                row.policy = asdict(policy(read_project(row).policy))
             if backbone is not None:
                 _must_rest(session, project_id)
                 row.backbone, row.backbone_open = backbone, backbone_open

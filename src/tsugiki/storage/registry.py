@@ -22,6 +22,7 @@ from tsugiki.storage.orphans import erase_if_orphaned
 from tsugiki.storage.pages import Page, cut, one_more
 from tsugiki.storage.presence import TRAINER
 from tsugiki.storage.projects import found_project, read_project
+from tsugiki.storage.quotas import require_room
 from tsugiki.storage.tables import AdaptationRow, AliasMoveRow, AliasRow, ProjectRow, SnapshotRow, VersionRow
 from tsugiki.storage.version_rows import read_snapshot, read_version, snapshot_row, version_row
 
@@ -66,9 +67,9 @@ class Registry:
         transaction; one of the project that waits already is cancelled, for it would do the same. What is `aside` is
         not trained on from then on.
         `expected` is the version the gate compared with, None if nothing was live. Raises Conflict `fenced` when
-        this attempt may no longer write (cancelled, overtaken, project erased) and `alias_moved` when the alias
-        is not at `expected` any more. Objects before pointers: a crash leaves blobs without a row, never a row
-        without its blobs.
+        this attempt may no longer write (cancelled, overtaken, project erased), `alias_moved` when the alias is not at
+        `expected` any more, and TooLarge `quota_exceeded`. Objects before pointers: a crash leaves blobs without a row,
+        never a row without its blobs.
         """
         assert new.snapshot.project_id == project_id, "a snapshot of another project: this is a bug"
         graft, evaluation = grafts.encode(new.graft), _canonical(new.evaluation)
@@ -77,14 +78,14 @@ class Registry:
         try:
             with self._database.write(of=project_id) as session:
                 adaptation = _fence(session, project_id, adaptation_id, attempt)
+                size = len(graft) + len(evaluation)
+                require_room(session, adaptation.tenant_id, bytes=size, writing=True)
                 last = select(func.max(VersionRow.number)).where(VersionRow.project_id == project_id)
                 number = (session.scalar(last) or 0) + 1
                 if session.get(SnapshotRow, new.snapshot.id) is None:
                     session.add(snapshot_row(new.snapshot, now))
                     session.flush()
-                row = version_row(
-                    new, number, adaptation_id, graft_sha, evaluation_sha, len(graft) + len(evaluation), now
-                )
+                row = version_row(new, number, adaptation_id, graft_sha, evaluation_sha, size, now)
                 session.add(row)
                 session.flush()
                 if promote_to is not None:

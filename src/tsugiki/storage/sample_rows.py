@@ -28,12 +28,12 @@ def find(session: Session, project_id: str, sample_id: str) -> SampleRow:
 def twins_of(session: Session, project_id: str, shas: Iterable[str]) -> dict[str, list[Twin]]:
     """The stored samples of each content, oldest first; a content that is not stored has no entry."""
     found: dict[str, list[Twin]] = {}
-    query = select(SampleRow.id, SampleRow.content_sha, SampleRow.label, SampleRow.issues)
+    query = select(SampleRow.id, SampleRow.content_sha, SampleRow.label, SampleRow.issues, SampleRow.status)
     rest = iter(shas)
     while chunk := list(islice(rest, LOOKUP_ROWS)):
         rows = session.execute(query.where(SampleRow.project_id == project_id, SampleRow.content_sha.in_(chunk)))
-        for id, sha, label, issues in rows:
-            found.setdefault(sha, []).append(Twin(id, label, _issues(issues)))
+        for id, sha, label, issues, status in rows:
+            found.setdefault(sha, []).append(Twin(id, label, _issues(issues), aside=status == "quarantined"))
     return {sha: sorted(twins, key=lambda twin: twin.id) for sha, twins in found.items()}
 
 

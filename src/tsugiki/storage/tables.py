@@ -124,6 +124,7 @@ class SampleRow(Base):
     __table_args__ = (
         UniqueConstraint("project_id", "content_sha", "label"),  # rows without a label do not collide here
         Index(None, "project_id", "label", "id"),
+        Index(None, "project_id", "bytes"),
     )
     id: Mapped[str] = mapped_column(primary_key=True)
     project_id: Mapped[str] = mapped_column(ForeignKey("projects.id", ondelete=CASCADE))
@@ -253,6 +254,7 @@ class ExportRow(Base):
     project_id: Mapped[str]
     version: Mapped[int]
     precision: Mapped[str]
+    abstain_below: Mapped[float | None]  # by the project's policy when it was asked for
     status: Mapped[str] = mapped_column(index=True)
     bytes: Mapped[int | None] = mapped_column(Size)
     sha256: Mapped[str | None]

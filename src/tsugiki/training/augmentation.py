@@ -1,7 +1,8 @@
-"""Inputs as they might also have been: what training sees of a picture or a sound is never the same twice.
+"""Inputs as they might also have been, where the whole network is trained: it sees nothing twice as it was.
 
 Texts stay as they are. What is varied changes no label of what people photograph and record: side, part and light of a
-picture, a few bands and moments of a sound.
+picture, a few bands and moments of a sound. Where lower blocks stay and what comes out of them is kept, a picture is
+seen as it is and as in a mirror, a sound as it is.
 """
 # pyright: reportUnknownMemberType=false
 # torch's annotations leave some results unknown.

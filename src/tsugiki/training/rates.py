@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 BURST_S = 1.0  # of each: some tens of passes of MiniLM
 REPEATED = 2  # times the probe's 16 rows in a batch: as large as a training batch
-FORMAT = 3
+FORMAT = 4
 
 
 def rates_file(loaded: Loaded, engine: EngineName, threads: int) -> Path:
@@ -44,7 +44,7 @@ def read_rates(path: Path, modality: Modality = "text") -> Rates:
     try:
         kept = json.loads(path.read_text())
         if kept["format"] == FORMAT:
-            return Rates(float(kept["forward"]), float(kept["backward"]), measured=True)
+            return Rates(float(kept["forward"]), float(kept["backward"]), measured=True, device=str(kept["device"]))
     except (ValueError, KeyError, TypeError):
         log.warning("%s is not what was written there; plans reckon with usual rates", path)
     return usual
@@ -64,7 +64,7 @@ def ensure_rates(loaded: Loaded, engine: Engine, threads: int) -> Rates:
     tokens = len(probe) * max(prepared.size for prepared in probe)
     forward = _per_second(lambda: engine.run(rows), threads) * tokens
     backward = _per_second(_training(loaded, rows, threads), threads) * tokens
-    found = Rates(round(forward, 1), round(backward, 1), measured=True)
+    found = Rates(round(forward, 1), round(backward, 1), measured=True, device=device().type)
     part = path.with_suffix(".part")
     part.write_text(json.dumps({"format": FORMAT, **asdict(found)}) + "\n")
     part.replace(path)

@@ -84,7 +84,7 @@ def _member(folder: Path, name: str, kind: str, shared: dict[str, str], tiny: Lo
         shutil.copy(path, graphs)
     # As if it had been measured there: for that, each life would take some seconds.
     (graphs / rates_file(tiny, "onnxruntime", 1).name).write_text(
-        json.dumps({"format": FORMAT, "forward": 1e5, "backward": 1e4})
+        json.dumps({"format": FORMAT, "forward": 1e5, "backward": 1e4, "device": "cpu"})
     )
     environment = {**shared, "TSUGIKI_HOME": str(home)}
     log = folder / f"{name}.log"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -72,10 +73,15 @@ def other(tiny: Loaded, *, noise: float = 0.0, slower_s: float = 0.0) -> Engine:
 
 
 def test_the_fastest_serves_and_stays_though_it_be_slow_the_next_time(
-    tiny: Loaded, rows: list[InputRow], tmp_path: Path
+    tiny: Loaded, rows: list[InputRow], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     kept = tmp_path / "engine.json"
-    chosen = choose("auto", [slow_reference(tiny), candidate(other(tiny))], rows, kept)
+    with caplog.at_level(logging.INFO):
+        chosen = choose("auto", [slow_reference(tiny), candidate(other(tiny))], rows, kept)
+    told = [record.getMessage() for record in caplog.records if record.getMessage().startswith("engine ")]
+    assert len(told) == 2
+    assert all("rows/s" in line and "cosine" in line for line in told)
+    assert [line.startswith("engine openvino") for line in told if line.endswith("<- serves")] == [True]
     assert chosen.name == "openvino"
     assert {trial.name for trial in chosen.trials} == {"onnxruntime", "openvino"}
     assert json.loads(kept.read_text())["engine"] == "openvino"

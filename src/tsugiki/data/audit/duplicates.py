@@ -48,9 +48,11 @@ def _contradictions(group_of_row: Ints, targets: Ints, apart: Ints) -> Iterator[
     for rows in np.split(order, edges):
         if len(rows) < 2 or (targets[rows] == targets[rows[0]]).all():
             continue
-        for row in rows.tolist():
-            others = [other for other in rows.tolist() if targets[other] != targets[row]]
-            yield Finding("duplicate_conflicting_label", row, evidence=tuple(others[:MOST_EVIDENCE]))
+        told = targets[rows]
+        # Of each label once: of many rows that are the same each would look at all.
+        others = {label: tuple(rows[told != label][:MOST_EVIDENCE].tolist()) for label in np.unique(told).tolist()}
+        for row, label in zip(rows.tolist(), told.tolist(), strict=True):
+            yield Finding("duplicate_conflicting_label", row, evidence=others[label])
     for row, others in _by_row(apart[contradicting]).items():
         yield Finding("duplicate_near_conflicting_label", row, evidence=others)
 
