@@ -124,3 +124,12 @@ def test_what_waits_knows_how_many_jobs_of_its_tenant_are_before_it(stores: Stor
     assert [stores.adaptations.ahead(job) for job in (first, second, third)] == [0, 1, 2]
     stores.adaptations.cancel(project.tenant_id, second.id)
     assert stores.adaptations.ahead(third) == 1
+
+
+def test_one_that_was_put_back_is_told_as_begun_and_one_that_only_waits_is_not(stores: Stores) -> None:
+    """Who hands jobs on in their order waits for those that have not begun, and for no other."""
+    project, job = made(stores)
+    waiting = stores.adaptations.create(project.id, {})
+    stores.adaptations.put_back(job.id, stores.adaptations.start(job.id), "memory", counted=True)
+    told = {one.id: (one.running, one.begun) for one in stores.adaptations.unfinished()}
+    assert told == {job.id: (False, True), waiting.id: (False, False)}
