@@ -100,9 +100,7 @@ class Core:
             return "draining"
         if self.backbones.ready(self.settings.text_backbone) is None:
             failed = self.backbones.failed(self.settings.text_backbone)
-            return (
-                "loading the backbone" if failed is None else f"the backbone cannot be loaded ({failed}), see the log"
-            )
+            return f"the backbone cannot be loaded ({failed}), see the log" if failed else "loading the backbone"
         if not self.backbones.answering:
             return "an engine failed and is being started again"
         return None

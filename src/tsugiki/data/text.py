@@ -41,7 +41,7 @@ def clean_text(raw: object, pointer: str) -> str:
             f"the text has {len(raw):,} characters, the limit is {MAX_TEXT_CHARS:,}",
             "send the part that decides the label",
         )
-    if (trouble := _unstorable(raw)) is not None:
+    if (trouble := _trouble_with(raw)) is not None:
         raise refused("input_invalid", pointer, f"the text holds {trouble}", "remove it")
     text = unicodedata.normalize("NFC", raw)
     if not text.strip():
@@ -61,7 +61,7 @@ def _half(items: Sequence[object]) -> int:
 
 def clean_label(raw: str, pointer: str) -> str:
     """NFC label without outer white space. Raises RowRefused with a row code of the API."""
-    if (trouble := _unstorable(raw)) is not None:
+    if (trouble := _trouble_with(raw)) is not None:
         raise refused("label_invalid", pointer, f"the label holds {trouble}", "remove it")
     label = unicodedata.normalize("NFC", raw).strip()
     if not label:
@@ -156,7 +156,7 @@ def _folded(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
-def _unstorable(text: str) -> str | None:
+def _trouble_with(text: str) -> str | None:
     # SQLite takes NUL, PostgreSQL does not; lone surrogates are not text in any encoding.
     if "\0" in text:
         return "a NUL character"
