@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 
 from service.launch import Running
 from tests.service.asking import WEATHER, Tenant, new_tenant
+from tsugiki.storage.database import Database
+from tsugiki.storage.tenants import Tenants
 
 
 @pytest.fixture(scope="module")
@@ -36,3 +39,12 @@ def support(tenant: Tenant) -> str:
     tenant.adapt("support", WEATHER)
     tenant.http.put("/v1/projects/support/aliases/live", json={"version": 2}).raise_for_status()
     return "/v1/projects/support"
+
+
+@pytest.fixture
+def tenants(tmp_path: Path) -> Iterator[Tenants]:
+    """Of a store of their own, without a service."""
+    database = Database(tmp_path)
+    database.migrate()
+    yield Tenants(database)
+    database.close()

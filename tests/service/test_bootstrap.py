@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from service.bootstrap import BOOTSTRAP_KEY_FILE, bootstrap
 from service.settings import Settings
-from tsugiki.storage.database import Database
 from tsugiki.storage.tenants import Tenants
-
-
-@pytest.fixture
-def tenants(tmp_path: Path) -> Iterator[Tenants]:
-    database = Database(tmp_path)
-    database.migrate()
-    yield Tenants(database)
-    database.close()
 
 
 @pytest.mark.parametrize("died_before", [False, True])
