@@ -65,8 +65,6 @@ def settle(known: dict[str, list[Twin]], samples: Iterable[NewSample], new_id: C
             continue
         if (unlabelled := twins.pop(None, None)) is not None:
             twin = replace(unlabelled, label=sample.label)
-            if twin.id in settled.inserts:
-                settled.inserts[twin.id] = (settled.inserts[twin.id][0], twin)
         else:
             twin = Twin(new_id(), sample.label, sample.issues)
             settled.inserts[twin.id] = (sample, twin)
